@@ -1,0 +1,128 @@
+"""Faces in memory: what every loader returns, and all that the rest of the study knows about the data."""
+
+import hashlib
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+CLASS_NAMES = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
+
+
+@dataclass(frozen=True, eq=False)
+class FaceSet:
+    """The labelled images of one split.
+
+    Args:
+        images: uint8 `(n, height, width, channels)`, 0 black to 255 white; 1 channel (grey) or 3 (RGB).
+        labels: int64 `(n,)`, positions in `class_names`.
+        ids: str `(n,)`, the stable name of each image in the files it came from, unique within the set.
+        class_names: the names of the classes, in label order.
+        metadata: a DataFrame of `n` rows in the order of the images. Column `usage`: the split that the
+            publisher gave the image; KDEF adds `session`, `sex`, `person`, `expression` and `angle`.
+
+    Raises:
+        ValueError: the arrays do not fit together.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    ids: np.ndarray
+    class_names: tuple = CLASS_NAMES
+    metadata: pd.DataFrame = None
+
+    def __post_init__(self):
+        if self.metadata is None:
+            object.__setattr__(self, "metadata", pd.DataFrame({"usage": [""] * len(self.images)}))
+        _check_images(self.images)
+        _check_labels(self.labels, len(self.class_names))
+        if self.ids.dtype.kind != "U":
+            raise ValueError(f"`ids` must be an array of str. Received: dtype={self.ids.dtype}")
+        lengths = {name: len(getattr(self, name)) for name in ("images", "labels", "ids", "metadata")}
+        if len(set(lengths.values())) != 1:
+            raise ValueError(f"All parts of a FaceSet must be of one length. Received: {lengths}")
+
+    def __len__(self):
+        return len(self.images)
+
+    def subset(self, index):
+        """The images at `index` (a bool mask `(n,)`, integer positions or a slice), in that order."""
+        return FaceSet(
+            images=self.images[index],
+            labels=self.labels[index],
+            ids=self.ids[index],
+            class_names=self.class_names,
+            metadata=self.metadata.iloc[index].reset_index(drop=True),
+        )
+
+    def counts(self):
+        """Images of each class: an int64 Series indexed by class name, in label order, zeros included."""
+        counts = np.bincount(self.labels, minlength=len(self.class_names))
+        return pd.Series(counts, index=list(self.class_names), name="images", dtype="int64")
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """A data set cut by one protocol.
+
+    Args:
+        train: the `FaceSet` to learn from.
+        validation: the `FaceSet` that may choose a run's epoch, or None.
+        test: the `FaceSet` that is opened once, at the end, or None where the protocol has none.
+        dataset: `"fer2013"`, `"kdef"` or `"synthetic"`.
+        protocol: the name of the cut, such as `"paper"` or `"official"`.
+        notes: sentences that say what was left out or mapped, and why.
+        fingerprint: sha256 (hex) of the images, labels and ids of all splits; worked out when not given.
+    """
+
+    train: FaceSet
+    validation: FaceSet | None
+    test: FaceSet | None
+    dataset: str
+    protocol: str
+    notes: tuple = ()
+    fingerprint: str = field(default="", repr=False)
+
+    def __post_init__(self):
+        if not self.fingerprint:
+            object.__setattr__(self, "fingerprint", fingerprint(dict(self.items())))
+
+    def items(self):
+        """Yields `(name, FaceSet)` of the splits that are present, in the order train, validation, test."""
+        for name in ("train", "validation", "test"):
+            faces = getattr(self, name)
+            if faces is not None:
+                yield name, faces
+
+
+def fingerprint(face_sets):
+    """sha256 (hex) of what training and evaluation see: names, shapes, images, labels and ids.
+
+    Args:
+        face_sets: a dict of split name -> `FaceSet`; its order counts.
+    """
+    digest = hashlib.sha256()
+    for name, faces in face_sets.items():
+        digest.update(f"{name} {faces.images.shape} {' '.join(faces.class_names)}\n".encode())
+        digest.update(np.ascontiguousarray(faces.images))
+        # A fixed byte order and one id a line, so that the same data have one fingerprint on every machine.
+        digest.update(np.ascontiguousarray(faces.labels, dtype="<i8"))
+        digest.update("\n".join(faces.ids.tolist()).encode())
+    return digest.hexdigest()
+
+
+def _check_images(images):
+    if images.dtype != np.uint8 or images.ndim != 4:
+        raise ValueError(
+            "`images` must be uint8 of shape (n, height, width, channels). "
+            f"Received: dtype={images.dtype}, shape={images.shape}"
+        )
+
+
+def _check_labels(labels, classes):
+    if labels.dtype != np.int64 or labels.ndim != 1:
+        raise ValueError(
+            f"`labels` must be int64 of shape (n,). Received: dtype={labels.dtype}, shape={labels.shape}"
+        )
+    if labels.size and not (0 <= labels.min() and labels.max() < classes):
+        raise ValueError(f"`labels` must lie in 0..{classes - 1}. Received: {np.unique(labels)}")
