@@ -1,0 +1,104 @@
+"""Names of the networks that a study compares: `resnet50v2`, `resnet50v2-nl3`, `resnet26v2-nl34-dot_product`."""
+
+import re
+from dataclasses import dataclass
+
+from fer_lib.errors import ParameterError
+
+# Bottlenecks in stages 1 to 4. 50, 101 and 152 are He et al. (2016); 14 and 26 are the same network made
+# small enough for a CPU (layers = 3 * bottlenecks + 2).
+STAGE_BLOCKS = {14: (1, 1, 1, 1), 26: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+# Equations (3) to (6) of the paper; "none" is the control without mixing between positions.
+PAIRWISE_FUNCTIONS = ("embedded_gaussian", "gaussian", "dot_product", "concatenation", "none")
+# "every": after every bottleneck of the stage (the paper); "before_last": one block, before the stage's last
+# bottleneck (Wang et al. 2018).
+PLACEMENTS = ("every", "before_last")
+
+_NAME = re.compile(
+    r"resnet(?P<depth>\d+)v2(-nl(?P<stages>\d+)(-(?P<pairwise>[a-z_]+?))?(-(?P<placement>before_last))?)?"
+)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One network of the grid.
+
+    Args:
+        depth: a key of `STAGE_BLOCKS`.
+        stages: the stages (1 to 4, increasing) that get non-local blocks; empty is the plain network.
+        pairwise: one of `PAIRWISE_FUNCTIONS`.
+        placement: one of `PLACEMENTS`.
+
+    Raises:
+        ParameterError: a value outside these.
+    """
+
+    depth: int = 50
+    stages: tuple[int, ...] = ()
+    pairwise: str = "embedded_gaussian"
+    placement: str = "every"
+
+    def __post_init__(self):
+        _require("depth", self.depth, STAGE_BLOCKS)
+        _require("pairwise function", self.pairwise, PAIRWISE_FUNCTIONS)
+        _require("placement", self.placement, PLACEMENTS)
+        if list(self.stages) != sorted(set(self.stages)) or not set(self.stages) <= {1, 2, 3, 4}:
+            raise ParameterError(
+                "A variant names its stages wrongly",
+                expected="each of 1 to 4 at most once, in increasing order, such as nl34",
+                found="nl" + "".join(map(str, self.stages)),
+            )
+
+    @property
+    def name(self):
+        """The name that `from_name` reads; the paper's own function and placement are left unsaid."""
+        if not self.stages:
+            return self.backbone
+        parts = [self.backbone, "nl" + "".join(map(str, self.stages))]
+        if self.pairwise != "embedded_gaussian":
+            parts.append(self.pairwise)
+        if self.placement != "every":
+            parts.append(self.placement)
+        return "-".join(parts)
+
+    @property
+    def backbone(self):
+        """Name of the plain network under the blocks, the baseline of every comparison."""
+        return f"resnet{self.depth}v2"
+
+    @property
+    def label(self):
+        """Short words for axes and tables: `plain`, `stage 3`, `stages 3-4, dot product`."""
+        if not self.stages:
+            return "plain"
+        words = ("stage " if len(self.stages) == 1 else "stages ") + "-".join(map(str, self.stages))
+        if self.pairwise != "embedded_gaussian":
+            words += ", " + ("no mixing" if self.pairwise == "none" else self.pairwise.replace("_", " "))
+        if self.placement != "every":
+            words += ", one block"
+        return words
+
+    @classmethod
+    def from_name(cls, name):
+        """Reads `resnet<depth>v2[-nl<stages>[-<pairwise>][-<placement>]]`; ParameterError where it is none."""
+        match = _NAME.fullmatch(str(name))
+        if match is None:
+            raise ParameterError(
+                "A variant's name cannot be read",
+                expected="resnet<depth>v2[-nl<stages>[-<function>][-before_last]], such as resnet50v2-nl34",
+                found=repr(name),
+            )
+        found = match.groupdict()
+        return cls(
+            depth=int(found["depth"]),
+            stages=tuple(int(digit) for digit in found["stages"] or ""),
+            pairwise=found["pairwise"] or "embedded_gaussian",
+            placement=found["placement"] or "every",
+        )
+
+
+def _require(what, value, allowed):
+    if value not in allowed:
+        raise ParameterError(
+            f"A variant's {what} is unknown", expected="one of " + ", ".join(map(str, allowed)), found=repr(value)
+        )
