@@ -124,5 +124,5 @@ def _check_labels(labels, classes):
         raise ValueError(
             f"`labels` must be int64 of shape (n,). Received: dtype={labels.dtype}, shape={labels.shape}"
         )
-    if labels.size and not (0 <= labels.min() and labels.max() < classes):
+    if labels.size and not (labels.min() >= 0 and labels.max() < classes):
         raise ValueError(f"`labels` must lie in 0..{classes - 1}. Received: {np.unique(labels)}")
