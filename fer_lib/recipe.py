@@ -1,0 +1,98 @@
+"""How a network is trained: which network a variant is, loss, metrics, optimizer and schedule."""
+
+import keras
+
+from fer_lib.batches import with_faces
+from fer_lib.models import resnet_v2
+from fer_lib.variants import Variant
+
+CLASSES = 7
+
+
+def build_classifier(parameters, variant, seed):
+    """The network of a variant with fresh weights.
+
+    Args:
+        parameters: `Parameters`.
+        variant: name, see `Variant.from_name`.
+        seed: fixes initial weights and dropout.
+
+    Returns:
+        A `keras.Model`, (batch, size, size, channels) in [0, 1] -> (batch, 7) probabilities.
+    """
+    keras.utils.set_random_seed(seed)
+    keras.config.set_dtype_policy(parameters.precision)
+    try:
+        described = Variant.from_name(variant)
+        shape = (parameters.image_size, parameters.image_size, parameters.channels)
+        if keras.config.image_data_format() == "channels_first":
+            shape = (shape[2], *shape[:2])
+        return resnet_v2(
+            depth=described.depth,
+            input_shape=shape,
+            classes=CLASSES,
+            non_local_stages=described.stages,
+            pairwise=described.pairwise,
+            placement=described.placement,
+            subsample=parameters.subsample and described.pairwise != "none",
+            width=parameters.width,
+            stem=parameters.stem,
+            pooling=parameters.pooling,
+            dropout=parameters.dropout,
+            name=described.name,
+        )
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def build_trainer(parameters, classifier, images, steps_per_epoch):
+    """The classifier with its faces on the device, compiled.
+
+    Reported accuracy is 7-class accuracy; `binary_accuracy` over the one-hot outputs, the likely metric of the
+    paper's tables, is kept beside it under its own name.
+
+    Args:
+        parameters: `Parameters`.
+        classifier: from `build_classifier`.
+        images: uint8, (n, height, width, channels), every face of the study.
+        steps_per_epoch: batches an epoch, for the schedule.
+    """
+    trainer = with_faces(classifier, images, parameters.image_size)
+    trainer.compile(
+        optimizer=_optimizer(parameters, steps_per_epoch),
+        loss=keras.losses.CategoricalCrossentropy(label_smoothing=parameters.label_smoothing),
+        metrics=[
+            keras.metrics.CategoricalAccuracy(name="accuracy"),
+            keras.metrics.BinaryAccuracy(name="binary_accuracy"),
+        ],
+        jit_compile=parameters.jit_compile,
+        steps_per_execution=parameters.steps_per_execution,
+    )
+    return trainer
+
+
+def _optimizer(parameters, steps_per_epoch):
+    settings = {
+        "learning_rate": _learning_rate(parameters, steps_per_epoch),
+        "weight_decay": parameters.weight_decay or None,
+    }
+    if parameters.optimizer == "sgd":
+        optimizer = keras.optimizers.SGD(momentum=parameters.momentum, nesterov=True, **settings)
+    else:
+        optimizer = keras.optimizers.Adam(**settings)
+    if parameters.weight_decay:
+        # Decay is for the kernels: it would pull the normalisations' scales, and the blocks' gammas, to nothing.
+        optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    return optimizer
+
+
+def _learning_rate(parameters, steps_per_epoch):
+    if parameters.schedule == "constant":
+        return parameters.learning_rate
+    warmup = round(parameters.warmup_epochs * steps_per_epoch)
+    total = parameters.epochs * steps_per_epoch
+    if not warmup:
+        return keras.optimizers.schedules.CosineDecay(parameters.learning_rate, total)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, total - warmup, warmup_target=parameters.learning_rate, warmup_steps=warmup
+    )
