@@ -55,6 +55,13 @@ class FaceSet:
             metadata=self.metadata.iloc[index].reset_index(drop=True),
         )
 
+    def limited_to(self, images):
+        """At most so many images, evenly spaced through each class, so that the classes keep their shares."""
+        if len(self) <= images:
+            return self
+        by_class = np.argsort(self.labels, kind="stable")
+        return self.subset(np.sort(by_class[np.arange(images) * len(self) // images]))
+
     def counts(self):
         """Images of each class: an int64 Series indexed by class name, in label order, zeros included."""
         counts = np.bincount(self.labels, minlength=len(self.class_names))

@@ -1,4 +1,4 @@
-"""FER-2013 (Goodfellow et al., 2013): 35,887 grey faces of 48 x 48 pixels, in each form in which it circulates.
+"""FER-2013 (Goodfellow et al., 2013): 35,887 grey faces of 48 x 48 pixels, in each form that circulates.
 
 ==============  ========================================================================
 classes         7: angry, disgust, fear, happy, neutral, sad, surprise
@@ -23,6 +23,14 @@ from fer_lib.errors import DataError, ParameterError
 OFFICIAL_USAGES = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
 PAPER_VALIDATION_SHARE = 0.2
 CSV_NAMES = ("fer2013.csv", "icml_face_data.csv")
+# Images of each class, in the order of CLASS_NAMES. The folder form's test/ is Public and Private together.
+PUBLISHED = {
+    "Training": (3995, 436, 4097, 7215, 4965, 4830, 3171),
+    "PublicTest": (467, 56, 496, 895, 607, 653, 415),
+    "PrivateTest": (491, 55, 528, 879, 626, 594, 416),
+}
+# The median of `pixels.sharpness` over the images of the Kaggle archive, in grey values squared.
+PUBLISHED_SHARPNESS = 2030
 WHERE_TO_GET_IT = "`fer-study fetch fer2013` downloads it, or see kaggle.com/datasets/msambare/fer2013"
 
 
@@ -54,6 +62,20 @@ def load_fer2013(path, protocol="paper", cache_dir=None):
     return cached_splits(
         path, {"dataset": "fer2013", "protocol": protocol}, lambda: _read_splits(path, protocol), cache_dir
     )
+
+
+def published_counts(protocol):
+    """Images of each class that a whole FER-2013 gives: a dict of split -> list of 7 int, as CLASS_NAMES."""
+    if protocol == "official":
+        return {split: list(PUBLISHED[usage]) for split, usage in OFFICIAL_USAGES.items()}
+    test = [
+        public + private
+        for public, private in zip(PUBLISHED["PublicTest"], PUBLISHED["PrivateTest"], strict=True)
+    ]
+    return {
+        "train": [n - int(PAPER_VALIDATION_SHARE * n) for n in PUBLISHED["Training"]],
+        "validation": [int(PAPER_VALIDATION_SHARE * n) for n in test],
+    }
 
 
 def _check_readable(path):
