@@ -122,12 +122,12 @@ class NonLocal2D(keras.layers.Layer):
             self.theta = self._projection(inner, "theta")
             self.phi = self._projection(inner, "phi")
         self.g = self._projection(inner, "g")
-        self.w_z = self._projection(channels, "w_z", use_bias=False)
+        self.w_z = self._projection(channels, "w_z", use_bias=False, dtype=self._response_dtype())
         self.normalization = keras.layers.BatchNormalization(
             momentum=self.momentum,
             epsilon=self.epsilon,
             gamma_initializer="zeros" if self.zero_init else "ones",
-            dtype=self.dtype_policy,
+            dtype=self._response_dtype(),
             name="normalization",
         )
         for layer in self._projections():
@@ -151,7 +151,7 @@ class NonLocal2D(keras.layers.Layer):
         theta = _flatten(x if self.pairwise == "gaussian" else self.theta(x))  # (batch, N, D)
         phi = _flatten(keys if self.pairwise == "gaussian" else self._pool(self.phi(x)))  # (batch, M, D)
         g = _flatten(self._pool(self.g(x)))  # (batch, M, D)
-        theta, phi = self._with_range(theta), self._with_range(phi)
+        theta, phi, g = self._with_range(theta), self._with_range(phi), self._with_range(g)
 
         if return_attention:
             attention = self._attention(theta, phi)
@@ -159,12 +159,12 @@ class NonLocal2D(keras.layers.Layer):
         else:
             y = self._respond(theta, phi, g)
 
-        y = self.w_z(ops.cast(y, self.compute_dtype))
+        y = self.w_z(y)
         y = ops.reshape(y, (-1, height, width, channels))
         y = self.normalization(y, training=training)
         if self.data_format == "channels_first":
             y = ops.transpose(y, (0, 3, 1, 2))
-        z = y + inputs
+        z = ops.cast(y, self.compute_dtype) + inputs
         return (z, attention) if return_attention else z
 
     def get_config(self):
@@ -181,14 +181,14 @@ class NonLocal2D(keras.layers.Layer):
             "data_format": self.data_format,
         }
 
-    def _projection(self, units, name, use_bias=True):
+    def _projection(self, units, name, use_bias=True, dtype=None):
         # A 1 x 1 convolution is a dense layer over the channels; this form needs no channels_last convolution,
         # which not every backend has on a CPU.
         return keras.layers.Dense(
             units,
             use_bias=use_bias,
             kernel_initializer=_clone(self.kernel_initializer),
-            dtype=self.dtype_policy,
+            dtype=dtype or self.dtype_policy,
             name=name,
         )
 
@@ -199,6 +199,11 @@ class NonLocal2D(keras.layers.Layer):
         if not self.subsample:
             return x
         return ops.max_pool(x, pool_size=2, strides=2, padding="valid", data_format="channels_last")
+
+    def _response_dtype(self):
+        # The dot product's and the concatenation's responses are products of activations: they too can leave
+        # float16's range, until the normalisation brings them back.
+        return "float32" if self.compute_dtype == "float16" else self.dtype_policy
 
     def _with_range(self, x):
         # Sums over channels leave float16's range (65,504) at ordinary activations.
@@ -226,12 +231,11 @@ class NonLocal2D(keras.layers.Layer):
         if self.pairwise == "concatenation":
             return ops.matmul(ops.cast(self._concatenation(theta, phi), g.dtype), g)
         if self.pairwise == "dot_product":
-            return self._dot_product(theta, phi, ops.cast(g, theta.dtype))
-        if keras.config.backend() != "tensorflow":
-            return self._fused_gaussian(theta, phi, ops.cast(g, theta.dtype))
-        logits = ops.matmul(self._scaled(theta), ops.transpose(phi, (0, 2, 1)))
-        logits = ops.cast(logits, keras.backend.result_type(logits.dtype, "float32"))
-        return ops.matmul(ops.cast(ops.softmax(logits, axis=-1), g.dtype), g)
+            return self._dot_product(theta, phi, g)
+        # TensorFlow has no fused attention, JAX none for values of another width than the keys'.
+        if keras.config.backend() != "tensorflow" and theta.shape[-1] == g.shape[-1]:
+            return self._fused_gaussian(theta, phi, g)
+        return ops.matmul(ops.cast(self._attention(theta, phi), g.dtype), g)
 
     def _own_weight(self, theta, phi):
         # The softmax over one position, exp(l - max l), is 1 exactly and its gradient 0; written out, so that the
