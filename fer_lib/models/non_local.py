@@ -255,8 +255,9 @@ class NonLocal2D(keras.layers.Layer):
 
     def _dot_product(self, theta, phi, g):
         queries, keys, inner = theta.shape[1], phi.shape[1], theta.shape[2]
+        # Where the sizes are not known, the numbers of positions are None, or symbols that do not compare.
         phi = phi / ops.cast(ops.shape(phi)[1], phi.dtype)
-        channels_first_product = queries is not None and inner * (queries + keys) < 2 * queries * keys
+        channels_first_product = isinstance(queries, int) and inner * (queries + keys) < 2 * queries * keys
         if channels_first_product:
             return ops.matmul(theta, ops.matmul(ops.transpose(phi, (0, 2, 1)), g))
         return ops.matmul(ops.matmul(theta, ops.transpose(phi, (0, 2, 1))), g)
