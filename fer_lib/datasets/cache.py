@@ -98,7 +98,7 @@ def _read(entry):
             }
             head["notes"] = tuple(head["notes"])
             return Splits(**(dict.fromkeys(("train", "validation", "test")) | faces), **head)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         warnings.warn(f"The cache entry {entry} is damaged ({error}); it is made again.", stacklevel=4)

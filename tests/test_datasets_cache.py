@@ -1,0 +1,125 @@
+"""The cache of decoded images: found by content, checked while read, never needed."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fer_lib.datasets.cache import cached_splits, content_hash, default_cache_dir
+from fer_lib.datasets.faces import FaceSet, Splits
+
+
+class Reader:
+    """Makes the same Splits each time, and counts how often it had to."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self):
+        self.calls += 1
+        images = np.random.default_rng(1).integers(0, 256, (5, 48, 48, 1), dtype=np.uint8)
+        metadata = pd.DataFrame({"usage": ["Training", "é", "", "x", "y"], "session": [1, 2, 1, 2, 1]})
+        train = FaceSet(images, np.arange(5), np.array(["a", "bb", "ü", "d", "e"]), metadata=metadata)
+        return Splits(train, train.subset([4, 0]), None, "kdef", "random", notes=("One.", "Two."))
+
+
+@pytest.fixture
+def source(tmp_path):
+    path = tmp_path / "archive.zip"
+    path.write_bytes(b"content")
+    return path
+
+
+def entries(folder):
+    return sorted(folder.glob("*"))
+
+
+def test_the_second_load_is_the_first_without_reading(source, tmp_path):
+    reader = Reader()
+    made = cached_splits(source, {"protocol": "random"}, reader, tmp_path / "cache")
+    found = cached_splits(source, {"protocol": "random"}, reader, tmp_path / "cache")
+    assert reader.calls == 1
+    assert found.test is None
+    assert [found.dataset, found.protocol, found.notes] == ["kdef", "random", ("One.", "Two.")]
+    assert found.fingerprint == made.fingerprint == Reader()().fingerprint
+    for (_, one), (_, other) in zip(made.items(), found.items(), strict=True):
+        for part in ("images", "labels", "ids"):
+            assert np.array_equal(getattr(one, part), getattr(other, part))
+            assert getattr(one, part).dtype == getattr(other, part).dtype
+        assert one.class_names == other.class_names
+        pd.testing.assert_frame_equal(one.metadata, other.metadata)
+
+
+def test_a_moved_source_is_found_and_a_changed_one_is_not(source, tmp_path):
+    reader, cache = Reader(), tmp_path / "cache"
+    cached_splits(source, {}, reader, cache)
+    cached_splits(source.rename(tmp_path / "other name"), {}, reader, cache)
+    assert reader.calls == 1
+    (tmp_path / "other name").write_bytes(b"content!")
+    cached_splits(tmp_path / "other name", {}, reader, cache)
+    assert reader.calls == 2
+
+
+def test_what_the_result_depends_on_is_part_of_the_key(source, tmp_path):
+    reader, cache = Reader(), tmp_path / "cache"
+    for how in ({"protocol": "paper"}, {"protocol": "official"}, {"protocol": "paper", "size": 96}):
+        cached_splits(source, how, reader, cache)
+    assert reader.calls == 3
+
+
+def test_a_folder_is_known_by_names_sizes_and_times(tmp_path):
+    folder = tmp_path / "tree"
+    (folder / "train").mkdir(parents=True)
+    face = folder / "train" / "a.jpg"
+    face.write_bytes(b"1")
+    hashes = [content_hash(folder)]
+    face.write_bytes(b"12")
+    hashes.append(content_hash(folder))
+    face.rename(folder / "b.jpg")
+    hashes.append(content_hash(folder))
+    assert len(set(hashes)) == 3 and content_hash(folder) == hashes[-1]
+
+
+@pytest.mark.parametrize("damage", ["byte", "tail", "empty", "text", "member"])
+def test_a_damaged_entry_is_recognised_and_made_again(source, tmp_path, damage):
+    reader, cache = Reader(), tmp_path / "cache"
+    whole = cached_splits(source, {}, reader, cache)
+    (entry,) = entries(cache)
+    data = entry.read_bytes()
+    # A flipped bit in the middle lies in an image, where only a checksum can tell.
+    middle = len(data) // 2
+    entry.write_bytes(
+        {
+            "byte": data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :],
+            "tail": data[:-100],
+            "empty": b"",
+            "text": b"no archive",
+            "member": data.replace(b"train/labels", b"train/lapels"),
+        }[damage]
+    )
+    with pytest.warns(UserWarning, match="damaged"):
+        again = cached_splits(source, {}, reader, cache)
+    assert reader.calls == 2
+    assert np.array_equal(again.train.images, whole.train.images)
+    cached_splits(source, {}, reader, cache)
+    assert reader.calls == 2
+
+
+def test_a_cache_that_cannot_be_written_is_a_warning(source, tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    with pytest.warns(UserWarning, match="not kept"):
+        splits = cached_splits(source, {}, Reader(), blocked / "cache")
+    assert len(splits.train) == 5
+
+
+def test_no_half_written_entry_stays_behind(source, tmp_path):
+    cached_splits(source, {}, Reader(), tmp_path / "cache")
+    assert len(entries(tmp_path / "cache")) == 1
+
+
+def test_the_default_place_can_be_chosen(monkeypatch, tmp_path):
+    monkeypatch.setenv("FER_CACHE", str(tmp_path / "mine"))
+    assert default_cache_dir() == tmp_path / "mine"
+    monkeypatch.delenv("FER_CACHE")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert default_cache_dir() == tmp_path / ".cache" / "fer-study"
