@@ -1,0 +1,212 @@
+"""Run folders: what a training leaves on disk, found again by the hashes of what it was made from.
+
+`outputs/<study>/runs/<variant>/seed-<n>/` holds `config.json`, `history.csv` (a row an epoch), `seconds.csv`,
+`predictions.npz`, `last.weights.h5`, `best.weights.h5`, checkpoints while it trains, and `done.json`, written last.
+"""
+
+import ast
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fer_lib.errors import RunError
+from fer_lib.files import write_atomically
+
+# The modules that a run's numbers come from, besides the libraries.
+_NUMERIC_MODULES = ("variants.py", "models/non_local.py", "models/resnet_v2.py", "batches.py", "recipe.py")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a run says of one split.
+
+    Attributes:
+        ids: str, (n,), of the images.
+        labels: int64, (n,), the true classes.
+        probabilities: float32, (n, 7).
+    """
+
+    ids: np.ndarray
+    labels: np.ndarray
+    probabilities: np.ndarray
+
+    @property
+    def classes(self):
+        """The class of the highest probability, int64, (n,)."""
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def correct(self):
+        """Whether it is the true class, bool, (n,)."""
+        return self.classes == self.labels
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run, read from its folder.
+
+    Attributes:
+        folder: its path.
+        variant, seed: its cell of the grid.
+        config: `config.json`: parameters, identity, versions.
+    """
+
+    folder: Path
+    variant: str
+    seed: int
+    config: dict
+
+    @cached_property
+    def history(self):
+        """A row an epoch: epoch, loss, accuracy, binary_accuracy, the same with val_, learning_rate."""
+        return pd.read_csv(self.folder / "history.csv")
+
+    @cached_property
+    def seconds(self):
+        """Seconds that each epoch took, validation included; not part of what a run must reproduce."""
+        return pd.read_csv(self.folder / "seconds.csv")
+
+    @property
+    def splits(self):
+        """Names of the splits that it has predictions of."""
+        with np.load(self.folder / "predictions.npz") as file:
+            return tuple(name.removesuffix("_ids") for name in file.files if name.endswith("_ids"))
+
+    def predictions(self, split="validation"):
+        """The predictions of a split; RunError where the run has none."""
+        with np.load(self.folder / "predictions.npz") as file:
+            if f"{split}_ids" not in file:
+                raise RunError(
+                    f"A run has no predictions of the {split} split",
+                    where=self.folder,
+                    found=", ".join(self.splits),
+                    advice="The test split is opened by notebook 04, for the official protocol alone",
+                )
+            return Predictions(*(file[f"{split}_{part}"] for part in ("ids", "labels", "probabilities")))
+
+
+def run_folder(study_dir, variant, seed):
+    """Where the run of a cell lies."""
+    return Path(study_dir) / "runs" / variant / f"seed-{seed}"
+
+
+def run_identity(parameters, variant, seed, fingerprint):
+    """What a run is made from, as hashes (hex): parameters, data and code, and its cell.
+
+    Args:
+        parameters: `Parameters`.
+        fingerprint: of the `Splits`.
+    """
+    return {
+        "variant": variant,
+        "seed": seed,
+        "parameters": parameters.training_hash(),
+        "data": fingerprint,
+        "code": code_hash(),
+    }
+
+
+def is_finished(folder, identity):
+    """Whether `folder` holds a finished run of just this identity."""
+    done = read_json(Path(folder) / "done.json")
+    return done is not None and done.get("identity") == identity
+
+
+def read_run(folder):
+    """The finished run in `folder`; RunError where there is none, or where a file of it is missing."""
+    folder = Path(folder)
+    config = read_json(folder / "config.json")
+    if read_json(folder / "done.json") is None or config is None:
+        raise RunError(
+            "There is no finished run",
+            where=folder,
+            expected="config.json and done.json",
+            advice="`fer-study run` finishes it",
+        )
+    for name in ("history.csv", "predictions.npz"):
+        if not (folder / name).is_file():
+            raise RunError(
+                "A finished run has lost a file",
+                where=folder / name,
+                advice="Delete the folder and run the study again",
+            )
+    return Run(folder, config["variant"], config["seed"], config)
+
+
+def find_runs(study_dir):
+    """All finished runs of a study, by variant and seed. Folders that were set aside are not read."""
+    found = [read_run(done.parent) for done in Path(study_dir).glob("runs/*/seed-*/done.json") if _is_run(done)]
+    return sorted(found, key=lambda run: (run.variant, run.seed))
+
+
+def set_aside(folder):
+    """Renames a folder whose run has another identity, so that nothing of it is mixed in and nothing is lost."""
+    folder = Path(folder)
+    number = 1
+    while (aside := folder.with_name(f"{folder.name}.aside-{number}")).exists():
+        number += 1
+    os.replace(folder, aside)
+    return aside
+
+
+def read_json(path):
+    """The JSON file, or None where there is none or it is damaged."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def write_json(path, content):
+    """Writes JSON atomically, indented."""
+    write_atomically(path, json.dumps(content, indent=2, default=str) + "\n")
+
+
+def write_predictions(folder, predictions):
+    """Writes `predictions.npz`.
+
+    Args:
+        folder: the run's.
+        predictions: dictionary of a split's name to `Predictions`.
+    """
+    arrays = {
+        f"{split}_{part}": getattr(values, part)
+        for split, values in predictions.items()
+        for part in ("ids", "labels", "probabilities")
+    }
+    write_atomically(Path(folder) / "predictions.npz", lambda path: np.savez_compressed(path, **arrays))
+
+
+def code_hash():
+    """sha256 (hex) of the code that a run's numbers come from; comments and docstrings do not count."""
+    here = Path(__file__).parent
+    digest = hashlib.sha256()
+    for module in _NUMERIC_MODULES:
+        digest.update(_canonical(ast.parse((here / module).read_text(encoding="utf-8"))).encode())
+    return digest.hexdigest()
+
+
+def _canonical(node):
+    """The syntax tree as text, without docstrings, places and empty fields, which differ between Pythons."""
+    if isinstance(node, ast.AST):
+        fields = [(name, value) for name, value in ast.iter_fields(node) if value not in (None, [])]
+        return f"{type(node).__name__}({','.join(f'{name}={_canonical(value)}' for name, value in fields)})"
+    if isinstance(node, list):
+        return "[" + ",".join(_canonical(item) for item in node if not _is_bare_string(item)) + "]"
+    return repr(node)
+
+
+def _is_bare_string(node):
+    return (
+        isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    )
+
+
+def _is_run(done):
+    return done.parent.name.removeprefix("seed-").isdigit()
