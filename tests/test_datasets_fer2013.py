@@ -307,7 +307,7 @@ class TestBrokenTree:
     def test_a_folder_of_something_else(self, tmp_path):
         folder = tmp_path / "other"
         folder.mkdir()
-        refused(folder, "no file at all")
+        refused(folder, "Found: no file")
         (folder / "archive.zip").write_bytes(b"PK")
         refused(folder, "archive.zip", "Give the path")
 

@@ -120,9 +120,8 @@ def _csv_among(files):
         "FER-2013 is not there" if not names else "There is more than one CSV of FER-2013",
         where=files.path,
         expected=f"folders train/ and test/ with a folder a class in each, or {' or '.join(CSV_NAMES)}",
-        found=f"{len(listed):,} files: {', '.join(listed[:3])}{' ...' if len(listed) > 3 else ''}"
-        if listed
-        else "no file at all",
+        found=", ".join(listed[:3]) + (f" and {len(listed) - 3:,} more" if len(listed) > 3 else "")
+        or "no file",
         advice="Give the path of the one to read" if listed else WHERE_TO_GET_IT,
     )
 

@@ -229,4 +229,4 @@ def _known_weaknesses(totals, counts, leaks):
         number = f"{totals['contradicting']:,} of {totals['groups']:,}"
         yield f"{number} groups of identical images bear different labels."
     if 0 < totals["constant"] <= MAX_CONSTANT_SHARE * totals["images"]:
-        yield f"{totals['constant']:,} images are blank (one single grey value)."
+        yield f"Blank images (one single grey value): {totals['constant']:,}."

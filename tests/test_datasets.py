@@ -1,0 +1,69 @@
+"""`load`: a study's parameters lead to the right loader, and to the right data."""
+
+import subprocess
+import sys
+
+import pytest
+
+from fer_lib.datasets import load, load_fer2013, make_synthetic
+from fer_lib.errors import ParameterError
+from fer_lib.parameters import Parameters
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    return make_synthetic(tmp_path_factory.mktemp("faces") / "archive.zip", images_per_class=10, seed=3)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("FER_CACHE", str(tmp_path))
+
+
+def test_generated_faces_are_drawn_once_and_named_so(tmp_path):
+    parameters = Parameters(generated_images=70, protocol="official")
+    splits = load(parameters)
+    assert (splits.dataset, splits.protocol) == ("synthetic", "official")
+    assert splits.train.images.shape[1:] == (48, 48, 1)
+    assert 60 <= sum(len(faces) for _, faces in splits.items()) <= 100
+    before = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
+    assert load(parameters).fingerprint == splits.fingerprint
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == before
+
+
+def test_a_path_may_come_from_the_call_or_from_the_parameters(archive):
+    expected = load_fer2013(archive, "official").fingerprint
+    given = load(Parameters(dataset="fer2013", protocol="official"), archive)
+    assert given.fingerprint == expected and given.dataset == "fer2013"
+    assert load(Parameters(dataset="fer2013", protocol="official", data=str(archive))).fingerprint == expected
+    assert (
+        load(Parameters(dataset="fer2013", protocol="official", data="nowhere"), archive).fingerprint
+        == expected
+    )
+
+
+def test_a_limit_is_of_train_alone_and_told(archive):
+    whole = load(Parameters(dataset="fer2013", protocol="official"), archive)
+    part = load(Parameters(dataset="fer2013", protocol="official", train_limit=14), archive)
+    assert len(part.train) == 14 and set(part.train.ids) < set(whole.train.ids)
+    assert part.validation.ids.tolist() == whole.validation.ids.tolist()
+    assert part.fingerprint != whole.fingerprint
+    assert part.notes[-1] == f"train_limit: 14 of the {len(whole.train)} train images are used."
+    enough = load(Parameters(dataset="fer2013", protocol="official", train_limit=10_000), archive)
+    assert enough.fingerprint == whole.fingerprint
+
+
+def test_a_path_that_is_missing_or_not_wanted(archive):
+    with pytest.raises(ParameterError, match="needs data"):
+        load(Parameters(dataset="fer2013"))
+    with pytest.raises(ParameterError, match="drawn, not read"):
+        load(Parameters(), archive)
+
+
+def test_reading_data_needs_neither_keras_nor_a_backend():
+    code = "import sys, fer_lib.datasets.flaws, fer_lib.datasets.fetch as f; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "numpy" in loaded
+    assert {"keras", "tensorflow", "jax", "torch"}.isdisjoint(loaded)
