@@ -193,7 +193,7 @@ def _pairs(runs, baseline, split):
 
 
 def _correct(runs, split):
-    """Which images each run has right, in the first run's order: bool (runs, images)."""
+    """Which images each run has right, images in the order of their ids: bool (runs, images)."""
     first = runs[0].predictions(split)
     order = np.argsort(first.ids)
     rows = []
@@ -204,9 +204,7 @@ def _correct(runs, split):
         if not same_ids or not np.array_equal(found.labels[own], first.labels[order]):
             raise _not_the_same_images(runs[0], first, run, found, "labels" if same_ids else "ids")
         rows.append(found.correct[own])
-    correct = np.empty((len(rows), order.size), dtype=bool)
-    correct[:, order] = rows
-    return correct
+    return np.array(rows)
 
 
 def _not_the_same_images(one, first, other, found, what):
