@@ -59,7 +59,7 @@ def _verdict(blocks, alpha):
     number = len(blocks) if len(blocks) > 1 else "one"
     return (
         f"No difference could be shown between the plain network and the {number} with "
-        f"non-local blocks (Holm-corrected p {blocks['p_holm'].min():.2g} or more). "
+        f"non-local blocks (smallest Holm-corrected p {blocks['p_holm'].min():.2g}). "
         f"That is not to say that there is none: {_sensitivity(blocks)}."
     )
 
@@ -75,10 +75,10 @@ def _sensitivity(blocks):
 def _single_seed_verdict(blocks, alpha):
     found = blocks[blocks["p_holm"] < alpha]
     between = (
-        f"by more than the choice of images explains, {len(found)} of {len(blocks)} networks differ from the "
-        f"plain one ({_places(found)})"
+        "by more than the choice of images explains, the plain network differs from "
+        f"{len(found)} of the {len(blocks)} compared with it ({_places(found)})"
         if len(found)
-        else "no two of the single networks compared differ by more than the choice of images explains; "
+        else "no network differs from the plain one by more than the choice of images explains; "
         + _sensitivity(blocks)
     )
     return (
