@@ -36,7 +36,11 @@ class FaceTable(keras.layers.Layer):
             raise ValueError(f"`images` must be uint8 of rank 4. Received: {images.dtype}, shape {images.shape}")
         self.size = size
         self.table = self.add_weight(
-            name="table", shape=images.shape, dtype="uint8", initializer=lambda shape, dtype: images, trainable=False
+            name="table",
+            shape=images.shape,
+            dtype="uint8",
+            trainable=False,
+            initializer=lambda shape, dtype: images,
         )
         self.resize_rows = resize_matrix(images.shape[1], size)
         self.resize_columns = resize_matrix(images.shape[2], size)

@@ -47,7 +47,7 @@ class Parameters(BaseModel):
     # The data
     dataset: Literal["synthetic", "fer2013", "kdef"] = "synthetic"
     data: str | None = None
-    protocol: Literal["paper", "official", "random", "subject"] = "paper"
+    protocol: Literal["paper", "official", "random", "subject"] = "official"
     generated_images: Annotated[int, Field(ge=70)] = 840
     train_limit: Annotated[int, Field(ge=7)] | None = None
     colour: bool = False

@@ -1,0 +1,120 @@
+"""Batches against Keras's own generator, Pillow and scipy."""
+
+import numpy as np
+import pytest
+import scipy.ndimage
+import scipy.stats
+from keras import ops
+from PIL import Image
+
+from fer_lib.batches import (
+    FaceTable,
+    draw_order,
+    draw_transforms,
+    identity_transforms,
+    resize_matrix,
+    translation_matrix,
+    with_faces,
+)
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return np.random.default_rng(7).integers(0, 256, (6, 48, 48, 1), dtype=np.uint8)
+
+
+def given(faces, size, transforms):
+    rows = np.arange(len(faces), dtype="int32")
+    return ops.convert_to_numpy(FaceTable(faces, size)({"row": rows, "transform": transforms}))
+
+
+def test_no_transform_only_scales(faces):
+    np.testing.assert_allclose(given(faces, 48, identity_transforms(6)), faces / 255.0, atol=1e-6)
+
+
+def test_shift_and_flip_are_those_of_the_papers_generator(faces):
+    image = pytest.importorskip("keras.src.legacy.preprocessing.image", reason="Keras dropped ImageDataGenerator")
+    generator = image.ImageDataGenerator(fill_mode="nearest")
+    transforms = draw_transforms(len(faces), seed=3, epoch=5)
+    assert set(transforms[:, 2]) == {0.0, 1.0}, "the draw should mirror some faces and leave some"
+    found = given(faces, 48, transforms)
+    for face, (down, right, flip), shown in zip(faces, transforms, found, strict=True):
+        # The generator swaps its axes inside: its `tx` moves columns.
+        how = {"tx": right * 48, "ty": down * 48, "flip_horizontal": bool(flip)}
+        expected = generator.apply_transform(face.astype("float32"), how) / 255
+        np.testing.assert_allclose(shown, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("down, right", [(0.1, -0.1), (-0.037, 0.0), (0.0, 0.99 / 48)])
+def test_translation_repeats_the_edge_and_interpolates_linearly(faces, down, right):
+    transforms = np.array([[down, right, 0.0]], "float32")
+    expected = scipy.ndimage.shift(
+        faces[0, ..., 0].astype("float64"), (-down * 48, -right * 48), order=1, mode="nearest"
+    )
+    np.testing.assert_allclose(given(faces[:1], 48, transforms)[0, ..., 0], expected / 255, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [96, 64, 48, 20])
+def test_resizing_is_pillows_bilinear(faces, size):
+    expected = Image.fromarray(faces[0, ..., 0].astype("float32")).resize((size, size), Image.Resampling.BILINEAR)
+    found = given(faces[:1], size, identity_transforms(1))[0, ..., 0]
+    np.testing.assert_allclose(found, np.asarray(expected) / 255, atol=1e-6)
+
+
+def test_colour_channels_stay_apart():
+    faces = np.random.default_rng(1).integers(0, 256, (2, 24, 24, 3), dtype=np.uint8)
+    transforms = draw_transforms(2, seed=0, epoch=0)
+    together = given(faces, 32, transforms)
+    for channel in range(3):
+        alone = given(np.ascontiguousarray(faces[..., channel : channel + 1]), 32, transforms)
+        np.testing.assert_allclose(together[..., channel], alone[..., 0], atol=1e-6)
+
+
+def test_constant_face_stays_constant_under_every_transform():
+    # Rows of both matrices sum to 1, at the edge too: no darkening of the border.
+    faces = np.full((8, 48, 48, 1), 200, np.uint8)
+    np.testing.assert_allclose(given(faces, 96, draw_transforms(8, 0, 0)), 200 / 255, atol=1e-5)
+    np.testing.assert_allclose(resize_matrix(48, 96).sum(axis=1), 1, atol=1e-6)
+    rows = ops.convert_to_numpy(translation_matrix(ops.convert_to_tensor([0.1, -0.1]), 48)).sum(axis=-1)
+    np.testing.assert_allclose(rows, 1, atol=1e-5)
+
+
+def test_order_is_a_permutation_by_seed_and_epoch_alone():
+    order = draw_order(1000, seed=1, epoch=2)
+    assert sorted(order) == list(range(1000))
+    np.testing.assert_array_equal(order, draw_order(1000, seed=1, epoch=2))
+    assert (order != draw_order(1000, seed=1, epoch=3)).mean() > 0.9
+    assert (order != draw_order(1000, seed=2, epoch=2)).mean() > 0.9
+
+
+def test_transforms_are_uniform_and_independent():
+    down, right, flip = draw_transforms(20_000, seed=0, epoch=0, shift=0.1).T
+    for shift in (down, right):
+        assert -0.1 <= shift.min() < -0.099 and 0.099 < shift.max() < 0.1
+        # Kolmogorov-Smirnov at a level that a fixed seed passes or fails for good.
+        assert scipy.stats.kstest(shift, scipy.stats.uniform(-0.1, 0.2).cdf).pvalue > 0.001
+    assert abs(flip.mean() - 0.5) < 4 * 0.5 / 20_000**0.5
+    assert np.abs(np.corrcoef([down, right, flip]) - np.eye(3)).max() < 0.03
+
+
+def test_transforms_can_be_turned_off():
+    assert not draw_transforms(100, 0, 0, shift=0.0, flip=False).any()
+
+
+def test_faces_of_another_type_are_refused():
+    with pytest.raises(ValueError, match="uint8 of rank 4.*float32"):
+        FaceTable(np.zeros((2, 48, 48, 1), "float32"), 48)
+
+
+def test_model_with_faces_sees_what_the_table_gives(faces):
+    import keras
+
+    inputs = keras.Input((96, 96, 1))
+    classifier = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
+    transforms = draw_transforms(3, 0, 0)
+    rows = np.array([4, 0, 4], "int32")
+    model = with_faces(classifier, faces, 96)
+    found = model.predict({"row": rows, "transform": transforms}, verbose=0)
+    table = FaceTable(faces, 96)({"row": rows, "transform": transforms})
+    np.testing.assert_allclose(found[:, 0], ops.convert_to_numpy(table).mean(axis=(1, 2, 3)), atol=1e-5)
+    assert not model.trainable_weights, "the faces must not be trained"
