@@ -1,0 +1,205 @@
+"""`resnet_v2` against `keras.applications`, and its blocks where they were asked for."""
+
+import keras
+import numpy as np
+import pytest
+
+from fer_lib.models import NonLocal2D, resnet_v2
+
+APPLICATIONS = {
+    50: keras.applications.ResNet50V2,
+    101: keras.applications.ResNet101V2,
+    152: keras.applications.ResNet152V2,
+}
+
+
+def small(depth=14, **arguments):
+    return resnet_v2(depth, input_shape=(48, 48, 1), width=0.125, **arguments)
+
+
+def blocks(model):
+    return [layer.name for layer in model.layers if isinstance(layer, NonLocal2D)]
+
+
+def trainable(model):
+    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+
+
+def images(channels=1, side=48, count=2):
+    return np.random.default_rng(0).random((count, side, side, channels), dtype="float32")
+
+
+def randomise_normalisation(model, rng):
+    """Fresh statistics are 0 and 1, which would hide a wrong epsilon or a wrong order."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            gamma, beta, mean, variance = layer.get_weights()
+            layer.set_weights(
+                [
+                    rng.uniform(0.2, 0.5, gamma.shape),
+                    rng.normal(0, 0.1, beta.shape),
+                    rng.normal(0, 0.1, mean.shape),
+                    rng.uniform(0.5, 1.5, variance.shape),
+                ]
+            )
+
+
+@pytest.mark.parametrize("depth", [50, 101, 152])
+def test_agrees_with_keras_applications_layer_for_layer(depth):
+    rng = np.random.default_rng(1)
+    theirs = APPLICATIONS[depth](include_top=False, weights=None, input_shape=(32, 32, 3), pooling="max")
+    randomise_normalisation(theirs, rng)
+    ours = resnet_v2(depth, input_shape=(32, 32, 3))
+    pairs = list(zip(theirs.layers[1:], ours.layers[1:-2], strict=True))
+    for their, our in pairs:
+        # Keras leaves the pooled shortcuts unnamed.
+        assert their.name == our.name or their.name.startswith("max_pooling2d")
+        our.set_weights(their.get_weights())
+
+    x = images(channels=3, side=32)
+    expected = keras.Model(theirs.inputs, [their.output for their, _ in pairs]).predict(x, verbose=0)
+    actual = keras.Model(ours.inputs, [our.output for _, our in pairs]).predict(x, verbose=0)
+    for (_, our), a, e in zip(pairs, actual, expected, strict=True):
+        assert a.shape == e.shape
+        assert np.abs(a - e).max() <= 1e-5, our.name
+    assert np.abs(expected[-1]).max() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("stages", "count"),
+    [
+        # FACTS of the paper (its section 3 and Table I): the plain network, one stage each, stages 3 and 4.
+        ((), 23_527_431),
+        ((1,), 23_923_335),
+        ((2,), 25_631_751),
+        ((3,), 36_131_847),
+        ((4,), 48_714_759),
+        ((3, 4), 61_319_175),
+    ],
+)
+def test_the_papers_numbers_of_parameters(stages, count):
+    assert trainable(resnet_v2(non_local_stages=stages)) == count
+
+
+def test_map_sizes_of_each_stage():
+    model = resnet_v2(non_local_stages=(1, 2, 3, 4))
+    sides = {name: model.get_layer(f"conv{name}_non_local").output.shape[1] for name in (
+        "2_block1", "2_block3", "3_block1", "3_block4", "4_block1", "4_block6", "5_block1", "5_block3"
+    )}  # fmt: skip
+    assert list(sides.values()) == [24, 12, 12, 6, 6, 3, 3, 3]
+
+
+def test_every_bottleneck_of_a_stage_gets_a_block():
+    assert blocks(resnet_v2(50, (48, 48, 1), non_local_stages=(4,), width=0.125)) == [
+        f"conv5_block{index}_non_local" for index in (1, 2, 3)
+    ]
+    assert blocks(small(26, non_local_stages=(3, 1))) == [
+        "conv2_block1_non_local", "conv2_block2_non_local", "conv4_block1_non_local", "conv4_block2_non_local"
+    ]  # fmt: skip
+
+
+def test_one_block_before_the_last_bottleneck():
+    model = resnet_v2(50, (48, 48, 1), non_local_stages=(2, 3), placement="before_last", width=0.125)
+    assert blocks(model) == ["conv3_block3_non_local", "conv4_block5_non_local"]
+
+
+def test_a_chosen_list_of_bottlenecks():
+    model = resnet_v2(50, (48, 48, 1), placement=[(4, 2), [2, 4]], width=0.125)
+    assert blocks(model) == ["conv3_block4_non_local", "conv5_block2_non_local"]
+
+
+@pytest.mark.parametrize("pairwise", ["embedded_gaussian", "gaussian", "dot_product", "concatenation", "none"])
+def test_blocks_change_nothing_at_the_start(pairwise):
+    plain, with_blocks = small(), small(non_local_stages=(1, 2, 3, 4), pairwise=pairwise)
+    assert {layer.pairwise for layer in with_blocks.layers if isinstance(layer, NonLocal2D)} == {pairwise}
+    for layer in plain.layers:
+        with_blocks.get_layer(layer.name).set_weights(layer.get_weights())
+    x = images()
+    np.testing.assert_array_equal(with_blocks.predict(x, verbose=0), plain.predict(x, verbose=0))
+
+
+def test_subsample_reaches_the_blocks():
+    model = small(26, non_local_stages=(2,), subsample=True)
+    assert all(layer.subsample for layer in model.layers if isinstance(layer, NonLocal2D))
+
+
+def test_probabilities_are_float32_and_sum_to_one():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = small(non_local_stages=(3,))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    probabilities = model.predict(images(), verbose=0)
+    assert model.get_layer("conv4_block1_non_local").compute_dtype == "bfloat16"
+    assert probabilities.dtype == np.float32
+    assert probabilities.shape == (2, 7)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+def test_width_stem_pooling_dropout_and_classes():
+    model = small(stem="small", pooling="average", dropout=0.5, classes=3)
+    assert model.get_layer("conv1_conv").kernel.shape == (3, 3, 1, 8)
+    assert model.get_layer("conv2_block1_out").output.shape == (None, 12, 12, 32)
+    assert isinstance(model.get_layer("avg_pool"), keras.layers.GlobalAveragePooling2D)
+    assert model.get_layer("dropout").rate == 0.5
+    assert model.output.shape == (None, 3)
+    imagenet = small()
+    assert imagenet.get_layer("conv1_conv").kernel.shape == (7, 7, 1, 8)
+    # The ImageNet stem halves twice, stage 1 (one bottleneck here) once more.
+    assert imagenet.get_layer("conv2_block1_out").output.shape == (None, 6, 6, 32)
+    assert imagenet.name == "resnet14v2"
+
+
+def test_sides_may_be_unknown():
+    model = resnet_v2(14, (None, None, 1), width=0.125, non_local_stages=(2, 3))
+    for side in (48, 64):
+        assert model.predict(images(side=side), verbose=0).shape == (2, 7)
+
+
+def test_survives_a_keras_file(tmp_path):
+    model = small(non_local_stages=(3,), pairwise="dot_product")
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    x = images()
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+def test_channels_first_gives_the_same_probabilities():
+    if keras.config.backend() == "tensorflow":
+        pytest.skip("tensorflow: no channels_first convolution on a CPU")
+    last = small(non_local_stages=(2,))
+    for layer in last.layers:
+        if isinstance(layer, NonLocal2D):
+            layer.normalization.gamma.assign(np.ones(layer.normalization.gamma.shape))
+    keras.config.set_image_data_format("channels_first")
+    try:
+        first = resnet_v2(14, (1, 48, 48), width=0.125, non_local_stages=(2,))
+        first.set_weights(last.get_weights())
+        x = images()
+        turned = first.predict(x.transpose(0, 3, 1, 2), verbose=0)
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    np.testing.assert_allclose(turned, last.predict(x, verbose=0), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"depth": 34}, r"`depth` must be one of \(14, 26, 50, 101, 152\). Received: depth=34"),
+        ({"pairwise": "cosine"}, "`pairwise` must be one of .* Received: pairwise='cosine'"),
+        ({"stem": "big"}, "`stem` must be one of .* Received: stem='big'"),
+        ({"pooling": "sum"}, "`pooling` must be one of .* Received: pooling='sum'"),
+        ({"placement": "first"}, "`placement` must be one of .* Received: placement='first'"),
+        ({"non_local_stages": (0,)}, r"distinct stages of 1 to 4. Received: \(0,\)"),
+        ({"non_local_stages": (3, 3)}, r"distinct stages of 1 to 4. Received: \(3, 3\)"),
+        (
+            {"depth": 14, "non_local_stages": (2,), "placement": "before_last"},
+            "needs stages of at least 2 bottlenecks. Received: stage 2 with 1",
+        ),
+        ({"placement": [(3, 7)]}, r"does not exist. .*\(3, 4, 6, 3\) bottlenecks. Received: \(3, 7\)"),
+        ({"placement": [(3, 1)], "non_local_stages": (3,)}, "replaces `non_local_stages`. Received: both"),
+    ],
+)
+def test_what_cannot_be_built_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        resnet_v2(**arguments)
