@@ -1,4 +1,4 @@
-"""The tests of everything that touches Keras, again on the backends that this session of pytest does not use."""
+"""The tests of everything that touches Keras, again on the backends other than the one of the tests themselves."""
 
 import importlib.util
 import os
