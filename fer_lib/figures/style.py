@@ -37,6 +37,7 @@ STAGE_COLOURS = {
     (3, 4): PALETTE["purple"],
 }
 OTHER_STAGES = "#8C613C"
+SPLIT_COLOURS = {"train": STAGE_COLOURS[()], "validation": PALETTE["blue"], "test": PALETTE["orange"]}
 
 # Where the functions themselves are compared, at one stage, hue is theirs.
 PAIRWISE_COLOURS = {
@@ -128,8 +129,9 @@ def label_of(name):
 
 
 def show_image(axes, image):
-    """Draws a uint8 image `(height, width, 1 or 3)` without ticks or frame; black is 0 and white is 255."""
-    axes.imshow(image[..., 0] if image.shape[-1] == 1 else image, vmin=0, vmax=255)
+    """Draws an image `(height, width, 1 or 3)` of 0, black, to 255, white, without ticks or frame."""
+    pixels = np.asarray(image).round().astype(np.uint8)
+    axes.imshow(pixels[..., 0] if pixels.shape[-1] == 1 else pixels, vmin=0, vmax=255)
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
 
