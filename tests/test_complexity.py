@@ -88,9 +88,7 @@ def test_multiply_adds_of_resnet50v2_agree_with_the_profiler(tensorflow, stages)
     table = count(model)
     normalisation = table.loc[table["type"] == "BatchNormalization", "multiply_adds"].sum()
     # The block's own normalisation counts its elements as well.
-    normalisation += sum(
-        int(np.prod(shape)) for shape in table.loc[table["type"] == "NonLocal2D", "output_shape"]
-    )
+    normalisation += sum(int(np.prod(shape)) for shape in table.loc[table["type"] == "NonLocal2D", "output_shape"])
     assert table["multiply_adds"].sum() - normalisation == profiled_multiply_adds(model)
 
 

@@ -155,9 +155,7 @@ def test_agrees_with_the_equations(pairwise, subsample, size, channels, inner, t
     rng = np.random.default_rng(0)
     layer, weights = built(channels, rng, pairwise=pairwise, subsample=subsample, inner_channels=inner)
     x = rng.normal(size=(3, *size, channels)).astype("float32")
-    expected, expected_attention = reference(
-        x.astype("float64"), weights, pairwise, subsample, training=training
-    )
+    expected, expected_attention = reference(x.astype("float64"), weights, pairwise, subsample, training=training)
     assert_close(numpy(layer(x, training=training)), expected)
     weights_now = layer.get_weights()
     z, attention = layer(x, training=training, return_attention=True)
