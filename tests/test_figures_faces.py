@@ -135,6 +135,25 @@ def test_images_keep_black_and_white():
     assert axes.images[0].get_clim() == (0, 255)
 
 
+def test_one_person_is_gathered_from_all_splits():
+    def photographs(rows):
+        labels, angles, persons, sessions = zip(*rows, strict=True)
+        faces = noise(labels, "kdef", channels=3, seed=len(rows))
+        described = pd.DataFrame({"person": persons, "session": sessions, "angle": angles})
+        return FaceSet(faces.images, faces.labels, faces.ids, metadata=described)
+
+    train = photographs([(0, "S", "F02", "A"), (3, "S", "F01", "A"), (3, "HL", "F01", "B")])
+    validation = photographs([(3, "HL", "F01", "A"), (0, "HL", "F01", "A")])
+    splits = Splits(train, validation, None, "kdef", "random")
+    grid = np.array(figures.one_person(splits, ["HL", "S"]).axes, object).reshape(7, 2)
+    shown = {(row, column) for row in range(7) for column in range(2) if grid[row, column].images}
+    assert shown == {(0, 0), (3, 0), (3, 1)}
+    assert np.array_equal(grid[3, 1].images[0].get_array(), train.images[1])
+    assert np.array_equal(grid[3, 0].images[0].get_array(), validation.images[0])
+    other = figures.one_person(splits, ["S"], person="F02")
+    assert np.array_equal(other.axes[0].images[0].get_array(), train.images[0])
+
+
 def test_gallery_keeps_images_and_words_together():
     faces = noise([0] * 5, "train")
     figure = figures.gallery(faces.images, list("abcde"), columns=3)
@@ -176,6 +195,12 @@ def test_contradicting_labels_show_a_group_once(flawed):
     figure = figures.contradicting_labels(splits, flaws)
     shown = np.array([place.get_title() for place in figure.axes]).reshape(2, -1).T.tolist()
     assert sorted(shown) == [["train\nangry", "validation\nfear"], ["train\nhappy", "train\nsad"]]
+
+
+def test_constant_images_are_the_blank_ones(flawed):
+    figure = figures.constant_images(*flawed)
+    assert [place.get_title() for place in figure.axes] == ["train\ndisgust"]
+    assert (drawn(figure.axes)[0] == 90).all()
 
 
 def test_a_limit_keeps_the_pairs_few(flawed):

@@ -70,6 +70,27 @@ def image_table(images, rows, columns):
 
 
 @styled
+def one_person(splits, angles, person=None, session=None):
+    """One person in one session: a row an expression, a column an angle; empty where there is no picture.
+
+    Args:
+        splits: a `Splits` of KDEF, or of generated faces in its form; the pictures may be in any of its splits.
+        angles: the columns, such as `["HL", "S", "HR"]`.
+        person, session: as in `metadata`; the first in training when None.
+    """
+    metadata = splits.train.metadata
+    person = person or metadata["person"].min()
+    session = session or metadata["session"].min()
+    images = {}
+    for _, faces in splits.items():
+        wanted = (faces.metadata["person"] == person) & (faces.metadata["session"] == session)
+        for index in np.flatnonzero(wanted):
+            class_name = faces.class_names[faces.labels[index]]
+            images[class_name, faces.metadata["angle"].iloc[index]] = faces.images[index]
+    return _draw_table(images, splits.train.class_names, angles, titles=angles)
+
+
+@styled
 def gallery(images, words, columns=10):
     """Images one after another, line by line, words over each.
 
@@ -161,6 +182,20 @@ def contradicting_labels(splits, flaws, limit=8, seed=0):
         other = members[members["class"] != first["class"]].iloc[0]
         pairs.append([(row["split"], row["id"], row["class"]) for row in (first, other)])
     return _draw_pairs(splits, pairs)
+
+
+@styled
+def constant_images(splits, flaws, limit=20):
+    """The first images of one single grey value, each under its split and class.
+
+    Args:
+        splits: a `Splits`.
+        flaws: what `fer_lib.datasets.flaws.check` found in it; `flaws.constant` must have a row.
+        limit: images shown.
+    """
+    rows = flaws.constant.head(limit)
+    images = [_image(splits, row["split"], row["id"]) for _, row in rows.iterrows()]
+    return gallery(images, [f"{row['split']}\n{row['class']}" for _, row in rows.iterrows()])
 
 
 @styled
