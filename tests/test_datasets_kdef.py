@@ -1,0 +1,514 @@
+"""KDEF in both of its forms and by both protocols, and every way in which a copy of it can be broken.
+
+The trees are written here with Pillow, by loops of their own over KDEF's grammar; one is generated.
+"""
+
+import functools
+import io
+import re
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fer_lib.datasets import kdef, load, make_synthetic
+from fer_lib.datasets.flaws import check
+from fer_lib.datasets.kdef import load_kdef, shared_persons
+from fer_lib.datasets.kdef_names import all_names, parse_name
+from fer_lib.errors import DataError, ParameterError
+from fer_lib.parameters import Parameters
+
+# The codes in the order of the classes: angry, disgust, fear (afraid), happy, neutral, sad, surprise.
+CODES = ("AN", "DI", "AF", "HA", "NE", "SA", "SU")
+CLASSES = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
+# From the literature on KDEF.
+BLACK = {
+    *("AF01SUFR", "AF10AFFR", "AF11NEHL", "AF20DIHL", "AM25DIFL"),
+    *("AM34DIFR", "BF13NEHR", "BM21DIFL", "BM22DIHL", "BM24DIFL"),
+}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("FER_CACHE", str(tmp_path / "cache"))
+
+
+def jpeg(seed, size=(56, 76), mode="RGB"):
+    """A picture of coarse noise, and so unlike any other seed's at every scale."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (9, 7, 3), dtype=np.uint8)
+    return encoded(Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).convert(mode))
+
+
+def encoded(image, quality=95):
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=quality)
+    return stream.getvalue()
+
+
+def names_of(persons):
+    return [
+        f"{session}{person}{code}{angle}"
+        for session in "AB"
+        for person in persons
+        for code in CODES
+        for angle in ("FL", "HL", "S", "HR", "FR")
+    ]
+
+
+def write(folder, name, content):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.fixture(scope="module")
+def small_tree(tmp_path_factory):
+    """3 female and 3 male persons, 420 pictures, in the original form."""
+    folder = tmp_path_factory.mktemp("small")
+    for seed, name in enumerate(names_of(["F01", "F02", "F03", "M01", "M02", "M03"])):
+        write(folder, f"KDEF_and_AKDEF/KDEF/{name[:4]}/{name}.JPG", jpeg(seed))
+    return folder
+
+
+@pytest.fixture
+def tree(small_tree, tmp_path):
+    """A copy that a test may break: the folder KDEF itself."""
+    return Path(shutil.copytree(small_tree, tmp_path / "tree")) / "KDEF_and_AKDEF" / "KDEF"
+
+
+@pytest.fixture(scope="module")
+def whole_zip(tmp_path_factory):
+    """All 4,900 names with the published flaws; the pictures of an expression are all the same."""
+    path = tmp_path_factory.mktemp("whole") / "KDEF_and_AKDEF.zip"
+    faces = {code: jpeg(seed) for seed, code in enumerate(CODES)}
+    black = encoded(Image.new("RGB", (56, 76), (3, 2, 2)))
+    persons = [f"{sex}{number:02d}" for sex in "FM" for number in range(1, 36)]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names_of(persons):
+            stem = {"AF31SAHL": "AF31V", "AM31SUHR": "AM31H"}.get(name, name)
+            content = black if name in BLACK else faces[name[4:6]]
+            archive.writestr(f"KDEF_and_AKDEF/KDEF/{name[:4]}/{stem}.JPG", content)
+    return path
+
+
+@pytest.fixture
+def load_whole(whole_zip):
+    """`load_kdef` of the whole data set, with a cache that outlives a test."""
+    return functools.partial(load_kdef, whole_zip, size=16, cache_dir=whole_zip.parent / "cache")
+
+
+def said(splits, *words):
+    """The notes as one text, which has each of the words in it."""
+    text = "\n".join(splits.notes)
+    for word in words:
+        assert word in text, text
+    return text
+
+
+def account(splits):
+    """The numbers of the note that accounts for all pictures: `{"used": 418, "blank": 2}` and their total."""
+    (total, parts), *more = re.findall(r"Of the ([\d,]+) pictures of KDEF at [^:]+: (.*)\.", said(splits))
+    assert not more
+    found = re.findall(r"([\d,]*\d) ([a-z][^,]*)", parts)
+    counts = {reason: int(number.replace(",", "")) for number, reason in found}
+    # Whatever was found, the numbers add up.
+    assert sum(counts.values()) == int(total.replace(",", ""))
+    return counts, int(total.replace(",", ""))
+
+
+def ids_of(splits):
+    return {name for _, faces in splits.items() for name in faces.ids.tolist()}
+
+
+def refused(path, *words, **arguments):
+    """The message of the DataError; it is one paragraph and has each of the words in it."""
+    with pytest.raises(DataError) as caught:
+        load_kdef(path, **({"size": 16} | arguments))
+    message = str(caught.value)
+    assert "\n" not in message and caught.value.exit_status == 2
+    for word in words:
+        assert word in message, message
+
+
+# Names
+
+
+def test_a_name_says_all_that_the_publisher_says():
+    name = parse_name("bm07afs")
+    assert (name.session, name.sex, name.number, name.expression, name.angle) == ("B", "M", "07", "AF", "S")
+    assert (name.person, name.folder, name.class_name, name.label) == ("M07", "BM07", "fear", 2)
+    assert str(name) == "BM07AFS"
+    assert [parse_name(f"AF01{code}HL").class_name for code in CODES] == list(CLASSES)
+
+
+@pytest.mark.parametrize(
+    "stem",
+    [
+        *("", "AF31V", "AM31H", "CF01ANS", "AX01ANS", "AF00ANS", "AF36ANS", "AF1ANS", "AF01ANGS", "AF01XXS"),
+        *("AF01ANSR", "AF01AN", "AF01ANF", " AF01ANS", "AF01ANS (1)", "._AF01ANS", "AF01ANS\n", "AF0１ANS"),
+    ],
+)
+def test_a_name_that_breaks_the_grammar(stem):
+    assert parse_name(stem) is None
+
+
+def test_there_are_4900_names():
+    assert len(set(map(str, all_names()))) == 4900
+    assert sorted(map(str, all_names())) == sorted(
+        names_of([f"{sex}{number:02d}" for sex in "FM" for number in range(1, 36)])
+    )
+
+
+# The whole data set
+
+
+def test_all_4900_pictures_are_accounted_for(load_whole):
+    splits = load_whole()
+    assert len(ids_of(splits)) == 4890
+    assert ids_of(splits).isdisjoint(BLACK) and {"AF31SAHL", "AM31SUHR"} <= ids_of(splits)
+    assert account(splits) == ({"used": 4890, "blank": 10}, 4900)
+    said(splits, "AF31/AF31V.JPG has a name", "known to be AF31SAHL", "AM31/AM31H.JPG", "be AM31SUHR")
+    for name in BLACK:
+        said(splits, f"{name[:4]}/{name}.JPG")
+
+
+def test_random_takes_a_fifth_of_each_class(load_whole):
+    splits = load_whole("random")
+    # 700 a class, less the black ones: angry 0, disgust 6, fear 1, happy 0, neutral 2, sad 0, surprise 1.
+    assert splits.train.counts().tolist() == [560, 555, 559, 560, 558, 560, 559]
+    assert splits.validation.counts().tolist() == [140, 139, 140, 140, 140, 140, 140]
+    assert (splits.test, splits.dataset, splits.protocol) == (None, "kdef", "random")
+    assert set(splits.train.ids).isdisjoint(splits.validation.ids)
+    assert len(shared_persons(splits)) == 70
+    said(splits, "70 of the 70 persons in validation (979 of its 979 pictures) also stand in train")
+
+
+def test_subject_keeps_persons_whole_and_the_sexes_even(load_whole):
+    splits = load_whole("subject")
+    assert shared_persons(splits) == [] and splits.test is None
+    assert check(splits).counts["total"].sum() == 4890
+    for faces, of_each_sex in ((splits.train, 28), (splits.validation, 7)):
+        by_person = faces.metadata.groupby("person")
+        assert (by_person["session"].nunique() == 2).all()
+        assert by_person["sex"].first().value_counts().to_dict() == {"F": of_each_sex, "M": of_each_sex}
+    said(splits, "train has 28 female and 28 male, validation has 7 female and 7 male")
+
+
+def test_a_cut_depends_on_the_seed_and_hardly_on_what_is_missing(load_whole, tree):
+    for protocol in ("random", "subject"):
+        cuts = [load_whole(protocol, seed=seed) for seed in (0, 0, 1)]
+        assert cuts[0].fingerprint == cuts[1].fingerprint != cuts[2].fingerprint
+    before = load_kdef(tree, size=16)
+    removed = sorted(before.train.ids)[0]
+    (tree / removed[:4] / f"{removed}.JPG").unlink()
+    after = load_kdef(tree, size=16)
+    assert len(set(before.validation.ids) - set(after.validation.ids)) <= 1
+    assert set(after.validation.ids) <= set(before.validation.ids)
+
+
+def test_angles_are_chosen(load_whole):
+    splits = load_whole(angles=("HR", "S"))
+    assert set(splits.train.metadata["angle"]) == {"S", "HR"}
+    assert account(splits) == ({"used": 1959, "blank": 1}, 1960)
+    said(splits, "pictures of KDEF at S, HR:")
+    # Of the black ones only BF13NEHR is at these angles; and the order in which angles are given is none.
+    assert load_whole(angles=["S", "HR"]).fingerprint == splits.fingerprint
+
+
+def test_metadata_and_labels_are_those_of_the_names(tree):
+    faces = load_kdef(tree, size=16).train
+    assert faces.images.shape == (336, 16, 16, 3) and faces.images.dtype == np.uint8
+    assert list(faces.metadata) == ["usage", "session", "sex", "person", "expression", "angle"]
+    for name, label, row in zip(faces.ids, faces.labels, faces.metadata.itertuples(), strict=True):
+        assert f"{row.session}{row.person}{row.expression}{row.angle}" == name
+        assert row.sex == name[1] and row.person == name[1:4] and CODES[label] == name[4:6]
+
+
+# Pixels
+
+
+def striped(tmp_path, top=100, bottom=662):
+    """A tree of real size: red above the row `top`, blue below `bottom`, a smooth green picture between."""
+    rows, columns = np.mgrid[:762, :562]
+    green = np.stack([columns % 200 * 0, 90 + 60 * np.sin(columns / 40) + 60 * np.cos(rows / 55), rows * 0], -1)
+    pixels = green.clip(0, 255).astype(np.uint8)
+    pixels[:top], pixels[bottom:] = (255, 0, 0), (0, 0, 255)
+    content = encoded(Image.fromarray(pixels), quality=98)
+    for person in ("F01", "F02"):
+        for code in CODES:
+            write(tmp_path, f"KDEF/A{person}/A{person}{code}S.JPG", content)
+    return tmp_path / "KDEF", np.asarray(Image.open(io.BytesIO(content)))
+
+
+def first(path, **arguments):
+    return load_kdef(path, angles=("S",), **arguments).train.images[0]
+
+
+def test_crop_is_the_middle_square(tmp_path):
+    path, full = striped(tmp_path)
+    # Away from the border rows there is neither red nor blue.
+    cropped = first(path, size=96)
+    assert cropped[1:-1, :, [0, 2]].max() < 40
+    reference = Image.fromarray(full[100:662]).resize((96, 96), Image.Resampling.BOX)
+    assert np.abs(cropped[2:-2].astype(int) - np.asarray(reference)[2:-2]).mean() < 1.5
+
+
+def test_squash_is_the_whole_picture(tmp_path):
+    path, full = striped(tmp_path)
+    squashed = first(path, size=96, aspect="squash")
+    # 100 of 762 rows are 12.6 of 96.
+    assert (squashed[:12, :, 0] > 200).all() and (squashed[13:, :, 0] < 60).all()
+    assert (squashed[-12:, :, 2] > 200).all() and (squashed[:-13, :, 2] < 60).all()
+    reference = Image.fromarray(full).resize((96, 96), Image.Resampling.BOX)
+    assert np.abs(squashed.astype(int) - np.asarray(reference)).mean() < 3
+
+
+def test_nothing_is_resampled_at_the_size_of_the_pictures(tmp_path):
+    path, full = striped(tmp_path)
+    np.testing.assert_array_equal(first(path, size=562), full[100:662])
+    np.testing.assert_array_equal(first(path, size=None), full)
+
+
+@pytest.mark.parametrize("size", [40, 96, 141, 200, 281, 400, 700])
+def test_every_reduced_scale_shows_the_same(tmp_path, size):
+    path, full = striped(tmp_path)
+    reference = Image.fromarray(full[100:662]).resize((size, size), Image.Resampling.BICUBIC)
+    inner = slice(size // 12, -(size // 12))
+    difference = first(path, size=size).astype(int) - np.asarray(reference)
+    assert np.abs(difference[inner]).mean() < 2
+    # A rectangle that is off by half a pixel would show as a shift of the brightness.
+    assert abs(difference[inner].mean()) < 0.5
+
+
+def test_without_colour_there_is_one_channel_of_luminance(tree):
+    colour, grey = (load_kdef(tree, size=32, colour=colour).train.images for colour in (True, False))
+    assert grey.shape == (336, 32, 32, 1)
+    # ITU-R BT.601, as JPEG has it.
+    luminance = colour @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(grey[..., 0] - luminance).mean() < 2
+
+
+def test_grey_or_small_pictures_are_not_as_published(tmp_path):
+    for seed, name in enumerate(names_of(["F01", "F02"])):
+        write(tmp_path, f"KDEF/{name[:4]}/{name}.jpg", jpeg(seed, mode="L"))
+    splits = load_kdef(tmp_path, size=64)
+    assert splits.train.images.shape[1:] == (64, 64, 3)
+    said(splits, "The pictures are grey", "The pictures are 56 x 76", "They are enlarged")
+    assert "enlarged" not in said(load_kdef(tmp_path, size=32))
+    assert "grey" not in said(load_kdef(tmp_path, size=32, colour=False))
+
+
+# Forms
+
+
+def reorganised(tree, folder):
+    for file in tree.rglob("*.JPG"):
+        write(folder, f"{CLASSES[CODES.index(file.stem[4:6])]}/{file.name}", file.read_bytes())
+    return folder
+
+
+def zip_of(folder, path):
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*"), reverse=True):
+            archive.write(file, file.relative_to(folder).as_posix())
+    return path
+
+
+def test_every_form_gives_the_same_data(small_tree, tree, tmp_path):
+    lower = tmp_path / "lower"
+    for file in tree.rglob("*.JPG"):
+        write(lower, f"{file.parent.name}/{file.name}".lower(), file.read_bytes())
+    classes = reorganised(tree, tmp_path / "classes")
+    forms = [
+        *(small_tree, tree, lower, classes),
+        *(zip_of(small_tree, tmp_path / "a.zip"), zip_of(classes, tmp_path / "b.zip")),
+    ]
+    for protocol in ("random", "subject"):
+        assert len({load_kdef(form, protocol, size=16).fingerprint for form in forms}) == 1
+
+
+def test_a_second_load_decodes_nothing_whatever_the_protocol(tree, monkeypatch):
+    one = load_kdef(tree, "random", size=16)
+    monkeypatch.setattr(kdef, "decode_pictures", lambda *_: pytest.fail("decoded again"))
+    again = load_kdef(tree, "random", size=16)
+    assert (again.fingerprint, again.notes) == (one.fingerprint, one.notes)
+    assert again.train.metadata.equals(one.train.metadata)
+    assert load_kdef(tree, "subject", size=16, seed=4).protocol == "subject"
+
+
+def test_a_study_leads_here(tree):
+    parameters = Parameters(dataset="kdef", protocol="subject", colour=True, image_size=24, angles=["S", "HL"])
+    splits = load(parameters, tree)
+    assert splits.fingerprint == load_kdef(tree, "subject", 24, ("HL", "S")).fingerprint
+    assert splits.train.images.shape[1:] == (24, 24, 3)
+
+
+def test_a_generated_tree_is_read_as_the_real_one(tmp_path):
+    path = make_synthetic(tmp_path / "kdef", "kdef", people=2, size=(60, 80))
+    splits = load_kdef(path, "subject", size=32)
+    assert account(splits)[0] == {"used": 279, "blank": 1, "missing": 4620}
+    assert set(splits.validation.metadata["sex"]) == {"F", "M"}
+    assert check(splits).problems == ()
+
+
+# Broken copies: what is listed, and what is refused
+
+
+def test_missing_pictures_are_named(tree):
+    shutil.rmtree(tree / "AF02")
+    for session in "AB":
+        shutil.rmtree(tree / f"{session}M03")
+    for file in tree.rglob("*FR.JPG"):
+        file.unlink()
+    (tree / "AF01" / "AF01ANS.JPG").unlink()
+    splits = load_kdef(tree, size=16)
+    # Five persons are left, one of them with one session: 9 folders of 28 without full right profiles, less one.
+    assert account(splits) == ({"used": 251, "missing": 4649}, 4900)
+    said(splits, "Missing: the persons F04", "the angle FR", "the folder AF02", "; AF01ANS.")
+    # At the other angles the sentence is about these.
+    assert account(load_kdef(tree, size=16, angles=("S",))) == ({"used": 44 + 18, "missing": 980 - 62}, 980)
+
+
+def test_extra_files_are_left_out_and_listed(tree):
+    for name in (
+        *(".DS_Store", "AF01/.DS_Store", "AF01/Thumbs.db", "AF01/._AF01ANS.JPG", "readme.txt"),
+        *("AF01/AF01ANS_thumb.JPG", "AF01/AF01ANS (1).JPG", "AF01/AF99ANS.JPG", "AF01/AF01ANS.png"),
+        "AKDEF/FANS.JPG",
+    ):
+        write(tree, name, jpeg(1))
+    splits = load_kdef(tree, size=16)
+    assert ids_of(splits) == set(names_of(["F01", "F02", "F03", "M01", "M02", "M03"]))
+    text = said(splits, "Left out (4), what operating systems and editors leave behind")
+    assert "Left out (3), a name that breaks KDEF's grammar: AF01/AF01ANS (1).JPG, AF01/AF01ANS_thumb.JPG" in text
+    assert "Left out (2), no JPEG by the suffix: AF01/AF01ANS.png, readme.txt." in text
+    assert "Left out (1), the average of several persons (AKDEF): AKDEF/FANS.JPG." in text
+
+
+def test_files_that_are_no_picture_are_left_out_and_listed(tree):
+    whole = (tree / "AF01/AF01ANS.JPG").read_bytes()
+    (tree / "AF01/AF01ANS.JPG").write_bytes(b"")
+    (tree / "AF01/AF01HAS.JPG").write_bytes(whole[: len(whole) // 2])
+    (tree / "AF01/AF01SAS.JPG").write_bytes(b"not a picture at all")
+    (tree / "AF01/AF01SUS.JPG").write_bytes(jpeg(1, size=(28, 38)))
+    Image.new("RGB", (56, 76), (200, 10, 10)).save(tree / "AF01/AF01DIS.JPG")
+    splits = load_kdef(tree, size=16)
+    assert account(splits)[0] == {
+        "used": 415,
+        "blank": 1,
+        "no picture or a damaged one": 3,
+        "of another size than the rest": 1,
+        "missing": 4480,
+    }
+    said(splits, "blank: AF01/AF01DIS.JPG.", "rest: AF01/AF01SUS.JPG.")
+    said(splits, "damaged one: AF01/AF01ANS.JPG, AF01/AF01HAS.JPG, AF01/AF01SAS.JPG.")
+    assert len(ids_of(splits)) == 415
+
+
+def test_a_damaged_entry_of_a_zip_is_left_out_and_listed(tree, tmp_path):
+    path = zip_of(tree, tmp_path / "kdef.zip")
+    with zipfile.ZipFile(path) as archive:
+        entry = archive.getinfo("BM02/BM02HAS.JPG")
+    content = bytearray(path.read_bytes())
+    place = entry.header_offset + 30 + len(entry.filename) + entry.file_size // 2
+    content[place] ^= 255
+    path.write_bytes(content)
+    splits = load_kdef(path, size=16)
+    assert account(splits)[0]["no picture or a damaged one"] == 1
+    said(splits, "damaged one: BM02/BM02HAS.JPG.")
+
+
+def test_mixed_forms_are_read_once(tree):
+    before = load_kdef(tree, size=16)
+    for name in ("AF01ANS", "BM03ANFL"):
+        write(tree, f"angry/{name}.JPG", (tree / name[:4] / f"{name}.JPG").read_bytes())
+    # A picture that stands in the reorganisation alone is read there.
+    alone = write(tree, "sad/AM01SAS.JPG", (tree / "AM01/AM01SAS.JPG").read_bytes())
+    (tree / "AM01/AM01SAS.JPG").unlink()
+    splits = load_kdef(tree, size=16)
+    assert splits.fingerprint == before.fingerprint and alone.exists()
+    said(splits, "stand side by side", "Left out (2), another file of a picture that is read: angry/AF01ANS.JPG")
+
+
+def test_of_a_misnamed_and_a_well_named_file_the_latter_is_read(tree):
+    for name in names_of(["F31"])[:35]:
+        write(tree, f"AF31/{name}.JPG", jpeg(5000))
+    write(tree, "AF31/AF31V.JPG", jpeg(5001))
+    said(load_kdef(tree, size=16), "Left out (1), another file of a picture that is read: AF31/AF31V.JPG.")
+
+
+def test_a_folder_that_contradicts_the_name(tree, tmp_path):
+    shutil.move(tree / "AF01/AF01ANS.JPG", tree / "AF02/AF01ANS.JPG")
+    splits = load_kdef(tree, size=16)
+    assert account(splits)[0] == {"used": 419, "in a folder that contradicts the name": 1, "missing": 4480}
+    said(splits, "Left out (1), in a folder that contradicts the name: AF02/AF01ANS.JPG.")
+    assert "AF01ANS" not in ids_of(splits)
+    classes = reorganised(tree, tmp_path / "classes")
+    shutil.move(classes / "happy/AM01HAS.JPG", classes / "sad/AM01HAS.JPG")
+    assert "AM01HAS" not in ids_of(load_kdef(classes, size=16))
+
+
+def test_folders_of_other_names_say_nothing(tree, tmp_path):
+    flat = tmp_path / "flat"
+    for file in tree.rglob("*.JPG"):
+        write(flat, file.name, file.read_bytes())
+    splits = load_kdef(flat, size=16)
+    assert splits.fingerprint == load_kdef(tree, size=16).fingerprint
+    said(splits, "Read by their names alone (420)", "AF01AFFL.JPG, AF01AFFR.JPG, AF01AFHL.JPG and 417 more")
+
+
+def test_one_sex_alone_is_cut_and_told(tree):
+    for session in "AB":
+        for person in ("M01", "M02", "M03"):
+            shutil.rmtree(tree / f"{session}{person}")
+    said(load_kdef(tree, "subject", size=16), "train has 2 female and 0 male, validation has 1 female and 0 male")
+
+
+def test_where_no_study_is_possible(tree, tmp_path):
+    refused(tmp_path / "nowhere", "do not exist", "nowhere", "kdef.se")
+    (tmp_path / "empty").mkdir()
+    refused(tmp_path / "empty", "KDEF is not there", "AF01/AF01ANHL.JPG", "no file")
+    write(tmp_path, "fer/train/angry/Training_1.jpg", jpeg(1))
+    refused(tmp_path / "fer", "KDEF is not there", "1 files, such as train/angry/Training_1.jpg")
+    write(tmp_path, "wrong/AF02/AF01ANS.JPG", jpeg(1))
+    refused(tmp_path / "wrong", "only pictures in a folder that contradicts the name", "AF02/AF01ANS.JPG")
+    refused(write(tmp_path, "kdef.csv", b"emotion,pixels"), "not a zip")
+    refused(write(tmp_path, "kdef.zip", zip_of(tree, tmp_path / "z.zip").read_bytes()[:5000]), "truncated")
+    refused(tree / "AF01", "protocol 'subject'", "at least two persons of one sex", protocol="subject")
+    for file in [*tree.rglob("*HAS.JPG"), *tree.rglob("*HA[FH]*.JPG")]:
+        file.unlink()
+    refused(tree, "split 'train' is without pictures of a class", "none of happy among")
+
+
+def test_where_all_pictures_are_black_or_at_other_angles(tmp_path):
+    black = encoded(Image.new("RGB", (56, 76)))
+    for name in names_of(["F01"]):
+        if name.endswith("S"):
+            write(tmp_path, f"KDEF/{name[:4]}/{name}.JPG", black)
+    refused(tmp_path, "None of KDEF's pictures can be used", "14 blank")
+    refused(tmp_path, "None of KDEF's pictures can be used", "980 missing", angles=("HL",))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"protocol": "official"},
+        {"aspect": "stretch"},
+        {"angles": ()},
+        {"angles": "FL"},
+        {"angles": ("S", "LEFT")},
+        {"size": 0},
+        {"size": 96.0},
+        {"size": (96, 96)},
+        {"seed": -1},
+        {"seed": None},
+    ],
+    ids=str,
+)
+def test_arguments_out_of_range(tmp_path, wrong):
+    with pytest.raises(ParameterError) as caught:
+        load_kdef(tmp_path, **wrong)
+    assert caught.value.exit_status == 2 and repr(*wrong.values()) in str(caught.value)
