@@ -229,7 +229,7 @@ def _draw_table(images, rows, columns, titles):
     """A grid with the names of the rows beside them and a title over each column."""
     height, width = next(iter(images.values())).shape[:2]
     names = 1.0  # inches for the names of the rows
-    cell = min((WIDTH - names) / len(columns), 8.0 / len(rows) * width / height)
+    cell = min((WIDTH - names) / len(columns), 6.5 / len(rows) * width / height)
     figure, axes = new_figure(
         len(rows) * cell * height / width + 0.3,
         len(rows),
