@@ -1,0 +1,49 @@
+# Every target makes .venv from requirements.lock first, so that each works on a fresh clone.
+# The lock is for Python 3.11 on Linux: another one with `make PYTHON=python3.12`, at your own risk.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+STAMP := $(VENV)/.complete
+BIN := $(VENV)/bin
+
+.PHONY: setup study test lab lint bench backends
+.DEFAULT_GOAL := setup
+
+setup: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No python3 was found: install Python 3.11, or name one with PYTHON=..."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+	  echo "Python 3.11 to 3.13 is needed (the lock is made for 3.11), found: $$($(PYTHON) --version)."; \
+	  echo "Name another with: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  echo "Note: the lock is made for Python 3.11, this is $$($(PYTHON) --version)."
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+# The whole study on generated faces; ends by naming its report.
+study: $(STAMP)
+	$(BIN)/fer-study run params/demo.yaml
+
+# All tests, then each notebook as it stands, cell by cell, against what it says it gives.
+test: $(STAMP)
+	$(BIN)/python -m pytest tests
+	TF_CPP_MIN_LOG_LEVEL=3 FER_PROGRESS=lines $(BIN)/python -m pytest --nbval-lax --nbval-current-env \
+	  --nbval-cell-timeout=600 -p no:cacheprovider notebooks
+
+lab: $(STAMP)
+	$(BIN)/jupyter lab --notebook-dir=. notebooks/00_data_exploration.ipynb
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/bench_non_local.py
+
+# The other backends of Keras, beside TensorFlow: the tests then run on all three.
+backends: $(VENV)/.backends
+
+$(VENV)/.backends: $(STAMP)
+	$(BIN)/python -m pip install --quiet "jax==0.10.2" "torch==2.13.0" ray
+	touch $@

@@ -1,0 +1,242 @@
+"""One notebook of a study: executed in a process of its own, and known again when nothing has changed for it.
+
+`outputs/<study>/notebooks/` gets the executed notebook and, last, its `.done.json` with hashes of all that it was
+made from. What stopped half-way leaves no such file and is done again; its runs go on where they were.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+
+from fer_lib import notebooks
+from fer_lib.environment import describe_environment, keras_backend, package_versions
+from fer_lib.errors import RunError
+from fer_lib.files import write_atomically
+from fer_lib.parameters import Parameters
+from fer_lib.runs import read_json, write_json
+
+_PACKAGE = Path(__file__).resolve().parent
+# What a notebook's outputs cannot depend on.
+_OUTSIDE_OF_NOTEBOOKS = {
+    "cli.py", "runner.py", "execution.py", "papermill_process.py", "notebooks.py", "environment.py", "report.py"
+}  # fmt: skip
+# Seconds for a kernel to end after SIGTERM, before it is killed.
+_PATIENCE = 20
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One notebook of a study.
+
+    Attributes:
+        source: the notebook.
+        parameters: `Parameters` of the study.
+        study_dir: its folder.
+        data: path of the data or None.
+        fingerprint: of the data.
+    """
+
+    source: Path
+    parameters: Parameters
+    study_dir: Path
+    data: str | None
+    fingerprint: str
+
+    @property
+    def folder(self):
+        return self.study_dir / "notebooks"
+
+    def finish(self, title):
+        """Executes the notebook unless that was done, and tells of it."""
+        identity = self._identity()
+        if self._is_finished(identity):
+            print(f"{title}: finished before", flush=True)
+            return
+        print(title, flush=True)
+        write_json(self.study_dir / "environment.json", describe_environment())
+        self._marker.unlink(missing_ok=True)
+        started, clock = time.time(), time.perf_counter()
+        self._execute()
+        seconds = round(time.perf_counter() - clock, 1)
+        done = {"identity": identity, "seconds": seconds, "runs": self._runs(), "made": self._made_since(started)}
+        write_json(self._marker, done)
+        print(f"      done in {seconds:.0f} s", flush=True)
+
+    @property
+    def _target(self):
+        return self.folder / self.source.name
+
+    @property
+    def _marker(self):
+        return self.folder / f"{self.source.stem}.done.json"
+
+    def _values(self):
+        """Values for just those parameters that the notebook declares."""
+        known = self.parameters.model_dump() | {
+            "study_dir": os.path.relpath(self.study_dir, self.source.parent).replace(os.sep, "/")
+        }
+        declared = notebooks.declared_parameters(self.source)
+        if unknown := [name for name in declared if name not in known]:
+            raise RunError(
+                "A notebook declares a parameter that no study has", where=self.source, found=", ".join(unknown)
+            )
+        return {name: known[name] for name in declared}
+
+    def _identity(self):
+        """All that the executed notebook is made from, the run folders apart."""
+        return {
+            "notebook": notebooks.source_hash(self.source),
+            "parameters": self._values(),
+            "data": self.fingerprint,
+            "code": _library_hash(),
+            "python": ".".join(map(str, sys.version_info[:3])),
+            "backend": keras_backend(),
+            "packages": package_versions(),
+        }
+
+    def _is_finished(self, identity):
+        done = read_json(self._marker)
+        if done is None or done.get("identity") != identity or not self._target.is_file():
+            return False
+        # A run that was trained anew, or a picture that was deleted, makes what was told of it old.
+        same_runs = done["runs"].items() <= self._runs().items()
+        return same_runs and all((self.study_dir / path).is_file() for path in done["made"])
+
+    def _runs(self):
+        """sha256 of the `done.json` of each finished run, by its place in the study's folder."""
+        found = sorted(self.study_dir.glob("runs/*/seed-*/done.json"))
+        return {_place(path.parent, self.study_dir): _sha256(path.read_bytes()) for path in found}
+
+    def _made_since(self, started):
+        """Figures and tables that were written since then; a second of slack for coarse file times."""
+        found = [*self.study_dir.glob("figures/*"), *self.study_dir.glob("tables/*")]
+        return sorted(_place(path, self.study_dir) for path in found if path.stat().st_mtime >= started - 1)
+
+    def _execute(self):
+        partial = self.folder / f".{self.source.stem}.partial.ipynb"
+        failed = self.folder / f"{self.source.stem}.failed.ipynb"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="fer-") as scratch:
+            log = Path(scratch) / "log"
+            try:
+                status = _run_process(self._command(partial), self.source.parent, self._environment(scratch), log)
+                if status != 0:
+                    raise self._failure(status, partial, failed, log)
+                self._keep(partial, self._target)
+                failed.unlink(missing_ok=True)
+            finally:
+                partial.unlink(missing_ok=True)
+
+    def _command(self, target):
+        target = os.path.relpath(target, self.source.parent)
+        return [
+            sys.executable,
+            "-m",
+            "fer_lib.papermill_process",
+            self.source.name,
+            target,
+            json.dumps(self._values()),
+        ]
+
+    def _environment(self, scratch):
+        """The environment of the notebook's process; what the user has set of the backend's stays."""
+        environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}
+        paths = [str(_PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment |= {
+            "PYTHONPATH": os.pathsep.join(paths),
+            "PYTHONHASHSEED": "0",
+            "PYTHONUNBUFFERED": "1",
+            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+            "FER_PROGRESS": "lines",
+            "JUPYTER_RUNTIME_DIR": scratch,  # a short path: that of a Unix socket has 107 characters at most
+        }
+        environment.pop("FER_DATA", None)
+        if self.data is not None:
+            # Not a parameter: those are written into the executed notebook.
+            environment["FER_DATA"] = str(Path(self.data).expanduser().absolute())
+        return environment
+
+    def _keep(self, partial, path):
+        private = [] if self.data is None else [Path(self.data).expanduser().absolute(), self.data]
+        notebook = notebooks.without_machine(notebooks.read_notebook(partial), self.source.name, private)
+        write_atomically(path, nbformat.writes(notebook) + "\n")
+
+    def _failure(self, status, partial, failed, log):
+        """RunError that says which cell, and where what it gave is kept."""
+        where = kept = None
+        lines = log.read_text(errors="replace").strip().splitlines() or [f"exit status {status}"]
+        found = lines[-1]
+        if partial.is_file():
+            self._keep(partial, failed)
+            kept = f"What it gave is kept in {failed}. "
+            where, found = notebooks.failed_cell(failed) or (None, found)
+        return RunError(
+            f"Notebook {self.source.stem} failed",
+            where=where,
+            found=found,
+            advice=f"{kept or ''}What was finished stays: the same command goes on from there",
+        )
+
+
+def _run_process(command, folder, environment, log):
+    """Runs a command to its end, showing its lines as they come; its exit status."""
+    with open(log, "wb") as errors:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,  # Ctrl-C reaches this process alone, which then ends the other in order
+        )
+    try:
+        for line in process.stdout:
+            if line.strip():
+                print(f"      {line.rstrip()}", flush=True)
+        return process.wait()
+    finally:
+        _end(process)
+
+
+def _end(process):
+    """Ends a process that still runs, and its kernel with it; a second Ctrl-C does not wait."""
+    try:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(_PATIENCE)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        process.stdin.close()
+        process.stdout.close()
+
+
+def _library_hash():
+    """sha256 (hex) of the library, those modules apart that stand outside of the notebooks."""
+    digest = hashlib.sha256()
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        if path.name not in _OUTSIDE_OF_NOTEBOOKS:
+            digest.update(_place(path, _PACKAGE).encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _place(path, folder):
+    return path.relative_to(folder).as_posix()
+
+
+def _sha256(content):
+    return hashlib.sha256(content).hexdigest()
