@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from fer_lib.errors import DataError
 
-# Standard deviation of the colour channel with the largest one, 0..255. 4,890 generated portraits have 20 and more;
+# The largest standard deviation of a colour channel, 0..255. Generated portraits, 4,890 of them, have 20 and more;
 # noise on a black frame is far below it, and averaged away by decoding at a reduced scale.
 BLANK_DEVIATION = 5.0
 BLANK = "blank"
