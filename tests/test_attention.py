@@ -39,7 +39,7 @@ def test_centres_and_cells_by_hand():
 
 def test_uniform_attention_by_hand():
     distance = attention.mean_distance(UNIFORM, PLACES, PLACES)
-    assert np.asarray(distance) == pytest.approx([(0 + 4 + 4 + math.sqrt(32)) / 4])
+    assert numpy(distance) == pytest.approx([(0 + 4 + 4 + math.sqrt(32)) / 4])
     assert numpy(attention.mean_entropy(UNIFORM)) == pytest.approx([1])
 
 
