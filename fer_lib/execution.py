@@ -26,7 +26,8 @@ from fer_lib.runs import read_json, write_json
 _PACKAGE = Path(__file__).resolve().parent
 # What a notebook's outputs cannot depend on.
 _OUTSIDE_OF_NOTEBOOKS = {
-    "cli.py", "runner.py", "execution.py", "papermill_process.py", "notebooks.py", "environment.py", "report.py"
+    "cli.py", "runner.py", "execution.py", "papermill_process.py", "notebooks.py", "environment.py", "report.py",
+    "page.py", "readme.py",
 }  # fmt: skip
 # Seconds for a kernel to end after SIGTERM, before it is killed.
 _PATIENCE = 20

@@ -1,0 +1,25 @@
+import pytest
+
+from fer_lib.errors import DataError, FerError, ParameterError, RunError
+
+
+def test_an_error_is_one_paragraph_in_a_fixed_order():
+    error = FerError("It failed", where="a.csv, line 3", expected="2 columns", found=3, advice="Mend it!")
+    assert str(error) == "It failed. Where: a.csv, line 3. Expected: 2 columns. Found: 3. Mend it!"
+    assert "\n" not in str(error)
+
+
+def test_what_is_not_known_is_left_out():
+    assert str(FerError("It failed.", found="nothing at all?")) == "It failed. Found: nothing at all?"
+    assert str(FerError("It failed", found=0)) == "It failed. Found: 0."  # zero is an answer
+
+
+@pytest.mark.parametrize(("kind", "status"), [(FerError, 1), (RunError, 1), (DataError, 2), (ParameterError, 2)])
+def test_exit_status(kind, status):
+    assert kind("It failed").exit_status == status
+
+
+def test_wrong_input_is_a_value_error_too():
+    assert issubclass(DataError, ValueError)
+    assert issubclass(ParameterError, ValueError)
+    assert not issubclass(RunError, ValueError)

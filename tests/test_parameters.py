@@ -1,0 +1,162 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fer_lib.errors import ParameterError
+from fer_lib.parameters import TRAINING_KEYS, Parameters, build_parameters, read_parameters, write_parameters
+
+STUDIES = sorted((Path(__file__).parents[1] / "params").glob("*.yaml"))
+
+
+def write(folder, **values):
+    path = folder / "params.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_the_projects_own_studies(path):
+    parameters = read_parameters(path)
+    assert parameters.study == path.stem
+    header = [line for line in path.read_text().splitlines() if line.startswith("#")]
+    for word in ("Question", "Data", "Device"):
+        assert any(line.startswith(f"# {word} ") for line in header), f"{path.name} does not say its {word}"
+
+
+def test_the_papers_study_is_the_papers():
+    # Section 3.2 of the paper and its Table I.
+    paper = read_parameters(STUDIES[0].with_name("fer2013_paper.yaml"))
+    assert (paper.image_size, paper.batch_size, paper.epochs) == (96, 64, 50)
+    assert (paper.width, paper.stem, paper.pooling, paper.shift, paper.flip) == (1.0, "imagenet", "max", 0.1, True)
+    stages = ["", "-nl1", "-nl2", "-nl3", "-nl4", "-nl12", "-nl34"]
+    assert paper.variants == [f"resnet50v2{stage}" for stage in stages]
+    official = read_parameters(STUDIES[0].with_name("fer2013_official.yaml"))
+    differ = {key for key, value in paper.model_dump().items() if getattr(official, key) != value}
+    assert differ == {"study", "title", "protocol"}
+
+
+def test_an_unknown_key_names_the_near_miss(tmp_path):
+    with pytest.raises(ParameterError, match=r"key epoch\. Expected: perhaps epochs\. Found: epoch\."):
+        read_parameters(write(tmp_path, epoch=3))
+
+
+def test_an_unknown_key_that_is_near_nothing_lists_all(tmp_path):
+    with pytest.raises(ParameterError, match="one of study, title, variants"):
+        read_parameters(write(tmp_path, xyzzy=3))
+
+
+def test_1e_3_is_text_in_yaml_and_the_error_says_so(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("learning_rate: 1e-3\n")
+    with pytest.raises(
+        ParameterError, match=r"key learning_rate.*Found: '1e-3'\. YAML reads 1e-3 as text: write 1\.0e-3"
+    ):
+        read_parameters(path)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"epochs": "3"}, "key epochs"),
+        ({"epochs": 2.5}, "key epochs"),
+        ({"epochs": True}, "key epochs"),
+        ({"epochs": 0}, "key epochs.*greater than or equal to 1"),
+        ({"flip": 1}, "key flip"),
+        ({"seeds": [0, -1]}, r"key seeds\.1"),
+        ({"seeds": []}, "at least one seed"),
+        ({"seeds": [1, 1]}, "each once"),
+        ({"study": "My study"}, "key study"),
+        ({"study": "../up"}, "key study"),
+        ({"optimizer": "adamw"}, "key optimizer.*'sgd' or 'adam'"),
+        ({"dropout": 1.0}, "key dropout"),
+        ({"image_size": 8}, "key image_size"),
+        ({"variants": ["resnet14v2-nl1"]}, "exactly one plain network"),
+        ({"variants": ["resnet14v2", "resnet26v2"]}, "exactly one plain network"),
+        ({"variants": ["resnet14v2", "resnet14v2-nl3", "resnet14v2-nl3-embedded_gaussian"]}, "each variant once"),
+        ({"variants": ["resnet14v2", "resnet14v2-nl7"]}, "nl7"),
+        ({"dataset": "kdef", "protocol": "paper"}, "kdef has protocol random or subject, found protocol: paper"),
+        ({"colour": True}, "colour: true needs dataset: kdef"),
+        ({"warmup_epochs": 2.0, "epochs": 2}, r"warmup_epochs \(2\.0\) must be below epochs \(2\)"),
+        ({"angles": []}, "at least one angle"),
+    ],
+)
+def test_values_that_cannot_be_meant(values, words):
+    with pytest.raises(ParameterError, match=words):
+        build_parameters(values)
+
+
+def test_several_problems_are_counted():
+    with pytest.raises(ParameterError, match="1 more after this one"):
+        build_parameters({"epochs": 0, "batch_size": 0})
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "no parameters"),
+        ("- a\n- b\n", "no parameters"),
+        ("a: [1\n", "not YAML"),
+        (b"\xff\xfe\x00", "not YAML"),
+    ],
+)
+def test_files_that_are_no_parameters(tmp_path, content, words):
+    path = tmp_path / "params.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ParameterError, match=words):
+        read_parameters(path)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(ParameterError, match=r"cannot be read.*No such file"):
+        read_parameters(tmp_path / "none.yaml")
+
+
+def test_overrides_win_and_are_yaml(tmp_path):
+    path = write(tmp_path, epochs=3)
+    parameters = read_parameters(path, ["epochs=5", "seeds=[0, 1]", "flip = false", "title=a=b"])
+    assert (parameters.epochs, parameters.seeds, parameters.flip, parameters.title) == (5, [0, 1], False, "a=b")
+    for override, words in (
+        ("epochs", "KEY=VALUE"),
+        ("epochs=[1", "no YAML value"),
+        ("epoch=1", "perhaps epochs"),
+    ):
+        with pytest.raises(ParameterError, match=words):
+            read_parameters(path, [override])
+
+
+def test_what_is_written_is_read_the_same(tmp_path):
+    parameters = build_parameters({"learning_rate": 1e-05, "variants": ["resnet50v2", "resnet50v2-nl34"]})
+    (tmp_path / "params.yaml").write_text(write_parameters(parameters))
+    assert read_parameters(tmp_path / "params.yaml") == parameters
+
+
+def test_cells_give_every_variant_early():
+    parameters = build_parameters({"variants": ["resnet14v2", "resnet14v2-nl3"], "seeds": [4, 7]})
+    assert parameters.cells() == [
+        ("resnet14v2", 4), ("resnet14v2-nl3", 4), ("resnet14v2", 7), ("resnet14v2-nl3", 7)
+    ]  # fmt: skip
+    assert parameters.baseline == "resnet14v2"
+
+
+def test_the_hash_is_of_what_the_numbers_depend_on():
+    base = Parameters().training_hash()
+    for key, value in {"study": "other", "seeds": [3], "data": "x", "steps_per_execution": 8}.items():
+        assert build_parameters({key: value}).training_hash() == base
+    changed = {"epochs": 3, "batch_size": 64, "width": 0.25, "precision": "mixed_bfloat16", "flip": False}
+    hashes = {build_parameters({key: value}).training_hash() for key, value in changed.items()}
+    assert len(hashes | {base}) == len(changed) + 1
+
+
+def test_every_parameter_is_named_in_the_hash_or_known_to_stand_outside():
+    outside = {
+        "study", "title", "variants", "seeds",
+        "dataset", "data", "protocol", "generated_images", "train_limit", "colour", "angles", "aspect",
+        "steps_per_execution",
+    }  # fmt: skip
+    assert set(TRAINING_KEYS) | outside == set(Parameters.model_fields)
+
+
+def test_from_a_notebook_only_parameters_are_taken():
+    parameters = Parameters.from_notebook({"epochs": 7, "np": object(), "study_dir": "x", "__name__": "__main__"})
+    assert parameters == Parameters(epochs=7)
