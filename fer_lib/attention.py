@@ -1,7 +1,7 @@
 """What trained non-local blocks attend to: maps for chosen positions, and distance and entropy over many faces.
 
-What is worked out from a run's weights is kept in its folder, `attention.csv` and `attention.npz`, so that figures
-and committed results need the weights no more.
+What is worked out from a run's weights is kept in its folder, `attention.csv`, `attention_switched.csv` and
+`attention.npz`, so that figures and committed results need the weights no more.
 """
 
 import math
@@ -18,14 +18,14 @@ from fer_lib.datasets import CLASS_NAMES
 from fer_lib.files import write_atomically
 from fer_lib.models import NonLocal2D
 from fer_lib.recipe import build_classifier
-from fer_lib.training import restore_classifier
+from fer_lib.training import predict, restore_classifier
 
 # Where brow, eye and mouth lie in an aligned frontal face, as (row, column) in parts of the side, read off the
 # mean face of FER-2013. Brow and eye are those on the left of the picture.
 POSITIONS = {"brow": (0.29, 0.32), "eye": (0.39, 0.32), "mouth": (0.77, 0.50)}
 STATES = ("untrained", "trained")
 
-_TABLE, _MAPS = "attention.csv", "attention.npz"
+_TABLE, _MAPS, _SWITCHED = "attention.csv", "attention.npz", "attention_switched.csv"
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +41,10 @@ class Attention:
             uniform_distance, the distance of a block that attends to everything alike.
         maps: dictionary of (state, block) to float32, (faces, positions, key rows, key columns): the weights of
             each of `POSITIONS`, in order, over the map; each sums to 1, or to 0 where nothing is attended to.
+        switched: a DataFrame, what the trained network does with its blocks changed and nothing else: blocks
+            (`"as trained"`; `"even weights"`, every position attends to all alike, for the embedded Gaussian;
+            `"off"`, the identity), n (images), accuracy, changed (share of the images that are then named
+            otherwise than as trained).
     """
 
     variant: str
@@ -48,6 +52,7 @@ class Attention:
     ids: np.ndarray
     table: pd.DataFrame
     maps: dict
+    switched: pd.DataFrame
 
 
 def choose_faces(run, split="validation"):
@@ -91,7 +96,8 @@ def attend(parameters, run, faces, ids):
         names = [name for name in file.files if "/" in name]
         maps = {tuple(name.split("/")): file[name] for name in names}
         kept = file["ids"]
-    return Attention(run.variant, run.seed, kept, pd.read_csv(run.folder / _TABLE), maps)
+    table, switched = (pd.read_csv(run.folder / name) for name in (_TABLE, _SWITCHED))
+    return Attention(run.variant, run.seed, kept, table, maps, switched)
 
 
 def observer(classifier, image_size):
@@ -207,7 +213,7 @@ def _rms(x):
 
 
 def _observe_states(parameters, run, faces, ids):
-    """The table and the maps of a run before and after its training."""
+    """The table and the maps of a run before and after its training, and what switching its blocks does."""
     places = pd.Index(faces.ids).get_indexer(ids)
     if (places < 0).any():
         raise ValueError(f"`ids` must be among the faces. Received: {ids[int(np.argmin(places))]!r}")
@@ -228,8 +234,36 @@ def _observe_states(parameters, run, faces, ids):
             table["uniform_distance"] = float(mean_distance(uniform, *places_of)[0])
             tables.append(table)
             maps[state, block.name] = found["shares"][places].reshape(len(places), len(POSITIONS), *keys)
+    switched = _switch(parameters, trained, faces)
     keras.utils.clear_session()
-    return pd.concat(tables, ignore_index=True), maps
+    return pd.concat(tables, ignore_index=True), maps, switched
+
+
+def _switch(parameters, classifier, faces):
+    """The table `switched` of `Attention`; the network's blocks are off afterwards."""
+    blocks = [layer for layer in classifier.layers if isinstance(layer, NonLocal2D)]
+    said = {"as trained": predict(parameters, classifier, faces)}
+    if all(block.pairwise == "embedded_gaussian" for block in blocks):
+        # theta = phi = 0 makes all logits 0, and the softmax of equal logits is even.
+        _set_to_zero([weight for block in blocks for weight in block.theta.weights + block.phi.weights])
+        said["even weights"] = predict(parameters, classifier, faces)
+    _set_to_zero([w for block in blocks for w in (block.normalization.gamma, block.normalization.beta)])
+    said["off"] = predict(parameters, classifier, faces)
+    rows = [
+        {
+            "blocks": name,
+            "n": len(faces),
+            "accuracy": found.correct.mean(),
+            "changed": (found.classes != said["as trained"].classes).mean(),
+        }
+        for name, found in said.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def _set_to_zero(weights):
+    for weight in weights:
+        weight.assign(ops.zeros_like(weight))
 
 
 def _predict(model, faces, image_size, batch_size=64):
@@ -254,15 +288,16 @@ def _by_class(found, labels):
 
 
 def _is_kept(run, ids):
-    if not all((run.folder / name).is_file() for name in (_TABLE, _MAPS)):
+    if not all((run.folder / name).is_file() for name in (_TABLE, _MAPS, _SWITCHED)):
         return False
     with np.load(run.folder / _MAPS) as file:
         same_places = np.array_equal(file["positions"], list(POSITIONS.values()))
         return same_places and np.array_equal(file["ids"], np.asarray(ids, dtype=str))
 
 
-def _keep(run, ids, table, maps):
+def _keep(run, ids, table, maps, switched):
     arrays = {"/".join(key): values.astype("float32") for key, values in maps.items()}
     arrays |= {"ids": np.asarray(ids, dtype=str), "positions": np.array(list(POSITIONS.values()))}
     write_atomically(run.folder / _TABLE, table.to_csv(index=False))
+    write_atomically(run.folder / _SWITCHED, switched.to_csv(index=False))
     write_atomically(run.folder / _MAPS, lambda path: np.savez_compressed(path, **arrays))

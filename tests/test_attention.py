@@ -134,6 +134,9 @@ def test_attention_of_a_run_is_kept_and_read_without_weights(run, tiny_splits, m
     assert untrained["distance"].to_numpy() == pytest.approx(untrained["uniform_distance"].to_numpy(), rel=1e-2)
     trained = everything[everything["state"] == "trained"]
     assert (trained["response"] > 0).all()
+    assert seen.switched["blocks"].tolist() == ["as trained", "even weights", "off"]
+    assert seen.switched["accuracy"][0] == run.predictions().correct.mean()
+    assert seen.switched["changed"][0] == 0
 
     (run.folder / "last.weights.h5").rename(run.folder / "elsewhere.h5")
     try:
@@ -151,3 +154,18 @@ def test_attention_of_a_run_is_kept_and_read_without_weights(run, tiny_splits, m
 def test_an_unknown_face_is_refused(run, tiny_splits):
     with pytest.raises(ValueError, match="nowhere"):
         attention.attend(PARAMETERS, run, tiny_splits.validation, ["nowhere"])
+
+
+def test_switching_blocks_by_hand(tiny_splits):
+    faces = tiny_splits.validation
+    classifier = build_classifier(PARAMETERS, VARIANT, 0)
+    plain = training.predict(PARAMETERS, classifier, faces)  # the identity at the start
+    for block in (layer for layer in classifier.layers if isinstance(layer, NonLocal2D)):
+        block.normalization.gamma.assign(np.full(block.normalization.gamma.shape, 50.0))
+        block.w_z.kernel.assign(np.random.default_rng(0).normal(size=block.w_z.kernel.shape))
+    loud = training.predict(PARAMETERS, classifier, faces)
+    assert (loud.classes != plain.classes).any()
+    table = attention._switch(PARAMETERS, classifier, faces).set_index("blocks")
+    assert table.loc["as trained", "accuracy"] == loud.correct.mean()
+    assert table.loc["off", "accuracy"] == plain.correct.mean()
+    assert table.loc["off", "changed"] == (loud.classes != plain.classes).mean()

@@ -55,9 +55,10 @@ def test_differences_are_in_points_and_symmetric():
 def test_placements_are_told_apart():
     table = TABLE.iloc[:2].assign(variant=["resnet26v2-nl3-gaussian", "resnet26v2-nl3-gaussian-before_last"])
     axes = pairwise.placements(table).axes[0]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["stage 3, gaussian", "stage 3, gaussian, one block"]
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels == ["stage 3, gaussian", "stage 3, gaussian, one block"]
     first, second = (dot.get_color() for dot in dots(axes))
-    assert first == PAIRWISE_COLOURS["gaussian"] != second
+    assert first == PAIRWISE_COLOURS["gaussian"].lower() != second
 
 
 def test_the_plain_network_keeps_its_colour():

@@ -102,7 +102,9 @@ def _function(name):
     variant = Variant.from_name(name)
     if not variant.stages:
         return "plain network"
-    return "no mixing (control)" if variant.pairwise == "none" else variant.pairwise.replace("_", " ").replace("gaussian", "Gaussian")
+    if variant.pairwise == "none":
+        return "no mixing (control)"
+    return variant.pairwise.replace("_", " ").replace("gaussian", "Gaussian")
 
 
 def _apart(costs):
