@@ -153,21 +153,3 @@ def test_times_are_dots_and_their_median():
     assert inference.lines[0].get_xdata().tolist() == [1.0, 1.2, 5.0]
     assert inference.lines[0].get_color() == variant_colours(names)["resnet14v2"]
     assert [label.get_text() for label in inference.get_yticklabels()] == ["plain", "stage 1"]
-
-
-def test_counted_and_measured_ratios():
-    table = pd.DataFrame(
-        {
-            "variant": ["resnet14v2", "resnet14v2-nl1"],
-            "counted": [1, 1.5],
-            "inference": [1, 1.7],
-            "training": [1, 1.3],
-        }
-    )
-    axes = figures.counted_against_measured(table).axes[0]
-    drawn = {line.get_label(): list(line.get_xdata()) for line in axes.lines}
-    assert {name: drawn[name] for name in ("counted", "inference", "training")} == {
-        "counted": [1, 1.5],
-        "inference": [1, 1.7],
-        "training": [1, 1.3],
-    }

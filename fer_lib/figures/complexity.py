@@ -188,38 +188,6 @@ def measured_times(times):
     return figure
 
 
-@styled
-def counted_against_measured(ratios):
-    """How much dearer a variant is than the plain network: counted, and as measured.
-
-    Args:
-        ratios: DataFrame, a row a variant: `variant`, `counted` (ratio of multiply-adds), `inference`, `training`
-            (ratios of medians).
-    """
-    variants = list(ratios["variant"])
-    figure, axes = new_figure(0.9 + 0.42 * len(variants), width=7.5)
-    marks = {"counted": ("|", INK), "inference": ("o", PALETTE["blue"]), "training": ("s", PALETTE["orange"])}
-    for name, (marker, colour) in marks.items():
-        size = 14 if marker == "|" else 7
-        axes.plot(
-            ratios[name],
-            range(len(variants)),
-            marker,
-            color=colour,
-            label=name,
-            markersize=size,
-            markeredgewidth=2,
-        )
-    axes.axvline(1, color=QUIET, linewidth=0.8)
-    axes.set_yticks(range(len(variants)), [label_of(variant) for variant in variants])
-    axes.set_ylim(len(variants) - 0.5, -0.5)
-    axes.set_xlabel("times the plain network")
-    axes.xaxis.set_major_formatter("×{x:g}")
-    axes.grid(axis="x")
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return figure
-
-
 def amount(number, measure):
     """A number in words that fit a bar: `12.6 M` or, where `measure` ends in bytes, `2.6 MiB`."""
     step, units = (1024, ["B", "KiB", "MiB", "GiB"]) if measure.endswith("bytes") else (1000, ["", "k", "M", "G"])
