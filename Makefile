@@ -5,7 +5,7 @@ VENV := .venv
 STAMP := $(VENV)/.complete
 BIN := $(VENV)/bin
 
-.PHONY: setup study test lab lint bench backends
+.PHONY: setup study test lab lint bench readme backends
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -40,6 +40,10 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench_non_local.py
+
+# The answer and the table in README.md, from the files of the study of real faces.
+readme: $(STAMP)
+	$(BIN)/python -m fer_lib.readme README.md outputs/fer2013_cpu
 
 # The other backends of Keras, beside TensorFlow: the tests then run on all three.
 backends: $(VENV)/.backends

@@ -1,0 +1,182 @@
+import errno
+import os
+import signal
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from fer_lib import cli, datasets, runner
+from fer_lib.datasets import fetch, flaws, kdef_reorganise
+from fer_lib.errors import DataError, RunError
+
+
+@pytest.fixture(autouse=True)
+def handlers_as_they_were():
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def params(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("study: tiny\nvariants: [resnet14v2, resnet14v2-nl3]\nseeds: [0, 5]\n")
+    return str(path)
+
+
+def call(capsys, *arguments):
+    """Exit status, standard output, standard error."""
+    status = cli.main(list(arguments))
+    shown = capsys.readouterr()
+    assert "Traceback" not in shown.err
+    return status, shown.out, shown.err
+
+
+def test_help_names_every_command(capsys):
+    status, out, _ = call(capsys, "--help")
+    assert status == 0
+    for command in ("run", "check", "cells", "cell", "report", "fetch", "reorganise-kdef"):
+        assert f"  {command} " in out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["rum"], ["run"], ["run", "a.yaml", "--dat", "x"], ["run", "a.yaml", "--engine", "dask"], ["fetch", "kdef"]],
+)
+def test_bad_usage(capsys, arguments):
+    assert call(capsys, *arguments)[0] == 2
+
+
+def test_run_hands_everything_over_and_names_the_report(capsys, monkeypatch, params, tmp_path):
+    given = []
+    monkeypatch.setattr(
+        runner, "run_study", lambda *arguments: given.append(arguments) or "outputs/tiny/report.html"
+    )
+    arguments = [
+        "--data",
+        "a.zip",
+        "--set",
+        "epochs=9",
+        "--set",
+        "flip=false",
+        "--notebook",
+        "01",
+        "--notebook",
+        "02",
+    ]
+    status, out, _ = call(capsys, "run", params, *arguments, "--output-root", str(tmp_path))
+    parameters, data, chosen, output_root = given[0]
+    assert (parameters.study, parameters.epochs, parameters.flip) == ("tiny", 9, False)
+    assert (data, chosen, output_root) == ("a.zip", ["01", "02"], tmp_path)
+    assert (status, out.splitlines()[-1]) == (0, "Report: outputs/tiny/report.html")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (RunError("Notebook 01 failed", found="this"), 1, "Notebook 01 failed. Found: this."),
+        (DataError("No data", where="a.zip"), 2, "No data. Where: a.zip."),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x.npz"), 1, "Found: No space left on device."),
+    ],
+)
+def test_an_error_is_one_paragraph_and_an_exit_status(capsys, monkeypatch, params, error, status, words):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(runner, "run_study", fail)
+    found, out, err = call(capsys, "run", params)
+    assert (found, out) == (status, "")
+    assert words in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
+def test_signals(capsys, monkeypatch, params, number, status):
+    monkeypatch.setattr(runner, "run_study", lambda *_: os.kill(os.getpid(), number))
+    found, _, err = call(capsys, "run", params)
+    assert (found, err) == (status, "Stopped. The same command goes on from here.\n")
+
+
+def test_parameters_that_are_refused(capsys, params):
+    status, _, err = call(capsys, "run", params, "--set", "epoch=3")
+    assert status == 2
+    assert "perhaps epochs" in err
+    assert call(capsys, "run", "nowhere.yaml")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("installed", "words"), [(None, "is not installed"), (object(), "not part of this version")]
+)
+def test_the_engine_ray_is_refused(capsys, monkeypatch, params, installed, words):
+    monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: installed)
+    status, _, err = call(capsys, "run", params, "--engine", "ray")
+    assert status == 2
+    assert words in err
+
+
+def test_cells_seed_by_seed(capsys, params):
+    assert call(capsys, "cells", params)[:2] == (
+        0, "0\tresnet14v2\t0\n1\tresnet14v2-nl3\t0\n2\tresnet14v2\t5\n3\tresnet14v2-nl3\t5\n"
+    )  # fmt: skip
+
+
+def test_a_cell_is_trained_into_the_study_without_the_place_of_the_data(
+    capsys, monkeypatch, params, tmp_path, tiny_splits
+):
+    given = []
+
+    def train_run(parameters, variant, seed, splits, study_dir):
+        given.append((parameters.data, variant, seed, splits, study_dir))
+        return SimpleNamespace(folder="the/folder")
+
+    monkeypatch.setitem(sys.modules, "fer_lib.training", SimpleNamespace(train_run=train_run))
+    monkeypatch.setattr(datasets, "load", lambda parameters, data: tiny_splits)
+    arguments = ["--index", "3", "--set", "data=a.zip", "--output-root", str(tmp_path)]
+    status, out, _ = call(capsys, "cell", params, *arguments)
+    assert (status, out) == (0, "Run: the/folder\n")
+    assert given == [(None, "resnet14v2-nl3", 5, tiny_splits, tmp_path / "tiny")]
+
+
+@pytest.mark.parametrize("index", ["4", "-1"])
+def test_a_cell_that_is_not_there(capsys, params, index):
+    status, _, err = call(capsys, "cell", params, "--index", index)
+    assert status == 2
+    assert f"Expected: 0 to 3. Found: {index}." in err
+
+
+def test_check_shows_what_it_found_and_refuses_what_would_ruin_a_study(capsys, monkeypatch, params, tiny_splits):
+    monkeypatch.setattr(datasets, "load", lambda parameters, data: tiny_splits)
+    status, out, _ = call(capsys, "check", params)
+    assert status == 0
+    assert out.splitlines()[1].split() == ["train", *["10"] * 7, "70"]  # 70 images, ten a class
+    with monkeypatch.context() as patched:
+        patched.setattr(flaws, "MAX_CONSTANT_SHARE", -1)  # now even no blank image is too many
+        status, out, err = call(capsys, "check", params)
+    assert status == 2
+    assert "PROBLEM: 0 of 105 images are blank" in out
+    assert "A study must not be made of these data" in err
+
+
+def test_data_that_are_not_there(capsys, params):
+    status, _, err = call(capsys, "check", params, "--set", "dataset=fer2013", "--data", "nowhere.zip")
+    assert status == 2
+    assert "nowhere.zip" in err
+
+
+def test_report_of_no_study(capsys, tmp_path):
+    status, _, err = call(capsys, "report", str(tmp_path))
+    assert status == 2
+    assert "no study's folder" in err
+
+
+def test_fetch_and_reorganise(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(fetch, "fetch_fer2013", lambda target: target)
+    assert call(capsys, "fetch", "fer2013", str(tmp_path / "x"))[:2] == (0, f"Data: {tmp_path / 'x'}\n")
+    done = kdef_reorganise.Reorganised(4898, 2, ("Two were misnamed.",))
+    monkeypatch.setattr(kdef_reorganise, "reorganise_kdef", lambda source, target: done)
+    status, out, _ = call(capsys, "reorganise-kdef", "KDEF.zip", "sorted")
+    assert (status, out) == (
+        0, "Note: Two were misnamed.\n4,898 pictures copied to sorted, 2 stood there already\n"
+    )  # fmt: skip

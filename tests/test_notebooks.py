@@ -1,0 +1,79 @@
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+from fer_lib import notebooks
+from fer_lib.errors import ParameterError, RunError
+
+
+def write_notebook(path, *sources, tags=("parameters",)):
+    cells = [new_code_cell(source, metadata={"tags": list(tags)}) for source in sources]
+    nbformat.write(new_notebook(cells=cells), path)
+    return path
+
+
+def test_declared_parameters_are_names_and_literals(tmp_path):
+    path = write_notebook(
+        tmp_path / "01_a.ipynb",
+        "# comment\nepochs: int = 2  # of training\nseeds: list = [0, 1]\ndata = None\n"
+        "shift: float = -0.1\nname: str = 'a'",
+    )
+    expected = {"epochs": 2, "seeds": [0, 1], "data": None, "shift": -0.1, "name": "a"}
+    assert notebooks.declared_parameters(path) == expected
+
+
+@pytest.mark.parametrize(
+    "line", ["b = a + 1", "import os", "a: int", "x.y = 1", "a, b = 1, 2", "a = b = 1", "f()", "a = int('1')"]
+)
+def test_a_parameters_cell_that_computes_is_refused(tmp_path, line):
+    path = write_notebook(tmp_path / "01_a.ipynb", f"a = 1\n{line}")
+    with pytest.raises(RunError, match=r"01_a.ipynb, line 2 of the cell"):
+        notebooks.declared_parameters(path)
+
+
+@pytest.mark.parametrize(("sources", "tags"), [(["a = 1"], []), (["a = 1", "b = 1"], ["parameters"])])
+def test_one_parameters_cell_is_needed(tmp_path, sources, tags):
+    with pytest.raises(RunError, match="needs one cell tagged"):
+        notebooks.declared_parameters(write_notebook(tmp_path / "01_a.ipynb", *sources, tags=tags))
+
+
+def test_numbered_notebooks_in_order_and_those_that_were_chosen(tmp_path):
+    for name in ("10_ten", "02_two", "01_one", "draft", "3_three"):
+        write_notebook(tmp_path / f"{name}.ipynb", "a = 1")
+
+    def names(chosen):
+        return [path.stem for path in notebooks.find_notebooks(chosen, tmp_path)]
+
+    assert names(None) == ["01_one", "02_two", "10_ten"]
+    assert names(["10", "01"]) == ["01_one", "10_ten"]
+    assert names(["02_two.ipynb"]) == ["02_two"]
+    with pytest.raises(ParameterError, match=r"Expected: 01_one, 02_two, 10_ten\. Found: 03"):
+        names(["01", "03"])
+    with pytest.raises(ParameterError, match="no notebooks"):
+        notebooks.find_notebooks(folder=tmp_path / "nowhere")
+
+
+def test_a_file_that_is_no_notebook(tmp_path):
+    (tmp_path / "01_a.ipynb").write_text("{")
+    with pytest.raises(RunError, match="cannot be read"):
+        notebooks.source_hash(tmp_path / "01_a.ipynb")
+
+
+def test_paths_are_shortened_in_text_but_not_in_pictures():
+    root = str(Path(notebooks.__file__).parents[1])
+    picture = f"AAAA{root}/BBBB"
+    outputs = [
+        new_output("stream", name="stdout", text=f"{root}/fer_lib/x.py and /data/real/archive.zip"),
+        new_output("display_data", data={"image/png": picture, "text/html": f"<b>{root}/a</b>"}),
+        new_output("error", ename="E", evalue=f"in {root}/a.py", traceback=[f"File {root}/a.py, line 1"]),
+    ]
+    notebook = new_notebook(cells=[new_code_cell("x", outputs=outputs)])
+    notebook.metadata["papermill"] = {"input_path": f"{root}/in.ipynb", "output_path": f"{root}/out.ipynb"}
+    notebooks.without_machine(notebook, "01_a.ipynb", private=["/data/real/archive.zip"])
+    text, both, error = notebook.cells[0].outputs
+    assert text.text == "fer_lib/x.py and archive.zip"
+    assert both.data == {"image/png": picture, "text/html": "<b>a</b>"}
+    assert (error.evalue, error.traceback) == ("in a.py", ["File a.py, line 1"])
+    assert notebook.metadata.papermill == {"input_path": "01_a.ipynb", "output_path": "01_a.ipynb"}

@@ -1,0 +1,238 @@
+"""What holds for the project as a whole: layers, pins, commands, notebooks, and nothing of anybody's machine."""
+
+import ast
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fer_lib.notebooks import declared_parameters, read_notebook
+from fer_lib.parameters import TRAINING_KEYS, Parameters
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+BACKENDS = {"tensorflow", "jax", "torch"}
+
+# From left to right; a module imports from its own layer and from those before it.
+LAYERS = [
+    {"errors", "files", "variants", "parameters", "runs"},  # names and formats, `runs` that of a run's folder
+    {"datasets"},
+    {"batches"},
+    {"models"},
+    {"recipe", "progress"},
+    {"training"},
+    {"metrics", "statistics", "comparison", "evaluation", "per_class", "answer", "complexity", "attention",
+     "audit", "gains", "pareto", "reported"},
+    {"figures"},
+    {"study"},
+    {"notebooks", "page", "report", "readme"},
+    {"environment", "papermill_process", "execution", "runner"},
+    {"cli"},
+]  # fmt: skip
+# The others are read by people who have no backend at hand, or must not wait for one.
+WITH_KERAS = {"batches", "models", "recipe", "progress", "training", "complexity", "attention"}
+# What a study must be read with: see Study.splits and load().
+DATA_KEYS = {
+    "dataset", "data", "protocol", "generated_images", "train_limit", "image_size", "colour", "angles", "aspect"
+}  # fmt: skip
+
+
+def imports(path, lazy=True):
+    """Dotted names of the modules that a file imports; those inside of functions only if `lazy`."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = ast.walk(tree) if lazy else tree.body
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def layer(module):
+    """Number of the layer of a dotted name in fer_lib."""
+    noun = module.split(".")[1]
+    found = [number for number, nouns in enumerate(LAYERS) if noun in nouns]
+    assert found, f"fer_lib.{noun} has no place among the layers"
+    return found[0]
+
+
+def library():
+    for path in sorted((ROOT / "fer_lib").rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        if name != "fer_lib":
+            yield name, path
+
+
+def test_nothing_imports_to_its_right():
+    for name, path in library():
+        for imported in imports(path):
+            if imported.startswith("fer_lib."):
+                assert layer(imported) <= layer(name), f"{name} imports {imported}"
+
+
+def test_the_library_imports_keras_and_no_backend():
+    for name, path in library():
+        roots = {imported.split(".")[0] for imported in imports(path)}
+        assert not roots & BACKENDS, f"{name} imports {roots & BACKENDS}"
+
+
+def test_reading_a_study_loads_neither_keras_nor_a_backend():
+    # Function-level imports are left out: those are the ones that wait until a command needs them.
+    graph = {name: set(imports(path, lazy=False)) for name, path in library()}
+    for name in graph:
+        if name.split(".")[1] in WITH_KERAS:
+            continue
+        seen, waiting = set(), [name]
+        while waiting:
+            module = waiting.pop()
+            # `from fer_lib import runs` names a module, `from fer_lib.runs import Run` one and something in it.
+            found = {imported for imported in graph.get(module, ()) if imported not in seen}
+            seen |= found
+            waiting += found
+        roots = {imported.split(".")[0] for imported in seen}
+        assert not roots & {"keras", *BACKENDS}, f"importing {name} loads {roots & {'keras', *BACKENDS}}"
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    assert not list(imports(ROOT / "fer_lib" / "__init__.py"))
+
+
+def pins():
+    return dict(re.findall(r"^([a-z0-9._-]+)==([^ \\]+)", (ROOT / "requirements.lock").read_text(), re.M))
+
+
+def direct_dependencies():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    for line in [*project["dependencies"], extras["tensorflow"][0], *extras["test"]]:
+        yield re.fullmatch(r"([a-z0-9-]+)(?:>=([0-9.]+))?(?:,<([0-9.]+))?(?:;.*)?", line).groups()
+
+
+def numbers(version):
+    return tuple(int(part) for part in version.split("."))
+
+
+def test_the_lock_satisfies_the_project():
+    for name, lowest, below in direct_dependencies():
+        assert numbers(pins()[name]) >= numbers(lowest), name
+        assert below is None or numbers(pins()[name]) < numbers(below), name
+
+
+def test_conda_gets_the_same_pins():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    *_, pip = environment["dependencies"]
+    expected = {f"{name}=={pins()[name]}" for name, _, _ in direct_dependencies()} | {"-e ."}
+    assert set(pip["pip"]) == expected
+    assert environment["name"] == "fer-study"
+    assert "python=3.11" in environment["dependencies"]
+
+
+def test_the_lock_has_a_hash_for_every_pin_and_no_index():
+    text = (ROOT / "requirements.lock").read_text()
+    for block in re.split(r"\n(?=[a-z])", text):
+        assert "--hash=sha256:" in block, block[:60]
+    assert "index-url" not in text and "://" not in text
+
+
+def make_targets():
+    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+
+
+def commands_of_the_readme():
+    for block in re.findall(r"^```(?:sh|bash|console)?\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S):
+        yield from (line.strip() for line in block.splitlines())
+    yield from re.findall(r"`(make [a-z]+|\S*fer-study [^`]+)`", (ROOT / "README.md").read_text())
+
+
+def test_the_readmes_commands_exist():
+    commands = list(commands_of_the_readme())
+    made = {line.split()[1] for line in commands if line.startswith("make ")}
+    assert {"study", "test", "lab"} <= made <= make_targets()
+    used = [line.split() for line in commands if "fer-study " in line]
+    known = set(
+        re.findall(r"\n@app\.command\(\"?([a-z-]*)\"?\)\ndef (\w+)", (ROOT / "fer_lib" / "cli.py").read_text())
+    )
+    known = {name or function for name, function in known}
+    assert {"run", "check"} <= {words[1] for words in used} <= known
+    for words in used:
+        for word in words:
+            assert not word.startswith("params/") or (ROOT / word).is_file(), word
+
+
+def test_make_study_and_make_test_are_what_the_readme_says():
+    makefile = (ROOT / "Makefile").read_text()
+    assert re.search(r"^study: \$\(STAMP\)\n\t\$\(BIN\)/fer-study run params/demo\.yaml$", makefile, re.M)
+    assert "--nbval" in makefile and "pytest tests" in makefile
+    ci = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert ci[0] == "#!/usr/bin/env bash"
+    assert "set -euo pipefail" in ci
+    assert {"make lint", "make test"} <= set(ci)
+    assert (ROOT / ".ci" / "run").stat().st_mode & 0o100
+
+
+def test_every_target_makes_the_environment_first():
+    for target in make_targets() - {"setup"}:
+        rule = re.search(rf"^{target}: (.*)$", (ROOT / "Makefile").read_text(), re.M)[1]
+        assert rule == "$(STAMP)" or rule == "$(VENV)/.backends", target
+
+
+def tracked_files():
+    try:
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout")
+    return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()]
+
+
+def test_no_tracked_file_tells_of_a_machine_or_an_index():
+    # Letters, digits and slashes before it: part of a longer path or of a picture in base64.
+    home = re.compile(rb"(?<![\w./+~-])/(home|root|work|Users|opt|mnt|srv)/\w")
+    index = re.compile(rb"(index-url[ =]+\S|pypi\.org|pythonhosted|://[^/\s]*:[^/\s@]*@)")
+    for path in tracked_files():
+        content = path.read_bytes()
+        for pattern in (home, index):
+            found = pattern.search(content)
+            assert path == Path(__file__) or found is None, f"{path.relative_to(ROOT)}: {found[0]}"
+
+
+def test_no_data_and_no_weights_are_tracked():
+    for path in tracked_files():
+        assert path.suffix not in (".h5", ".zip", ".keras") and path.stat().st_size < 8_000_000, path
+        assert not path.name.startswith(("fer2013.csv", "icml_face_data", "checkpoint-")), path
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebooks_parameters_are_the_studys_own(path):
+    declared = declared_parameters(path)
+    assert declared.pop("study_dir") == "../outputs/smoke"
+    assert set(declared) <= set(Parameters.model_fields)
+    assert declared == {name: getattr(Parameters(), name) for name in declared}
+    source = "\n".join(cell.source for cell in read_notebook(path).cells if cell.cell_type == "code")
+    if "study.runs(" in source:
+        # One key left out, and the runs have another hash than those of the other notebooks.
+        assert {*TRAINING_KEYS, *DATA_KEYS, "study", "variants", "seeds"} <= set(declared)
+    if "study.splits" in source:
+        assert set(declared) >= DATA_KEYS
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_kept_as_executed_in_order(path):
+    notebook = read_notebook(path)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert not any(output.output_type == "error" for cell in code for output in cell.outputs)
+    for cell in code:
+        functions = [
+            node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+        ]
+        assert not functions, f"{path.name} defines {functions[0].name}"
+        for output in cell.outputs:
+            if "image/png" in output.get("data", {}):
+                assert output.metadata.get("image/png", {}).get("alt"), f"{path.name}: a picture without words"

@@ -1,0 +1,250 @@
+"""Real papermill executions of notebooks of a few cells."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from filelock import FileLock
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from fer_lib import execution, runner
+from fer_lib.datasets import flaws
+from fer_lib.errors import DataError, ParameterError, RunError
+from fer_lib.parameters import build_parameters
+
+PARAMETERS = 'study: str = "smoke"\nepochs: int = 1\nstudy_dir: str = "../outputs/smoke"'
+
+
+def write_notebook(path, *sources, parameters=PARAMETERS):
+    cells = [new_markdown_cell("# A title"), new_code_cell(parameters, metadata={"tags": ["parameters"]})]
+    path.parent.mkdir(exist_ok=True)
+    nbformat.write(new_notebook(cells=[*cells, *map(new_code_cell, sources)]), path)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, tiny_splits):
+    """A folder for notebooks and outputs, with noise for data."""
+    monkeypatch.setattr(runner.datasets, "load", lambda parameters, data: tiny_splits)
+    return tmp_path
+
+
+def run(folder, data=None, **values):
+    parameters = build_parameters({"study": "tiny", **values})
+    return runner.run_study(
+        parameters, data, output_root=folder / "outputs", notebook_dir=folder / "notebooks"
+    ).parent
+
+
+def test_a_study_from_its_notebooks_to_its_report_and_then_again(folder, capsys, monkeypatch):
+    write_notebook(
+        folder / "notebooks" / "01_first.ipynb",
+        "from pathlib import Path\ntables = Path(study_dir, 'tables')\ntables.mkdir(exist_ok=True)",
+        "(tables / '1.1-epochs.csv').write_text(f'epochs\\n{epochs}\\n')\nprint('epochs', epochs)",
+    )
+    write_notebook(folder / "notebooks" / "02_second.ipynb", "print(study)", parameters='study: str = "smoke"')
+    write_notebook(folder / "notebooks" / "draft.ipynb", "raise SystemExit")
+
+    study = run(folder, epochs=5)
+    assert (study / "tables" / "1.1-epochs.csv").read_text() == "epochs\n5\n"
+    assert (study / "report.html").is_file()
+    assert "epochs: 5" in (study / "params.yaml").read_text()
+    second = nbformat.read(study / "notebooks" / "02_second.ipynb", as_version=4)
+    nbformat.validate(second)
+    assert second.metadata.papermill.parameters == {"study": "tiny"}  # what it declares and nothing else
+    shown = capsys.readouterr().out.splitlines()
+    assert [line for line in shown if line.startswith("[")] == ["[1/2] 01_first", "[2/2] 02_second"]
+    assert "      epochs 5" in shown
+
+    # Nothing has changed: no notebook is executed.
+    with monkeypatch.context() as patched:
+        patched.setattr(execution, "_run_process", lambda *_: pytest.fail("a finished notebook was executed"))
+        run(folder, epochs=5)
+    assert "[1/2] 01_first: finished before" in capsys.readouterr().out
+
+    # A lost table is made again, by the notebook that it came from.
+    (study / "tables" / "1.1-epochs.csv").unlink()
+    run(folder, epochs=5)
+    assert (study / "tables" / "1.1-epochs.csv").read_text() == "epochs\n5\n"
+    assert "[2/2] 02_second: finished before" in capsys.readouterr().out
+
+    # Another value executes just the notebook that declares it.
+    run(folder, epochs=6)
+    assert (study / "tables" / "1.1-epochs.csv").read_text() == "epochs\n6\n"
+    assert "[2/2] 02_second: finished before" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("change", ["notebook", "data", "run", "marker", "target"])
+def test_what_makes_a_finished_notebook_old(folder, tiny_splits, monkeypatch, change):
+    executed = []
+
+    def pretend(command, *_):
+        executed.append(command)
+        target = folder / "notebooks" / command[4]
+        nbformat.write(nbformat.read(folder / "notebooks" / command[3], as_version=4), target)
+        return 0
+
+    monkeypatch.setattr(execution, "_run_process", pretend)
+    source = folder / "notebooks" / "01_first.ipynb"
+    write_notebook(source, "1")
+    done = folder / "outputs" / "tiny" / "runs" / "resnet14v2" / "seed-0" / "done.json"
+    done.parent.mkdir(parents=True)
+    done.write_text('{"finished": "yesterday"}')
+    monkeypatch.setattr(runner, "write_report", lambda study: study / "report.html")
+    study = run(folder)
+    run(folder)
+    assert len(executed) == 1
+    if change == "notebook":
+        write_notebook(source, "2")
+    elif change == "data":
+        other = dataclasses.replace(tiny_splits, train=tiny_splits.train.subset(slice(0, 35)), fingerprint="")
+        monkeypatch.setattr(runner.datasets, "load", lambda parameters, data: other)
+    elif change == "run":
+        done.write_text('{"finished": "today"}')
+    elif change == "marker":
+        (study / "notebooks" / "01_first.done.json").write_text("{")
+    else:
+        (study / "notebooks" / "01_first.ipynb").unlink()
+    run(folder)
+    assert len(executed) == 2
+
+
+def test_outputs_of_a_notebook_are_no_change_of_it(folder):
+    path = folder / "notebooks" / "01_first.ipynb"
+    write_notebook(path, "1")
+    before = runner.notebooks.source_hash(path)
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[-1].outputs = [nbformat.v4.new_output("stream", text="1\n")]
+    nbformat.write(notebook, path)
+    assert runner.notebooks.source_hash(path) == before
+
+
+def test_a_failing_notebook_stops_the_study_and_is_named(folder):
+    write_notebook(folder / "notebooks" / "01_first.ipynb", "print('fine')")
+    write_notebook(folder / "notebooks" / "02_second.ipynb", "1 + 1", "\nx = 0\n1 / x", "print('never')")
+    write_notebook(folder / "notebooks" / "03_third.ipynb", "print('never')")
+    with pytest.raises(RunError) as caught:
+        run(folder)
+    # [1] is the parameters cell, [2] what papermill puts after it.
+    assert "Notebook 02_second failed. Where: cell [4], `x = 0`." in str(caught.value)
+    assert "ZeroDivisionError: division by zero" in str(caught.value)
+    left = sorted(path.name for path in (folder / "outputs" / "tiny" / "notebooks").iterdir())
+    assert left == ["01_first.done.json", "01_first.ipynb", "02_second.failed.ipynb"]
+    assert "02_second.failed.ipynb" in str(caught.value)
+
+
+def test_a_kernel_that_dies_is_a_failure(folder):
+    write_notebook(folder / "notebooks" / "01_first.ipynb", "import os", "os._exit(0)")
+    with pytest.raises(RunError, match=r"01_first failed.*DeadKernelError"):
+        run(folder)
+
+
+def test_an_executed_notebook_ran_under_this_python_and_tells_nothing_of_the_machine(folder, monkeypatch):
+    # A kernel of the same name that is installed elsewhere must not be taken.
+    spec = folder / "jupyter" / "kernels" / "python3" / "kernel.json"
+    spec.parent.mkdir(parents=True)
+    spec.write_text(json.dumps({"argv": ["/bin/false"], "display_name": "Broken", "language": "python"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(folder / "jupyter"))
+    write_notebook(
+        folder / "notebooks" / "01_first.ipynb",
+        "import os, sys, pathlib\nprint('data:', os.environ['FER_DATA'])\nprint('python:', sys.executable)",
+        "print('WARNING: All log messages before absl::InitializeLog() is called', file=sys.stderr)\n"
+        "print('I0000 00:00:1795484950.610890   19015 port.cc:153] oneDNN', file=sys.stderr)",
+        "print('a warning of our own', file=sys.stderr)",
+        "pathlib.Path.home() / 'x'",
+    )
+    archive = folder / "somewhere" / "archive.zip"
+    study = run(folder, data=str(archive))
+    text = (study / "notebooks" / "01_first.ipynb").read_text()
+    outputs = [output for cell in json.loads(text)["cells"] for output in cell.get("outputs", [])]
+    assert outputs[0]["text"] == ["data: archive.zip\n", f"python: bin/{Path(sys.executable).name}\n"]
+    assert [output["text"] for output in outputs[1:2]] == [["a warning of our own\n"]]
+    assert outputs[2]["data"]["text/plain"] == ["PosixPath('~/x')"]
+    for path in (sys.prefix, str(Path.home()) + "/", str(archive.parent), str(Path(__file__).parents[1]) + "/"):
+        for written in study.rglob("*"):
+            if written.is_file():
+                assert path not in written.read_text(), f"{path} in {written.name}"
+
+
+def test_data_with_problems_are_refused_before_anything_is_executed(folder, monkeypatch):
+    write_notebook(folder / "notebooks" / "01_first.ipynb", "1")
+    found = flaws.check(runner.datasets.load(None, None))
+    bad = dataclasses.replace(found, problems=("Everything is blank.", "And more."))
+    monkeypatch.setattr(flaws, "check", lambda splits: bad)
+    with pytest.raises(DataError, match=r"Everything is blank \(1 more problem\)"):
+        run(folder)
+    assert list((folder / "outputs" / "tiny").iterdir()) == []
+
+
+def test_a_second_process_leaves(folder):
+    write_notebook(folder / "notebooks" / "01_first.ipynb", "1")
+    (folder / "outputs").mkdir()
+    with FileLock(folder / "outputs" / ".tiny.lock"), pytest.raises(RunError, match="Another process"):
+        run(folder)
+
+
+def test_outputs_that_cannot_be_written(folder):
+    write_notebook(folder / "notebooks" / "01_first.ipynb", "1")
+    (folder / "outputs").write_text("a file")
+    with pytest.raises(ParameterError, match="--output-root"):
+        run(folder)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 75), (signal.SIGKILL, -9)])
+def test_a_study_that_is_stopped_leaves_no_kernel_and_the_same_command_goes_on(tmp_path, number, status):
+    write_notebook(
+        tmp_path / "notebooks" / "01_first.ipynb",
+        "import os, time\nfrom pathlib import Path",
+        "again = Path('pid').exists()\nPath('pid').write_text(str(os.getpid()))",
+        "time.sleep(0 if again else 300)",
+    )
+    params = tmp_path / "params.yaml"
+    params.write_text("study: tiny\ngenerated_images: 70\n")
+    program = (
+        "import functools, sys\nfrom fer_lib import cli, runner\n"
+        "runner.run_study = functools.partial(runner.run_study, notebook_dir='notebooks')\n"
+        f"sys.exit(cli.main(['run', {str(params)!r}]))"
+    )
+    root = str(Path(__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": root, "FER_CACHE": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        kernel = int(wait_for(lambda: (tmp_path / "notebooks" / "pid").read_text(), 120))
+        process.send_signal(number)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert told.strip() == ("" if number == signal.SIGKILL else "Stopped. The same command goes on from here.")
+    wait_for(lambda: not is_alive(kernel) or None, 30)
+    assert not list((tmp_path / "outputs" / "tiny").rglob("*.done.json"))
+    if number != signal.SIGKILL:
+        return  # going on is the same after all three
+    assert subprocess.run(command, cwd=tmp_path, env=environment, timeout=120).returncode == 0
+    left = sorted(path.name for path in (tmp_path / "outputs" / "tiny" / "notebooks").iterdir())
+    assert left == ["01_first.done.json", "01_first.ipynb"]
+
+
+def wait_for(look, seconds):
+    """What `look` returns once it is neither nothing nor an error."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            if found := look():
+                return found
+        except OSError:
+            pass
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
+
+
+def is_alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
+    except OSError:
+        return False
