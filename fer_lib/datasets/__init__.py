@@ -5,10 +5,11 @@ import dataclasses
 from fer_lib.datasets.cache import default_cache_dir
 from fer_lib.datasets.faces import CLASS_NAMES, FaceSet, Splits
 from fer_lib.datasets.fer2013 import load_fer2013
+from fer_lib.datasets.kdef import load_kdef
 from fer_lib.datasets.synthetic import make_synthetic
 from fer_lib.errors import ParameterError
 
-__all__ = ["CLASS_NAMES", "FaceSet", "Splits", "load", "load_fer2013", "make_synthetic"]
+__all__ = ["CLASS_NAMES", "FaceSet", "Splits", "load", "load_fer2013", "load_kdef", "make_synthetic"]
 
 
 def load(parameters, data=None):
@@ -35,8 +36,6 @@ def _load_fer2013(parameters, path):
 
 
 def _load_kdef(parameters, path):
-    from fer_lib.datasets.kdef import load_kdef
-
     return load_kdef(
         path,
         protocol=parameters.protocol,
