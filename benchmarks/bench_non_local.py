@@ -1,0 +1,275 @@
+"""Time and memory of `NonLocal2D` beside the textbook block, at the shapes of ResNetV2's four stages.
+
+    python benchmarks/bench_non_local.py            all shapes; writes the table of benchmarks/README.md
+    python benchmarks/bench_non_local.py --quick    two shapes, printed only
+
+Both blocks have the same weights and get the same images, compiled by the backend (PyTorch: run eagerly). Their
+steps take turns in one process, so that other work on the machine meets both alike; a ratio is the median over
+the turns of textbook / `NonLocal2D`: above 1, the layer is faster. The second ratio is of processor time, which
+other work disturbs least. Peak memory is the growth of the resident set
+in the first forward and backward, each block in a process of its own: allocators keep what they once had. Linux.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+sys.path.insert(0, str(FOLDER.parent))
+SIDES = {48: (12, 6, 3, 2), 96: (24, 12, 6, 3), 224: (56, 28, 14, 7)}
+CHANNELS = (256, 512, 1024, 2048)
+# (px, stage)
+QUICK = ((96, 1), (96, 3))
+FUNCTIONS = ("embedded_gaussian", "gaussian", "dot_product", "concatenation")
+COLUMNS = (
+    "px", "stage", "map", "function", "batch", "forward ms/image", "ratio", "CPU ratio",
+    "forward + backward ms/image",
+    "ratio", "CPU ratio", "peak MiB", "textbook MiB", "ratio",
+)  # fmt: skip
+
+
+def main():
+    arguments = read_arguments()
+    if arguments.case:
+        print(json.dumps(run_case(json.loads(arguments.case))))
+        return
+    rows = []
+    for px, sides in SIDES.items():
+        for stage, (side, channels) in enumerate(zip(sides, CHANNELS, strict=True), start=1):
+            if not arguments.quick or (px, stage) in QUICK:
+                for pairwise in FUNCTIONS:
+                    rows.append([px, stage, f"{side} x {side} x {channels}", pairwise])
+                    rows[-1] += bench((side, side, channels), pairwise, arguments)
+                    print(" | ".join(rows[-1][2:]), flush=True)
+    if not arguments.quick:
+        write_table("bench_non_local", COLUMNS, rows)
+
+
+def read_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="two shapes only, nothing written")
+    parser.add_argument("--batch", type=int, default=64, help="images a step where memory allows (64)")
+    parser.add_argument("--gib", type=float, default=4, help="memory that a step may take (4)")
+    parser.add_argument("--seconds", type=float, default=8, help="time for the turns of one function (8)")
+    parser.add_argument("--case", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def bench(shape, pairwise, arguments):
+    """One case in three processes: the rest of its row, as text."""
+    batch = batch_that_fits(pairwise, shape[0] * shape[1], shape[2], arguments)
+    case = {"pairwise": pairwise, "shape": shape, "batch": batch or 1, "seconds": arguments.seconds}
+    # Where the textbook block does not fit, the layer runs alone.
+    blocks = ["textbook", "layer"] if batch else ["layer"]
+    times = in_process({**case, "blocks": blocks, "measure": "times"})
+    peaks = [in_process({**case, "blocks": [block], "measure": "memory"}) for block in blocks]
+    return [
+        str(case["batch"]),
+        *(ratio(number) for name in ("forward", "both") for number in times[name]),
+        f"{peaks[-1]:.0f}",
+        f"{peaks[0]:.0f}" if batch else "does not fit",
+        ratio(peaks[0] / peaks[-1] if batch and peaks[-1] else None),
+    ]
+
+
+def ratio(value):
+    return f"{value:.2f}" if value else "-"
+
+
+def in_process(case):
+    run = subprocess.run(
+        [sys.executable, __file__, "--case", json.dumps(case)],
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+    )
+    if run.returncode:
+        sys.exit(f"This case ended with status {run.returncode}: {case}\n{run.stderr[-2000:]}")
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def batch_that_fits(pairwise, positions, channels, arguments):
+    """The largest power of two up to `--batch` whose textbook step fits, 0 where one image does not."""
+    # Forward and backward hold the map about four times; the pairs three times; images and projections ten.
+    numbers = 4 * positions**2 + 10 * positions * channels
+    if pairwise == "concatenation":
+        numbers += 3 * positions**2 * channels
+    fits = int(arguments.gib * 2**30 / (4 * numbers))
+    return 0 if fits == 0 else min(arguments.batch, 1 << fits.bit_length() - 1)
+
+
+# ---- in the process of a case ----
+
+
+def run_case(case):
+    import numpy as np
+    from textbook import built_pair
+
+    images = np.random.default_rng(0).normal(size=(case["batch"], *case["shape"])).astype("float32")
+    pair = dict(zip(("textbook", "layer"), built_pair(case["pairwise"], *case["shape"]), strict=True))
+    blocks = [pair[name] for name in case["blocks"]]
+    if case["measure"] == "memory":
+        return peak_mebibytes(blocks[0], images)
+    forward, both = zip(*(steps(block, images) for block in blocks), strict=True)
+    return {
+        "forward": in_turns(forward, len(images), case["seconds"] / 2),
+        "both": in_turns(both, len(images), case["seconds"] / 2),
+    }
+
+
+def in_turns(functions, images, lasting):
+    """[ms an image of the last function, median ratio of the first to it, the same of processor time]."""
+    for function in functions:
+        function()
+        function()
+    turns, end = [], time.perf_counter() + lasting
+    while len(turns) < 5 or (time.perf_counter() < end and len(turns) < 200):
+        # Every other turn the other way round: whoever comes second finds a warmer cache.
+        order = functions if len(turns) % 2 else functions[::-1]
+        taken = {function: seconds(function) for function in order}
+        turns.append((taken[functions[0]], taken[functions[-1]]))
+    milliseconds = 1e3 * statistics.median(last[0] for _, last in turns) / images
+    if len(functions) == 1:
+        return [milliseconds, None, None]
+    return [milliseconds, *(statistics.median(first[i] / last[i] for first, last in turns) for i in (0, 1))]
+
+
+def seconds(function):
+    """(wall, processor) time, the second summed over threads."""
+    wall, processor = time.perf_counter(), time.process_time()
+    function()
+    return time.perf_counter() - wall, time.process_time() - processor
+
+
+def peak_mebibytes(block, images):
+    """Growth of the resident set in the first forward and backward of a process that has its images already."""
+    _, small = steps(block, images[:1, :2, :2])  # the backend's own memory, on four positions
+    small()
+    _, step = steps(block, images)
+    before = resident("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # sets the peak back to the present
+    step()
+    return (resident("VmHWM") - before) / 1024
+
+
+def resident(key):
+    """KiB, from Linux."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(key)).split()[1])
+
+
+def steps(block, images):
+    """(forward, forward and backward) of a block on images, as functions that return when the work is done."""
+    import keras
+
+    return {"tensorflow": tensorflow_steps, "jax": jax_steps, "torch": torch_steps}[keras.config.backend()](
+        block, images
+    )
+
+
+def tensorflow_steps(block, images):
+    import tensorflow as tf
+
+    images = tf.constant(images)
+    variables = [variable.value for variable in block.trainable_variables]
+
+    @tf.function
+    def forward(x):
+        return block(x, training=False)
+
+    @tf.function
+    def both(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(tf.square(block(x, training=True)))
+        return tape.gradient(loss, [x, *variables])
+
+    return lambda: forward(images), lambda: both(images)
+
+
+def jax_steps(block, images):
+    import jax
+
+    images = jax.numpy.asarray(images)
+    trainable = [variable.value for variable in block.trainable_variables]
+    fixed = [variable.value for variable in block.non_trainable_variables]
+
+    @jax.jit
+    def forward(trainable, x):
+        return block.stateless_call(trainable, fixed, x, training=False)[0]
+
+    @jax.jit
+    def both(trainable, x):
+        def loss(trainable, x):
+            return (block.stateless_call(trainable, fixed, x, training=True)[0] ** 2).sum()
+
+        return jax.grad(loss, argnums=(0, 1))(trainable, x)
+
+    def done(function):
+        return lambda: jax.block_until_ready(function(trainable, images))
+
+    return done(forward), done(both)
+
+
+def torch_steps(block, images):
+    import torch
+
+    images = torch.tensor(images, requires_grad=True)
+
+    def forward():
+        with torch.no_grad():
+            return block(images, training=False)
+
+    def both():
+        loss = (block(images, training=True) ** 2).sum()
+        loss.backward()
+        images.grad = None
+        for variable in block.trainable_variables:
+            variable.value.grad = None
+
+    return forward, both
+
+
+# ---- the table ----
+
+
+def write_table(name, columns, rows, about=""):
+    """Puts a table between the marks of its benchmark in README.md, with the machine that made it."""
+    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    lines += ["| " + " | ".join(map(str, row)) + " |" for row in rows]
+    path = FOLDER / "README.md"
+    start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    before, _, rest = path.read_text(encoding="utf8").partition(start)
+    _, _, after = rest.partition(end)
+    table = "\n".join([start, "", " ".join(filter(None, [about, machine()])), "", *lines, "", end])
+    path.write_text(before + table + after, encoding="utf8")
+
+
+def machine():
+    """One sentence: processor, cores, memory, backend and versions."""
+    import platform
+    from importlib.metadata import version
+
+    import keras
+
+    backend = keras.config.backend()
+    package = {"tensorflow": "tensorflow-cpu"}.get(backend, backend)
+    model = next(
+        line.split(":")[1].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB, Linux; Python {platform.python_version()}, Keras "
+        f"{keras.__version__}, {backend} {version(package)}, NumPy {version('numpy')}."
+    )
+
+
+if __name__ == "__main__":
+    main()
