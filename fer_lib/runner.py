@@ -56,7 +56,8 @@ def refuse_problems(found):
         found: `fer_lib.datasets.flaws.Flaws`.
     """
     if found.problems:
-        more = f" ({len(found.problems) - 1} more problems)" if len(found.problems) > 1 else ""
+        others = len(found.problems) - 1
+        more = f" ({others} more problem{'s' if others > 1 else ''})" if others else ""
         raise DataError(
             "A study must not be made of these data",
             found=found.problems[0].rstrip(".") + more,

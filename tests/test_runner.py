@@ -206,7 +206,7 @@ def test_a_study_that_is_stopped_leaves_no_kernel_and_the_same_command_goes_on(t
         "time.sleep(0 if again else 300)",
     )
     params = tmp_path / "params.yaml"
-    params.write_text("study: tiny\ngenerated_images: 70\n")
+    params.write_text("study: tiny\ngenerated_images: 210\n")
     program = (
         "import functools, sys\nfrom fer_lib import cli, runner\n"
         "runner.run_study = functools.partial(runner.run_study, notebook_dir='notebooks')\n"
