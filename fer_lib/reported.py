@@ -81,7 +81,8 @@ def noise_table(runs, baseline, images=IMAGES["validation"], split="validation")
     Returns:
         A DataFrame, one row a difference and reading (`"7-class accuracy"`, `"BinaryAccuracy"`): network, reading,
         difference (the paper's), standard_error, z (their ratio), p_value (two-sided, normal), detectable (true
-        difference found four times in five), images_needed (to find the paper's as surely, about). All fractions.
+        difference found four times in five), images_needed (to find the paper's as surely, about). All fractions;
+        NaN where the networks do not differ on any image, as BinaryAccuracy where none is ever confident.
 
     Raises:
         DataError: no variant shares a seed with the plain network.
@@ -92,14 +93,15 @@ def noise_table(runs, baseline, images=IMAGES["validation"], split="validation")
     for stages, reported in ACCURACIES["fer2013"].items():
         for reading in spread if stages else ():
             difference, error = reported - plain, spread[reading] / np.sqrt(images)
+            z = difference / error if error else np.nan
             rows.append(
                 {
                     "network": Variant(50, stages).label,
                     "reading": reading,
                     "difference": difference,
                     "standard_error": error,
-                    "z": difference / error,
-                    "p_value": 2 * stats.norm.sf(difference / error),
+                    "z": z,
+                    "p_value": 2 * stats.norm.sf(z),
                     "detectable": detect[reading],
                     "images_needed": images * (detect[reading] / difference) ** 2,
                 }

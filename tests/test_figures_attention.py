@@ -32,7 +32,10 @@ def test_maps_lie_on_the_faces_in_multiples_of_an_even_weight():
     assert [axes.get_ylabel() for axes in panels[:, 0]] == ["brow", "mouth"]
     face, weights = panels[0, 1].images
     assert face.get_array().shape == (48, 48)
-    assert weights.get_array()[2, 0] == 9 and weights.get_array().sum() == 9
+    # All weight on one cell of nine is nine times an even weight; the scale ends at a factor of 16.
+    assert weights.get_array()[2, 0] == pytest.approx(np.log2(9))
+    assert (np.delete(weights.get_array().ravel(), 6) == -4).all() and weights.get_clim() == (-4, 4)
+    assert panels[0, 0].images[1].get_array().ravel().tolist() == pytest.approx([0] * 9, abs=1e-9)
     assert weights.get_extent() == [-0.5, 47.5, 47.5, -0.5]
     assert np.ravel(panels[1, 0].lines[0].get_xdata())[0] == 0.5 * 48 - 0.5
     assert np.ravel(panels[1, 0].lines[0].get_ydata())[0] == 0.75 * 48 - 0.5

@@ -82,6 +82,16 @@ def test_noise_by_hand_and_against_statsmodels(runs):
     assert binary["p_value"] == pytest.approx(math.erfc(binary["z"] / math.sqrt(2)))
 
 
+def test_networks_that_never_say_yes_tell_nothing_of_binary_accuracy(tmp_path):
+    unsure = np.zeros(8, bool)
+    runs = [
+        make_run(tmp_path, "resnet14v2", np.zeros(8, int), unsure),
+        make_run(tmp_path, "resnet14v2-nl1", np.ones(8, int), unsure),
+    ]
+    binary = reported.noise_table(runs, "resnet14v2").query("reading == 'BinaryAccuracy'")
+    assert binary[["z", "p_value", "detectable", "images_needed"]].isna().all(axis=None)
+
+
 def test_noise_needs_a_pair(runs):
     with pytest.raises(DataError, match="No variant shares a seed"):
         reported.noise_table(runs[:1], "resnet14v2")

@@ -4,7 +4,7 @@ Maps and tables come from `fer_lib.attention`. Bars are 95 % intervals of the me
 """
 
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap, PowerNorm, to_rgba
+from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.ticker import MaxNLocator
 
 from fer_lib.datasets import CLASS_NAMES
@@ -27,17 +27,24 @@ MEASURES = {
     "entropy": "Entropy, of the largest",
     "response": "What the block adds,\nof what it is given",
 }
-# Orange that covers the more, the higher the weight, so that the face shows where nothing is attended to.
-_WEIGHT = LinearSegmentedColormap.from_list(
-    "weight", [to_rgba(PALETTE["vermilion"], opacity) for opacity in (0.0, 0.85)]
+# The face shows through where a weight is even; orange covers it where more, blue where less is attended to.
+_MORE_OR_LESS = LinearSegmentedColormap.from_list(
+    "more or less",
+    [
+        (0.0, to_rgba(PALETTE["blue"], 0.8)),
+        (0.5, to_rgba("white", 0.0)),
+        (1.0, to_rgba(PALETTE["vermilion"], 0.8)),
+    ],
 )
+_WIDEST = 4  # powers of two either way
 
 
 @styled
 def attention_maps(images, maps, positions, titles):
     """Where chosen positions look: a row a position, a column a face; a ring marks the position.
 
-    Colour is the weight in multiples of an even one, on one scale for all maps, by its square root.
+    Colour is the weight in multiples of an even one, on one logarithmic scale for all maps; it reaches a factor
+    of 2 at least and of 16 at most.
 
     Args:
         images: uint8, (faces, height, width, 1 or 3).
@@ -46,7 +53,9 @@ def attention_maps(images, maps, positions, titles):
         titles: one word or two a face.
     """
     cells = maps.shape[2] * maps.shape[3]
-    norm = PowerNorm(0.5, 0, max(cells * maps.max(), 1.0))
+    with np.errstate(divide="ignore"):  # a weight of 0 is as far below an even one as the scale reaches
+        powers = np.log2(cells * maps)
+    reach = float(np.clip(np.ceil(np.abs(powers[np.isfinite(powers)]).max(initial=1)), 1, _WIDEST))
     side = (WIDTH - 1.6) / len(images)
     figure, grid = new_figure(
         len(positions) * side + 0.6, len(positions), len(images), squeeze=False, sharex=True, sharey=True
@@ -54,10 +63,10 @@ def attention_maps(images, maps, positions, titles):
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
     height, width = images.shape[1:3]
     for line, (name, (row, column)) in enumerate(positions.items()):
-        for place, image, found, title in zip(grid[line], images, maps[:, line], titles, strict=True):
+        for place, image, found, title in zip(grid[line], images, powers[:, line], titles, strict=True):
             show_image(place, image)
             extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-            shown = place.imshow(cells * found, cmap=_WEIGHT, norm=norm, extent=extent)
+            shown = place.imshow(found.clip(-reach, reach), _MORE_OR_LESS, vmin=-reach, vmax=reach, extent=extent)
             place.plot(column * width - 0.5, row * height - 0.5, "o", ms=7, mfc="none", mec="white", mew=2.4)
             place.plot(column * width - 0.5, row * height - 0.5, "o", ms=7, mfc="none", mec=INK, mew=1.2)
             if not line:
@@ -65,6 +74,8 @@ def attention_maps(images, maps, positions, titles):
         grid[line, 0].set_ylabel(name, rotation=0, ha="right", va="center")
     bar = figure.colorbar(shown, ax=grid.ravel().tolist(), aspect=30, shrink=0.8)
     bar.set_label("weight, in multiples of an even one")
+    ticks = np.arange(-reach, reach + 1)
+    bar.set_ticks(ticks, labels=[f"{2**t:.0f}" if t >= 0 else f"1/{2**-t:.0f}" for t in ticks])
     bar.outline.set_visible(False)
     return figure
 
@@ -88,9 +99,9 @@ def reach_by_block(table):
         panels[0].plot([even, even], [row - 0.35, row + 0.35], color=QUIET, linewidth=1.4)
     for axes, words in zip(panels, MEASURES.values(), strict=True):
         axes.set_xlabel(words)
-        axes.set_xlim(left=0)
+        axes.set_xlim(0, 1.06 * axes.get_xlim()[1])
         axes.grid(axis="x")
-        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_locator(MaxNLocator(3))
     panels[0].set_yticks(range(len(blocks)), [_block_label(*block) for block in blocks])
     panels[0].set_ylim(len(blocks) - 0.5, -0.5)
     return figure
@@ -127,7 +138,8 @@ def _draw_state(axes, row, found, measure, colour):
     if f"{measure}_sd" in found:
         reach = 1.96 * found[f"{measure}_sd"] / np.sqrt(found["images"])
         axes.plot([value - reach, value + reach], [place, place], color=colour, linewidth=1.6)
-    axes.plot(value, place, "o", color=colour, markersize=6, markerfacecolor=colour if trained else "white")
+    face = colour if trained else "white"
+    axes.plot(value, place, "o", color=colour, markersize=6, markerfacecolor=face, clip_on=False)
 
 
 def _block_label(variant, block):

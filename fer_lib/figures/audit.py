@@ -44,7 +44,7 @@ def two_metrics(epochs, readings, floor=6 / 7):
     axes.set(xlim=(5 / 7, 1), ylim=(0, 1), xlabel="BinaryAccuracy", ylabel="7-class accuracy")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.legend(loc="upper left", bbox_to_anchor=(0, 0.92))
+    axes.legend(loc="upper left", frameon=True, facecolor="white", edgecolor="none", framealpha=1)
     return figure
 
 
@@ -53,16 +53,18 @@ def detectable_differences(discordances, images, reported):
     """The smallest difference that one run each finds four times in five, over the number of test images.
 
     Args:
-        discordances: dict of words to the share of images that exactly one of two networks has right.
+        discordances: dict of words to the share of images that exactly one of two networks has right; the first
+            is drawn in colour.
         images: the paper's test images.
         reported: dict of words to a difference that the paper reports, a fraction.
     """
     figure, axes = new_figure(4.2)
     sizes = np.unique(np.geomspace(200, 20_000, 15).astype(int))
-    for (words, share), shade in zip(discordances.items(), np.linspace(0, 0.6, len(discordances)), strict=True):
+    shades = [PALETTE["blue"], *(lighter(INK, shade) for shade in np.linspace(0, 0.6, len(discordances)))]
+    for (words, share), colour in zip(discordances.items(), shades, strict=False):
         found = [100 * statistics.smallest_detectable_difference(int(n), share) for n in sizes]
-        axes.plot(sizes, found, color=lighter(INK, shade))
-        _note(axes, words, (sizes[0], found[0]), (6, 4), lighter(INK, shade))
+        axes.plot(sizes, found, color=colour, label=words)
+    axes.legend(loc="upper right", title="Named rightly by just one of the two", alignment="left")
     axes.axvline(images, color=QUIET, linestyle=":", linewidth=1.2)
     _note(axes, f"{images:,} images", (images, 0.94), (5, 0), QUIET, xycoords=axes.get_xaxis_transform())
     for words, difference in reported.items():

@@ -38,10 +38,11 @@ def accuracy_against_cost(table):
     figure, panels = new_figure(4.2, columns=len(COSTS), sharey=True)
     for axes, (column, (words, unit)) in zip(panels, COSTS.items(), strict=True):
         costs = table[column].to_numpy() / unit
-        front = np.flatnonzero(pareto_front(costs, table["mean"]))
-        front = front[np.argsort(costs[front])]
-        axes.step(costs[front], table["mean"].to_numpy()[front], where="post", color=lighter(QUIET, 0.4), zorder=0)
-        for place, row in zip(_apart(costs), table.to_dict("records"), strict=True):
+        places, means = _apart(costs), table["mean"].to_numpy()
+        front = np.flatnonzero(pareto_front(costs, means))
+        front = front[np.argsort(places[front])]
+        axes.step(places[front], means[front], where="post", color=lighter(QUIET, 0.4), zorder=0)
+        for place, row in zip(places, table.to_dict("records"), strict=True):
             colour = pairwise_colour(row["variant"])
             axes.plot([place, place], [row["low"], row["high"]], color=colour, linewidth=1.6)
             axes.plot(place, row["mean"], "o", color=colour, markersize=8, label=_function(row["variant"]))
