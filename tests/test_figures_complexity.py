@@ -112,6 +112,7 @@ def test_pairwise_functions_have_a_panel_a_stage_and_their_colours():
     figure = figures.pairwise_costs(table, "multiply_adds", "Multiply-adds")
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["stage 1", "stage 3"]
     assert [bar.get_width() for bar in figure.axes[1].patches] == [3e6, 6e6, 9e6, 12e6, 15e6]
+    assert figure.axes[0].get_xlim() == figure.axes[1].get_xlim()  # lengths can be compared across panels
     assert [to_hex(bar.get_facecolor()) for bar in figure.axes[0].patches] == [
         colour.lower() for colour in PAIRWISE_COLOURS.values()
     ]

@@ -114,7 +114,7 @@ def attention_against_size(blocks, batch_size):
 
 @styled
 def pairwise_costs(blocks, measure, title):
-    """One block's cost for each pairwise function, a panel a stage with an axis of its own.
+    """One block's cost for each pairwise function, a panel a stage, all on one scale.
 
     Args:
         blocks: DataFrame, a row a stage and function: `stage`, `pairwise` and `measure`.
@@ -129,7 +129,7 @@ def pairwise_costs(blocks, measure, title):
         axes.barh(labels, rows[measure], color=rows["pairwise"].map(PAIRWISE_COLOURS), height=0.66)
         for row, number in enumerate(rows[measure]):
             axes.text(number, row, f" {amount(number, measure)}", va="center", fontsize=10)
-        _bars_only(axes, f"stage {stage}", 1.7 * rows[measure].max())
+        _bars_only(axes, f"stage {stage}", 1.7 * blocks[measure].max())
     panels[0, 0].invert_yaxis()
     figure.suptitle(title, x=0.01, ha="left", fontsize=11.5)
     return figure
