@@ -31,7 +31,7 @@ def class_scores(scores):
             axes.plot(found[score], place, "o", color=colour, markerfacecolor=face, label=None if row else score)
     axes.set_yticks(range(len(rows)), [f"{found['class']} ({found['support']:,})" for found in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set(xlim=(0, 1), xlabel="95 % interval; in brackets the images of the class")
+    axes.set(xlim=(-0.02, 1.02), xlabel="95 % interval; in brackets the images of the class")
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.grid(axis="x")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
