@@ -47,7 +47,7 @@ class Study:
         return datasets.load(self.parameters, os.environ.get("FER_DATA"))
 
     def runs(self, variants=None, seeds=None):
-        """The finished runs of these variants and seeds (all of the study's by default), trained where they are not.
+        """The finished runs of these variants and seeds, all of the study's by default; trains those that are missing.
 
         Returns:
             list of `Run`, seed by seed.

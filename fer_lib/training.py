@@ -122,6 +122,9 @@ class _Training:
             path.unlink()
 
     def _train_epoch(self, epoch, progress):
+        # PyTorch draws dropout from its global generator, which no checkpoint holds; the other backends draw it
+        # from a variable of the network.
+        keras.utils.set_random_seed(int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0]))
         order = draw_order(len(self.train), self.seed, epoch)
         transforms = draw_transforms(
             len(self.train), self.seed, epoch, self.parameters.shift, self.parameters.flip

@@ -16,7 +16,7 @@ from fer_lib.runs import Predictions, Run, write_predictions
 numpy = keras.ops.convert_to_numpy
 VARIANT = "resnet14v2-nl23"
 PARAMETERS = build_parameters(
-    {"image_size": 32, "width": 0.0625, "epochs": 1, "batch_size": 16, "variants": ["resnet14v2", VARIANT]}
+    {"image_size": 32, "width": 0.25, "epochs": 1, "batch_size": 16, "variants": ["resnet14v2", VARIANT]}
 )
 # Two by two cells of an image of 8 pixels: centres at 2 and 6.
 PLACES = attention.centres((2, 2), 8)

@@ -102,7 +102,7 @@ def test_transforms_can_be_turned_off():
 
 
 def test_faces_of_another_type_are_refused():
-    with pytest.raises(ValueError, match="uint8 of rank 4.*float32"):
+    with pytest.raises(ValueError, match=r"uint8 of rank 4.*float32"):
         FaceTable(np.zeros((2, 48, 48, 1), "float32"), 48)
 
 

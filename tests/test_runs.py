@@ -45,7 +45,7 @@ def test_a_run_is_read_from_its_files(folder):
 def test_a_half_run_is_not_found_and_says_what_is_missing(folder):
     (folder / "done.json").unlink()
     assert runs.find_runs(folder.parents[2]) == []
-    with pytest.raises(RunError, match="no finished run.*seed-3.*done.json.*fer-study run"):
+    with pytest.raises(RunError, match=r"no finished run.*seed-3.*done.json.*fer-study run"):
         runs.read_run(folder)
 
 

