@@ -56,8 +56,8 @@ class Parameters(BaseModel):
 
     # The network
     image_size: Annotated[int, Field(ge=16, le=1024)] = 48
-    # Below 16 filters TensorFlow's convolutions on a CPU (oneDNN) can write outside their memory in the last, smaller
-    # batch of an epoch, which kills the process.
+    # Below 16 filters TensorFlow's convolutions on a CPU (oneDNN) can write outside their memory in the last,
+    # smaller batch of an epoch, which kills the process.
     width: Annotated[float, Field(ge=0.25, le=4)] = 0.25
     stem: Literal["imagenet", "small"] = "small"
     pooling: Literal["max", "average"] = "max"

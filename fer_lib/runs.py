@@ -1,8 +1,7 @@
 """Run folders: what a training leaves on disk, found again by the hashes of what it was made from.
 
 `outputs/<study>/runs/<variant>/seed-<n>/` holds `config.json`, `history.csv` (a row an epoch), `seconds.csv`,
-`predictions.npz`, `last.weights.h5`, `best.weights.h5`, checkpoints while it trains; last of
-all `done.json`.
+`predictions.npz`, `last.weights.h5`, `best.weights.h5`, checkpoints while it trains; last of all `done.json`.
 """
 
 import ast

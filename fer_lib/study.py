@@ -47,7 +47,7 @@ class Study:
         return datasets.load(self.parameters, os.environ.get("FER_DATA"))
 
     def runs(self, variants=None, seeds=None):
-        """The finished runs of these variants and seeds, all of the study's by default; trains those that are missing.
+        """The finished runs of these variants and seeds, all of the study's by default; missing ones are trained.
 
         Returns:
             list of `Run`, seed by seed.
