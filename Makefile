@@ -40,6 +40,7 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench_non_local.py
+	$(BIN)/python benchmarks/bench_train_step.py
 
 # The answer and the table in README.md, from the files of the study of real faces.
 readme: $(STAMP)
@@ -49,5 +50,5 @@ readme: $(STAMP)
 backends: $(VENV)/.backends
 
 $(VENV)/.backends: $(STAMP)
-	$(BIN)/python -m pip install --quiet "jax==0.10.2" "torch==2.13.0" ray
+	$(BIN)/python -m pip install --quiet "jax==0.10.2" "torch==2.13.0"
 	touch $@
