@@ -75,7 +75,7 @@ def test_distance_to_pooled_keys():
 
 @pytest.mark.parametrize("pairwise", ["embedded_gaussian", "dot_product", "concatenation", "none"])
 def test_observer_agrees_with_the_layer(pairwise):
-    classifier = resnet_v2(14, (32, 32, 1), non_local_stages=(2,), pairwise=pairwise, width=0.125, stem="small")
+    classifier = resnet_v2(14, (32, 32, 1), non_local_stages=(2,), pairwise=pairwise, width=0.25, stem="small")
     block = classifier.get_layer("conv3_block1_non_local")
     for weight in block.weights:  # a block that does something
         if not weight.path.endswith("moving_variance"):
@@ -98,7 +98,7 @@ def block_input(classifier, block, images):
 
 
 def test_grids_of_a_pooled_block():
-    classifier = resnet_v2(14, (40, 40, 1), non_local_stages=(2,), subsample=True, width=0.0625, stem="small")
+    classifier = resnet_v2(14, (40, 40, 1), non_local_stages=(2,), subsample=True, width=0.25, stem="small")
     block = next(layer for layer in classifier.layers if isinstance(layer, NonLocal2D))
     assert attention.grids(block) == ((5, 5), (2, 2))
 
@@ -159,10 +159,13 @@ def test_an_unknown_face_is_refused(run, tiny_splits):
 def test_switching_blocks_by_hand(tiny_splits):
     faces = tiny_splits.validation
     classifier = build_classifier(PARAMETERS, VARIANT, 0)
+    generator = np.random.default_rng(0)
+    head = classifier.get_layer("predictions").kernel
+    head.assign(generator.normal(size=head.shape, scale=10))  # so that the classes are many
     plain = training.predict(PARAMETERS, classifier, faces)  # the identity at the start
     for block in (layer for layer in classifier.layers if isinstance(layer, NonLocal2D)):
         block.normalization.gamma.assign(np.full(block.normalization.gamma.shape, 50.0))
-        block.w_z.kernel.assign(np.random.default_rng(0).normal(size=block.w_z.kernel.shape))
+        block.w_z.kernel.assign(generator.normal(size=block.w_z.kernel.shape))
     loud = training.predict(PARAMETERS, classifier, faces)
     assert (loud.classes != plain.classes).any()
     table = attention._switch(PARAMETERS, classifier, faces).set_index("blocks")

@@ -31,7 +31,7 @@ MEASURES = {
 _MORE_OR_LESS = LinearSegmentedColormap.from_list(
     "more or less",
     [
-        (0.0, to_rgba(PALETTE["blue"], 0.8)),
+        (0.0, to_rgba(PALETTE["blue"], 0.55)),
         (0.5, to_rgba("white", 0.0)),
         (1.0, to_rgba(PALETTE["vermilion"], 0.8)),
     ],
