@@ -106,7 +106,7 @@ def notebook(path):
     return {"number": path.stem.split("_")[0], "title": title, "body": Markup(body)}
 
 
-def interval_plot(value, low, high, limit, width=180, height=22):
+def interval_plot(value, low, high, limit, width=130, height=22):
     """A difference and its interval about zero, drawn in a table's cell.
 
     Args:

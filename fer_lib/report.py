@@ -110,7 +110,7 @@ def _result_row(row, limit):
         "network": Variant.from_name(row["variant"]).label,
         "name": row["variant"],
         "accuracy": _percent(row["mean"]),
-        "interval": f"{_percent(row['low'])} to {_percent(row['high'])}",
+        "interval": f"{100 * row['low']:.1f} to {_percent(row['high'])}",
     }
     if not pd.isna(row.get("difference")):
         low, high = row["low_difference"], row["high_difference"]

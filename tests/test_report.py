@@ -159,7 +159,7 @@ def test_the_answer_comes_first_and_its_numbers_are_those_of_the_runs(study):
     assert order == ["answer", "data", "tables", "figures", "notebooks", "environment", "parameters"]
     assert "One seed cannot answer whether non-local blocks help" in page.text
     # 60, 62 and 85 of 100 right; Wilson's interval of 60 of 100 is 50.2 to 69.1.
-    assert "plain 60.0 % 50.2 % to 69.1 %" in page.text
+    assert "plain 60.0 % 50.2 to 69.1 %" in page.text
     assert "stage 1 62.0 %" in page.text and "+2.0" in page.text
     # The 25 images that differ all go one way: exact McNemar 2 / 2^25 < 0.001.
     assert re.search(r"stage 3 85\.0 % .* \+25\.0 .* < 0\.001", page.text)
