@@ -1,5 +1,7 @@
 """How a network is trained: which network a variant is, loss, metrics, optimizer and schedule."""
 
+import zlib
+
 import keras
 
 from fer_lib.batches import with_faces
@@ -15,7 +17,8 @@ def build_classifier(parameters, variant, seed):
     Args:
         parameters: `Parameters`.
         variant: name, see `Variant.from_name`.
-        seed: fixes initial weights and dropout.
+        seed: fixes initial weights and dropout. Networks of one seed start from the same backbone, so that a
+            comparison of two of them is paired in this too.
 
     Returns:
         A `keras.Model`, (batch, size, size, channels) in [0, 1] -> (batch, 7) probabilities.
@@ -27,7 +30,7 @@ def build_classifier(parameters, variant, seed):
         shape = (parameters.image_size, parameters.image_size, parameters.channels)
         if keras.config.image_data_format() == "channels_first":
             shape = (shape[2], *shape[:2])
-        return resnet_v2(
+        classifier = resnet_v2(
             depth=described.depth,
             input_shape=shape,
             classes=CLASSES,
@@ -41,8 +44,19 @@ def build_classifier(parameters, variant, seed):
             dropout=parameters.dropout,
             name=described.name,
         )
+        _draw_kernels_by_name(classifier, seed)
+        return classifier
     finally:
         keras.config.set_dtype_policy("float32")
+
+
+def _draw_kernels_by_name(classifier, seed):
+    """Draws each backbone kernel anew by (seed, name of its layer), whatever blocks stand before it."""
+    for layer in classifier.layers:
+        if isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense)):
+            config = layer.kernel_initializer.get_config()
+            config["seed"] = zlib.crc32(f"{seed} {layer.name}".encode())
+            layer.kernel.assign(layer.kernel_initializer.__class__.from_config(config)(layer.kernel.shape))
 
 
 def build_trainer(parameters, classifier, images, steps_per_epoch):

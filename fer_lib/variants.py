@@ -14,8 +14,10 @@ PAIRWISE_FUNCTIONS = ("embedded_gaussian", "gaussian", "dot_product", "concatena
 # bottleneck (Wang et al. 2018).
 PLACEMENTS = ("every", "before_last")
 
+_PLACEMENT = "|".join(PLACEMENTS)
 _NAME = re.compile(
-    r"resnet(?P<depth>\d+)v2(-nl(?P<stages>\d+)(-(?P<pairwise>[a-z_]+?))?(-(?P<placement>before_last))?)?"
+    r"resnet(?P<depth>\d+)v2"
+    rf"(-nl(?P<stages>\d+)(-(?P<pairwise>(?!(?:{_PLACEMENT})$)[a-z_]+?))?(-(?P<placement>{_PLACEMENT}))?)?"
 )
 
 
