@@ -143,7 +143,7 @@ def test_the_hash_is_of_what_the_numbers_depend_on():
     base = Parameters().training_hash()
     for key, value in {"study": "other", "seeds": [3], "data": "x", "steps_per_execution": 8}.items():
         assert build_parameters({key: value}).training_hash() == base
-    changed = {"epochs": 3, "batch_size": 64, "width": 0.25, "precision": "mixed_bfloat16", "flip": False}
+    changed = {"epochs": 3, "batch_size": 64, "width": 0.5, "precision": "mixed_bfloat16", "flip": False}
     hashes = {build_parameters({key: value}).training_hash() for key, value in changed.items()}
     assert len(hashes | {base}) == len(changed) + 1
 

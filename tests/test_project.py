@@ -11,6 +11,7 @@ import yaml
 
 from fer_lib.notebooks import declared_parameters, read_notebook
 from fer_lib.parameters import TRAINING_KEYS, Parameters
+from fer_lib.variants import PAIRWISE_FUNCTIONS, Variant
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -212,6 +213,11 @@ def test_a_notebooks_parameters_are_the_studys_own(path):
     declared = declared_parameters(path)
     assert declared.pop("study_dir") == "../outputs/smoke"
     assert set(declared) <= set(Parameters.model_fields)
+    if path.stem == "05_pairwise_functions":
+        # The one grid that is its own: each function once at one stage, beside the plain network.
+        grid = [Variant.from_name(name) for name in declared.pop("variants")]
+        assert [variant.pairwise for variant in grid if variant.stages] == list(PAIRWISE_FUNCTIONS)
+        assert {variant.stages for variant in grid} == {(), (3,)}
     assert declared == {name: getattr(Parameters(), name) for name in declared}
     source = "\n".join(cell.source for cell in read_notebook(path).cells if cell.cell_type == "code")
     if "study.runs(" in source:
