@@ -1,7 +1,6 @@
 """Pieces of an HTML page that stands alone: tables, figures and notebooks, read from files and put into it."""
 
 import base64
-import functools
 import io
 import re
 from pathlib import Path
@@ -17,7 +16,9 @@ from fer_lib.notebooks import read_notebook
 from fer_lib.runs import read_json
 
 TEMPLATES = Path(__file__).parent / "templates"
-_EMBEDDED_PNG = re.compile(r"""data:image/png;base64,([A-Za-z0-9+/=\s]+)""")
+_IMG = re.compile(r"<img[^>]*>")
+_SOURCE = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
+_WIDTH = re.compile(r'width="(\d+)"')
 # Study.show_figure writes 144 pixels an inch to be shown at 72, sharp on screens of double density.
 _PIXELS_PER_POINT = 2
 
@@ -102,7 +103,7 @@ def notebook(path):
     body = re.sub(r"<(/?)h([1-4])\b", lambda match: f"<{match[1]}h{int(match[2]) + 2}", body)
     body = re.sub(r"<h3>.*?</h3>", "", body, count=1)  # the title, which the page gives already
     body = re.sub(r"<img(?![^>]*\balt=)", '<img alt="A picture without a description"', body)
-    body = _EMBEDDED_PNG.sub(lambda match: _embedded(base64.b64decode(match[1])), body)
+    body = _IMG.sub(_at_shown_size, body)
     return {"number": path.stem.split("_")[0], "title": title, "body": Markup(body)}
 
 
@@ -141,13 +142,27 @@ def _is_float(column):
     return pd.api.types.is_float_dtype(column)
 
 
-@functools.lru_cache(maxsize=256)
-def _embedded(png):
-    """A picture as a data URI. WebP without loss takes half of PNG, and each figure stands in the page twice."""
-    buffer = io.BytesIO()
+def _at_shown_size(match):
+    """A notebook's `<img>` with as many pixels as it is shown with: the sharp one stands among the figures."""
+    width = _WIDTH.search(match[0])
+    return _SOURCE.sub(lambda png: _embedded(base64.b64decode(png[1]), width and int(width[1])), match[0])
+
+
+def _embedded(png, width=None):
+    """A picture as a data URI, in the smaller of WebP's two ways: drawings are smaller without loss."""
     with Image.open(io.BytesIO(png)) as picture:
-        picture.save(buffer, "WEBP", lossless=True, quality=40, method=2)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+        picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    if width is not None and width < picture.width:
+        picture = picture.resize((width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS)
+    ways = ({"lossless": True, "quality": 40, "method": 2}, {"quality": 85})
+    content = min((_webp(picture, **way) for way in ways), key=len)
+    return "data:image/webp;base64," + base64.b64encode(content).decode()
+
+
+def _webp(picture, **way):
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", **way)
+    return buffer.getvalue()
 
 
 def _inline(markdown):
