@@ -7,6 +7,7 @@ made from. What stopped half-way leaves no such file and is done again; its runs
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -173,8 +174,7 @@ class Execution:
     def _failure(self, status, partial, failed, log):
         """RunError that says which cell, and where what it gave is kept."""
         where = kept = None
-        lines = log.read_text(errors="replace").strip().splitlines() or [f"exit status {status}"]
-        found = lines[-1]
+        found = _last_error(log.read_text(errors="replace")) or f"exit status {status}"
         if partial.is_file():
             self._keep(partial, failed)
             kept = f"What it gave is kept in {failed}. "
@@ -224,6 +224,13 @@ def _end(process):
             process.wait()
         process.stdin.close()
         process.stdout.close()
+
+
+def _last_error(log):
+    """The line of a process's log that says why it ended: the last to name an exception, else the last at all."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    named = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Interrupt)\b", line)]
+    return (named or lines or [None])[-1]
 
 
 def _library_hash():

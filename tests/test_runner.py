@@ -196,6 +196,15 @@ def test_outputs_that_cannot_be_written(folder):
         run(folder)
 
 
+def test_why_a_process_ended_is_found_among_what_else_it_logged():
+    log = (
+        "Traceback (most recent call last):\n  raise X\nnbclient.exceptions.DeadKernelError: Kernel died\n\nbye\n"
+    )
+    assert execution._last_error(log) == "nbclient.exceptions.DeadKernelError: Kernel died"
+    assert execution._last_error("Killed\n") == "Killed"
+    assert execution._last_error("\n") is None
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 75), (signal.SIGKILL, -9)])
 def test_a_study_that_is_stopped_leaves_no_kernel_and_the_same_command_goes_on(tmp_path, number, status):
