@@ -1,10 +1,10 @@
 """The command line `fer-study`.
 
-Exit status: 0 done, 1 the work failed, 2 bad arguments, parameters or data, 75 stopped by SIGTERM, 130 by Ctrl-C;
-after the last two the same command goes on.
+Exit status: 0 done, 1 the work failed, 2 bad arguments, parameters or data, 75 stopped by SIGTERM or by the time
+limit, 130 by Ctrl-C; after the last two the same command goes on.
 """
 
-import importlib.util
+import functools
 import os
 import signal
 import sys
@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from fer_lib.deadline import set_deadline
 from fer_lib.errors import FerError, ParameterError, RunError
 from fer_lib.parameters import read_parameters
 
@@ -35,6 +36,10 @@ Overrides = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Wins over the file; may be given several times."),
 ]
 OutputRoot = Annotated[Path, typer.Option("--output-root", help="Studies are written to folders in this one.")]
+TimeLimit = Annotated[
+    float | None,
+    typer.Option("--time-limit", metavar="MINUTES", min=0, help="Stop before, at an epoch's end, with status 75."),
+]
 
 
 class Engine(StrEnum):
@@ -67,15 +72,27 @@ def run(
         list[str] | None,
         typer.Option("--notebook", metavar="01", help="Only this one; may be given several times."),
     ] = None,
-    engine: Annotated[Engine, typer.Option(help="Train here, or on a Ray cluster.")] = Engine.local,
+    engine: Annotated[Engine, typer.Option(help="Train here, or each run as a task of Ray.")] = Engine.local,
+    ray_address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Of a running Ray cluster; `auto` finds one here.")
+    ] = None,
+    time_limit: TimeLimit = None,
     output_root: OutputRoot = Path("outputs"),
 ):
     """Run a study: check the data, execute the notebooks, write the report. What is finished is not done again."""
-    if engine is Engine.ray:
-        _refuse_ray()
+    set_deadline(time_limit)
+    if ray_address is not None and engine is not Engine.ray:
+        raise ParameterError("There is a cluster, but no engine for it", "--ray-address", "--engine ray", engine)
     from fer_lib.runner import run_study
 
-    report = run_study(read_parameters(params, overrides or ()), data, notebook, output_root)
+    train_grid = None
+    if engine is Engine.ray:
+        from fer_lib.grid import train_on_ray
+
+        train_grid = functools.partial(train_on_ray, address=ray_address)
+    report = run_study(
+        read_parameters(params, overrides or ()), data, notebook, output_root, train_grid=train_grid
+    )
     typer.echo(f"Report: {report}")
 
 
@@ -107,6 +124,7 @@ def cell(
     index: Annotated[int, typer.Option(help="Of the cell in the list of `fer-study cells`.")],
     data: Data = None,
     overrides: Overrides = None,
+    time_limit: TimeLimit = None,
     output_root: OutputRoot = Path("outputs"),
 ):
     """Train one cell of a study, as a job of a batch system; `fer-study run` then finds it finished."""
@@ -116,6 +134,7 @@ def cell(
         raise ParameterError(
             "There is no such cell", where="--index", expected=f"0 to {len(grid) - 1}", found=index
         )
+    set_deadline(time_limit)
     os.environ.setdefault("FER_PROGRESS", "lines")
     from fer_lib import datasets
     from fer_lib.training import train_run
@@ -177,17 +196,6 @@ def main(arguments=None):
     except OSError as error:
         return _fail(_readable(error), RunError.exit_status)
     return 0
-
-
-def _refuse_ray():
-    advice = "Leave --engine out, or give each `fer-study cell` to your batch system"
-    if importlib.util.find_spec("ray") is None:
-        raise ParameterError(
-            "The engine ray is not installed",
-            where="--engine ray",
-            advice=f"pip install 'fer-study[ray]'. {advice}",
-        )
-    raise ParameterError("The engine ray is not part of this version", where="--engine ray", advice=advice)
 
 
 def _stop(signal_number, frame):

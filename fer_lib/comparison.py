@@ -89,6 +89,59 @@ def comparison_table(runs, baseline, split="validation", level=0.95):
     return _with_holm(rows, _COMPARISON)
 
 
+def clustered_table(runs, baseline, clusters, split="validation", level=0.95):
+    """Accuracies, and differences to the baseline of the same seed, where images come in clusters.
+
+    The pictures of one person are right or wrong together, so that intervals over pictures are too narrow for what
+    is said of people: these are t intervals over the clusters (`statistics.clustered_mean`).
+
+    Args:
+        runs: `Run` objects on the same images.
+        baseline: name of the variant to compare with.
+        clusters: a Series from image ids to the cluster of each, such as the person on it.
+        split: `"validation"` or `"test"`.
+        level: confidence level.
+
+    Returns:
+        A DataFrame, one row a run: variant, seed, n (images), clusters, accuracy, low, high; difference (to the
+        baseline), difference_low, difference_high, NaN for the baseline itself.
+
+    Raises:
+        DataError: the runs differ in ids or labels, or an image has no cluster.
+    """
+    ids = np.sort(runs[0].predictions(split).ids)
+    strange = np.setdiff1d(ids, clusters.index)
+    if strange.size:
+        raise DataError(
+            f"{strange.size} images of the {split} split have no cluster",
+            expected="a Series indexed by image id",
+            found=f"no row for {strange[0]}",
+        )
+    clusters = clusters.loc[ids].to_numpy()
+    correct = {(run.variant, run.seed): row for run, row in zip(runs, _correct(runs, split), strict=True)}
+    rows = []
+    for (variant, seed), right in correct.items():
+        own = statistics.clustered_mean(right, clusters, level)
+        gain = statistics.Interval(np.nan, np.nan, np.nan)
+        if variant != baseline and (baseline, seed) in correct:
+            gain = statistics.clustered_mean(right * 1.0 - correct[baseline, seed], clusters, level)
+        rows.append(
+            {
+                "variant": variant,
+                "seed": seed,
+                "n": len(ids),
+                "clusters": len(np.unique(clusters)),
+                "accuracy": own.estimate,
+                "low": np.maximum(own.low, 0.0),
+                "high": np.minimum(own.high, 1.0),
+                "difference": gain.estimate,
+                "difference_low": gain.low,
+                "difference_high": gain.high,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
 def pooled_comparison_table(runs, baseline, split="validation", level=0.95):
     """Every variant against the baseline, all shared seeds together: would new seeds and new faces show it too?
 

@@ -11,7 +11,7 @@ from pathlib import Path
 # The libraries that a number or a figure comes from; those that are not installed are left out.
 PACKAGES = (
     "keras", "tensorflow", "tensorflow-cpu", "jax", "jaxlib", "torch", "numpy", "pandas", "scipy", "scikit-learn",
-    "pillow", "h5py", "matplotlib", "seaborn", "papermill", "nbclient", "nbconvert", "ipykernel", "ray",
+    "pillow", "h5py", "matplotlib", "seaborn", "papermill", "nbclient", "nbconvert", "ipykernel",
 )  # fmt: skip
 _ROOT = Path(__file__).resolve().parents[1]
 

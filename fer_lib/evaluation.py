@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from fer_lib import metrics, statistics
-from fer_lib.comparison import comparison_table, pooled_comparison_table, summary_table
+from fer_lib.comparison import clustered_table, comparison_table, pooled_comparison_table, summary_table
 from fer_lib.datasets import CLASS_NAMES
 from fer_lib.errors import DataError, ParameterError
 
@@ -18,6 +18,7 @@ __all__ = [
     "accuracy_table",
     "accuracy_without",
     "by_group",
+    "clustered_table",
     "comparison_table",
     "confusion_table",
     "per_class_table",
@@ -153,7 +154,7 @@ def accuracy_without(run, ids, split="validation", level=0.95):
 def by_group(run, metadata, column, split="validation", level=0.95):
     """Accuracy in each group of images, such as each angle, sex or person.
 
-    The interval takes images for independent; where a person has many images, it is too narrow.
+    The interval takes images for independent; where a person has many, it is too narrow (see `clustered_table`).
 
     Args:
         run: a `Run`.

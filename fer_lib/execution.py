@@ -19,7 +19,7 @@ import nbformat
 
 from fer_lib import notebooks
 from fer_lib.environment import describe_environment, keras_backend, package_versions
-from fer_lib.errors import RunError
+from fer_lib.errors import RunError, TimeLimitError
 from fer_lib.files import write_atomically
 from fer_lib.parameters import Parameters
 from fer_lib.runs import read_json, write_json
@@ -28,7 +28,7 @@ _PACKAGE = Path(__file__).resolve().parent
 # What a notebook's outputs cannot depend on.
 _OUTSIDE_OF_NOTEBOOKS = {
     "cli.py", "runner.py", "execution.py", "papermill_process.py", "notebooks.py", "environment.py", "report.py",
-    "page.py", "readme.py",
+    "page.py", "readme.py", "grid.py",
 }  # fmt: skip
 # Seconds for a kernel to end after SIGTERM, before it is killed.
 _PATIENCE = 20
@@ -52,10 +52,6 @@ class Execution:
     data: str | None
     fingerprint: str
 
-    @property
-    def folder(self):
-        return self.study_dir / "notebooks"
-
     def finish(self, title):
         """Executes the notebook unless that was done, and tells of it."""
         identity = self._identity()
@@ -66,7 +62,7 @@ class Execution:
         write_json(self.study_dir / "environment.json", describe_environment())
         self._marker.unlink(missing_ok=True)
         started, clock = time.time(), time.perf_counter()
-        self._execute()
+        execute_notebook(self.source, self._target, self._values(), self.data)
         seconds = round(time.perf_counter() - clock, 1)
         done = {"identity": identity, "seconds": seconds, "runs": self._runs(), "made": self._made_since(started)}
         write_json(self._marker, done)
@@ -74,23 +70,14 @@ class Execution:
 
     @property
     def _target(self):
-        return self.folder / self.source.name
+        return self.study_dir / "notebooks" / self.source.name
 
     @property
     def _marker(self):
-        return self.folder / f"{self.source.stem}.done.json"
+        return self._target.with_suffix(".done.json")
 
     def _values(self):
-        """Values for just those parameters that the notebook declares."""
-        known = self.parameters.model_dump() | {
-            "study_dir": os.path.relpath(self.study_dir, self.source.parent).replace(os.sep, "/")
-        }
-        declared = notebooks.declared_parameters(self.source)
-        if unknown := [name for name in declared if name not in known]:
-            raise RunError(
-                "A notebook declares a parameter that no study has", where=self.source, found=", ".join(unknown)
-            )
-        return {name: known[name] for name in declared}
+        return notebook_values(self.source, self.parameters, self.study_dir)
 
     def _identity(self):
         """All that the executed notebook is made from, the run folders apart."""
@@ -122,73 +109,111 @@ class Execution:
         found = [*self.study_dir.glob("figures/*"), *self.study_dir.glob("tables/*")]
         return sorted(_place(path, self.study_dir) for path in found if path.stat().st_mtime >= started - 1)
 
-    def _execute(self):
-        partial = self.folder / f".{self.source.stem}.partial.ipynb"
-        failed = self.folder / f"{self.source.stem}.failed.ipynb"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="fer-") as scratch:
-            log = Path(scratch) / "log"
-            try:
-                status = _run_process(self._command(partial), self.source.parent, self._environment(scratch), log)
-                if status != 0:
-                    raise self._failure(status, partial, failed, log)
-                self._keep(partial, self._target)
-                failed.unlink(missing_ok=True)
-            finally:
-                partial.unlink(missing_ok=True)
 
-    def _command(self, target):
-        target = os.path.relpath(target, self.source.parent)
-        return [
-            sys.executable,
-            "-m",
-            "fer_lib.papermill_process",
-            self.source.name,
-            target,
-            json.dumps(self._values()),
-        ]
+def notebook_values(source, parameters, study_dir, **more):
+    """Values for just those parameters that a notebook declares.
 
-    def _environment(self, scratch):
-        """The environment of the notebook's process; what the user has set of the backend's stays."""
-        environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}
-        paths = [str(_PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment |= {
-            "PYTHONPATH": os.pathsep.join(paths),
-            "PYTHONHASHSEED": "0",
-            "PYTHONUNBUFFERED": "1",
-            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-            "FER_PROGRESS": "lines",
-            "JUPYTER_RUNTIME_DIR": scratch,  # a short path: that of a Unix socket has 107 characters at most
-        }
-        environment.pop("FER_DATA", None)
-        if self.data is not None:
-            # Not a parameter: those are written into the executed notebook.
-            environment["FER_DATA"] = str(Path(self.data).expanduser().absolute())
-        return environment
-
-    def _keep(self, partial, path):
-        private = [] if self.data is None else [Path(self.data).expanduser().absolute(), self.data]
-        notebook = notebooks.without_machine(notebooks.read_notebook(partial), self.source.name, private)
-        write_atomically(path, nbformat.writes(notebook) + "\n")
-
-    def _failure(self, status, partial, failed, log):
-        """RunError that says which cell, and where what it gave is kept."""
-        where = kept = None
-        found = _last_error(log.read_text(errors="replace")) or f"exit status {status}"
-        if partial.is_file():
-            self._keep(partial, failed)
-            kept = f"What it gave is kept in {failed}. "
-            where, found = notebooks.failed_cell(failed) or (None, found)
-        return RunError(
-            f"Notebook {self.source.stem} failed",
-            where=where,
-            found=found,
-            advice=f"{kept or ''}What was finished stays: the same command goes on from there",
+    Args:
+        source: the notebook.
+        parameters: `Parameters` of the study.
+        study_dir: its folder.
+        more: values of parameters that are not the study's.
+    """
+    place = os.path.relpath(study_dir, source.parent).replace(os.sep, "/")
+    known = parameters.model_dump() | {"study_dir": place} | more
+    declared = notebooks.declared_parameters(source)
+    if unknown := [name for name in declared if name not in known]:
+        raise RunError(
+            "A notebook declares a parameter that no study has", where=source, found=", ".join(unknown)
         )
+    return {name: known[name] for name in declared}
 
 
-def _run_process(command, folder, environment, log):
-    """Runs a command to its end, showing its lines as they come; its exit status."""
+def execute_notebook(source, target, values, data=None, tell=None):
+    """Executes a notebook in a process of its own.
+
+    Args:
+        source: the notebook.
+        target: the executed one, written when every cell has succeeded; what a failed one gave is kept beside it
+            as `*.failed.ipynb`.
+        values: dictionary of its parameters.
+        data: path of the data or None.
+        tell: called with each line that it prints; by default it is printed here, indented.
+
+    Raises:
+        RunError: a cell failed, or the process ended.
+        TimeLimitError: its training stopped at the end of an epoch.
+    """
+    partial = target.with_name(f".{target.stem}.partial.ipynb")
+    failed = target.with_name(f"{target.stem}.failed.ipynb")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="fer-") as scratch:
+        log = Path(scratch) / "log"
+        try:
+            command = _command(source, partial, values)
+            status = _run_process(command, source.parent, _environment(scratch, data), log, tell or _show)
+            if status == TimeLimitError.exit_status:
+                raise TimeLimitError()
+            if status != 0:
+                raise _failure(source, status, partial, failed, log, data)
+            _keep(partial, target, source, data)
+            failed.unlink(missing_ok=True)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def _show(line):
+    print(f"      {line}", flush=True)
+
+
+def _command(source, target, values):
+    target = os.path.relpath(target, source.parent)
+    return [sys.executable, "-m", "fer_lib.papermill_process", source.name, target, json.dumps(values)]
+
+
+def _environment(scratch, data):
+    """The environment of the notebook's process; what the user has set of the backend's stays."""
+    environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}
+    paths = [str(_PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment |= {
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONHASHSEED": "0",
+        "PYTHONUNBUFFERED": "1",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "FER_PROGRESS": "lines",
+        "JUPYTER_RUNTIME_DIR": scratch,  # a short path: that of a Unix socket has 107 characters at most
+    }
+    environment.pop("FER_DATA", None)
+    if data is not None:
+        # Not a parameter: those are written into the executed notebook.
+        environment["FER_DATA"] = str(Path(data).expanduser().absolute())
+    return environment
+
+
+def _keep(partial, path, source, data):
+    private = [] if data is None else [Path(data).expanduser().absolute(), data]
+    notebook = notebooks.without_machine(notebooks.read_notebook(partial), source.name, private)
+    write_atomically(path, nbformat.writes(notebook) + "\n")
+
+
+def _failure(source, status, partial, failed, log, data):
+    """RunError that says which cell, and where what it gave is kept."""
+    where = kept = None
+    found = _last_error(log.read_text(errors="replace")) or f"exit status {status}"
+    if partial.is_file():
+        _keep(partial, failed, source, data)
+        kept = f"What it gave is kept in {failed}. "
+        where, found = notebooks.failed_cell(failed) or (None, found)
+    return RunError(
+        f"Notebook {source.stem} failed",
+        where=where,
+        found=found,
+        advice=f"{kept or ''}What was finished stays: the same command goes on from there",
+    )
+
+
+def _run_process(command, folder, environment, log, tell):
+    """Runs a command to its end, telling its lines as they come; its exit status."""
     with open(log, "wb") as errors:
         process = subprocess.Popen(
             command,
@@ -204,7 +229,7 @@ def _run_process(command, folder, environment, log):
     try:
         for line in process.stdout:
             if line.strip():
-                print(f"      {line.rstrip()}", flush=True)
+                tell(line.rstrip())
         return process.wait()
     finally:
         _end(process)

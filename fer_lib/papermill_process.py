@@ -1,6 +1,6 @@
 """One notebook executed by papermill: `python -m fer_lib.papermill_process SOURCE TARGET PARAMETERS`.
 
-The parameters are JSON. Ends with 1 where a cell failed.
+The parameters are JSON. Ends with 1 where a cell failed, with 75 where training stopped for its time limit.
 Standard input is held open by whoever started it: its end means that the parent is gone, and this process with it.
 """
 
@@ -9,23 +9,33 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 
 from ipykernel.kernelspec import get_kernel_dict
 from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.localinterfaces import localhost
 from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.paths import jupyter_runtime_dir
 from papermill import PapermillExecutionError, execute_notebook
 from traitlets import default
+
+from fer_lib.errors import TimeLimitError
 
 
 class OwnKernelManager(AsyncKernelManager):
     """Starts a kernel of the Python that runs this, whichever kernels are installed under that name.
 
-    Unix sockets instead of ports: two kernels that start together cannot take each other's.
+    Unix sockets instead of ports, in the folder of this execution and not, as Jupyter has it, in the one that the
+    notebooks share: two kernels that start together cannot take each other's.
     """
 
     @default("transport")
     def _transport(self):
         return "ipc" if os.name == "posix" else "tcp"
+
+    @default("ip")
+    def _ip(self):
+        return str(Path(jupyter_runtime_dir()) / "kernel") if self.transport == "ipc" else localhost()
 
     @property
     def kernel_spec(self):
@@ -48,8 +58,9 @@ def main(arguments):
             progress_bar=False,
             stdout_file=sys.stdout,
         )
-    except PapermillExecutionError:
-        return 1  # the cell, with its error, stands in the target
+    except PapermillExecutionError as error:
+        stopped = error.ename == TimeLimitError.__name__
+        return TimeLimitError.exit_status if stopped else 1  # the cell, with its error, stands in the target
     return 0
 
 

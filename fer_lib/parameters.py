@@ -52,7 +52,7 @@ class Parameters(BaseModel):
     train_limit: Annotated[int, Field(ge=7)] | None = None
     colour: bool = False
     angles: list[Literal["FL", "HL", "S", "HR", "FR"]] = ["FL", "HL", "S", "HR", "FR"]
-    aspect: Literal["crop", "squash"] = "crop"
+    aspect: Literal["crop", "pad", "squash"] = "crop"
 
     # The network
     image_size: Annotated[int, Field(ge=16, le=1024)] = 48

@@ -8,6 +8,7 @@ from filelock import FileLock, Timeout
 
 from fer_lib import datasets, notebooks
 from fer_lib.datasets import flaws
+from fer_lib.deadline import check_deadline
 from fer_lib.errors import DataError, ParameterError, RunError
 from fer_lib.execution import Execution
 from fer_lib.files import write_atomically
@@ -16,7 +17,9 @@ from fer_lib.report import write_report
 from fer_lib.runs import write_json
 
 
-def run_study(parameters, data=None, chosen=None, output_root="outputs", notebook_dir=notebooks.FOLDER):
+def run_study(
+    parameters, data=None, chosen=None, output_root="outputs", notebook_dir=notebooks.FOLDER, train_grid=None
+):
     """Checks the data, executes the notebooks in order, writes the report. What is finished is not done again.
 
     Args:
@@ -25,6 +28,8 @@ def run_study(parameters, data=None, chosen=None, output_root="outputs", noteboo
         chosen: numbers of notebooks, such as `["01"]`; all by default.
         output_root: the study's folder is `output_root/<study>`.
         notebook_dir: where the notebooks lie.
+        train_grid: called with parameters, study_dir, data and fingerprint before the first notebook, to train
+            all runs somewhere else, see `fer_lib.grid`; without it the notebooks train them one by one.
 
     Returns:
         Path of `report.html`.
@@ -33,6 +38,7 @@ def run_study(parameters, data=None, chosen=None, output_root="outputs", noteboo
         ParameterError: an unknown notebook, or a folder that cannot be written.
         DataError: the data cannot be read, or a study must not be made of them.
         RunError: a notebook failed, or another process runs this study.
+        TimeLimitError: the deadline came before the end.
     """
     sources = notebooks.find_notebooks(chosen, notebook_dir)
     data = data if data is not None else parameters.data
@@ -43,7 +49,10 @@ def run_study(parameters, data=None, chosen=None, output_root="outputs", noteboo
         write_atomically(study_dir / "params.yaml", write_parameters(parameters))
         write_json(study_dir / "data.json", summary)
         print(f"{parameters.study}: {len(parameters.cells())} runs, {len(sources)} notebooks", flush=True)
+        if train_grid is not None:
+            train_grid(parameters, study_dir, data, summary["fingerprint"])
         for number, source in enumerate(sources, 1):
+            check_deadline()
             execution = Execution(source, parameters, study_dir, data, summary["fingerprint"])
             execution.finish(f"[{number}/{len(sources)}] {source.stem}")
         return write_report(study_dir)

@@ -38,6 +38,35 @@ def wilson_interval(correct, n, level=0.95):
     return Interval(int(correct) / int(n), float(limits.low), float(limits.high))
 
 
+def clustered_mean(values, clusters, level=0.95):
+    """Mean of values that come in clusters, such as the pictures of one person, with a t interval over clusters.
+
+    The variance is that of survey statistics for a ratio (Cochran 1977, section 6.3; Liang and Zeger 1986):
+    G / (G - 1) times the sum over clusters of their summed residuals squared, over n squared. Clusters are taken
+    for independent, their pictures are not.
+
+    Args:
+        values: `(n,)`, such as whether each picture was right, or by how much one network beats another on it.
+        clusters: `(n,)`, the cluster of each.
+        level: confidence level.
+
+    Returns:
+        An `Interval` in the unit of the values; NaN limits with a single cluster.
+    """
+    values, clusters = np.asarray(values, dtype=float), np.asarray(clusters)
+    if values.shape != clusters.shape or values.ndim != 1 or not values.size:
+        raise ValueError(f"Both must be (n,) over the same images. Received: {values.shape}, {clusters.shape}")
+    mean = values.mean()
+    _, which = np.unique(clusters, return_inverse=True)
+    sums = np.bincount(which, weights=values - mean)
+    groups = len(sums)
+    if groups < 2:
+        return Interval(float(mean), np.nan, np.nan)
+    error = np.sqrt(groups / (groups - 1) * (sums**2).sum()) / values.size
+    margin = float(stats.t.ppf((1 + level) / 2, groups - 1) * error)
+    return Interval(float(mean), float(mean) - margin, float(mean) + margin)
+
+
 def bootstrap_interval(metric, *arrays, level=0.95, method="BCa", resamples=2000, seed=0):
     """Bootstrap interval over images for any metric.
 

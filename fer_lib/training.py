@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from fer_lib import runs
 from fer_lib.batches import draw_order, draw_transforms, identity_transforms
+from fer_lib.deadline import check_deadline
 from fer_lib.errors import RunError
 from fer_lib.files import write_atomically
 from fer_lib.progress import Progress
@@ -39,6 +40,7 @@ def train_run(parameters, variant, seed, splits, study_dir):
 
     Raises:
         RunError: a file cannot be written, or the loss is no longer finite.
+        TimeLimitError: the next epoch would not end before the deadline; the same call goes on from here.
     """
     folder = runs.run_folder(study_dir, variant, seed)
     identity = runs.run_identity(parameters, variant, seed, splits.fingerprint)
@@ -106,6 +108,7 @@ class _Training:
         self._restore()
         with Progress(self.variant, self.seed, self.parameters.epochs, self.steps, len(self.history)) as progress:
             for epoch in range(len(self.history), self.parameters.epochs):
+                check_deadline(needed=self.seconds[-1] if self.seconds else 0)
                 started = time.perf_counter()
                 self.history.append(self._train_epoch(epoch, progress))
                 self.seconds.append(time.perf_counter() - started)

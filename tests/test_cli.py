@@ -2,13 +2,14 @@ import errno
 import os
 import signal
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
 
-from fer_lib import cli, datasets, runner
+from fer_lib import cli, datasets, deadline, grid, runner
 from fer_lib.datasets import fetch, flaws, kdef_reorganise
-from fer_lib.errors import DataError, RunError
+from fer_lib.errors import DataError, RunError, TimeLimitError
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +53,7 @@ def test_bad_usage(capsys, arguments):
 def test_run_hands_everything_over_and_names_the_report(capsys, monkeypatch, params, tmp_path):
     given = []
     monkeypatch.setattr(
-        runner, "run_study", lambda *arguments: given.append(arguments) or "outputs/tiny/report.html"
+        runner, "run_study", lambda *arguments, **_: given.append(arguments) or "outputs/tiny/report.html"
     )
     arguments = [
         "--data",
@@ -82,7 +83,7 @@ def test_run_hands_everything_over_and_names_the_report(capsys, monkeypatch, par
     ],
 )
 def test_an_error_is_one_paragraph_and_an_exit_status(capsys, monkeypatch, params, error, status, words):
-    def fail(*_):
+    def fail(*_, **__):
         raise error
 
     monkeypatch.setattr(runner, "run_study", fail)
@@ -94,7 +95,7 @@ def test_an_error_is_one_paragraph_and_an_exit_status(capsys, monkeypatch, param
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
 def test_signals(capsys, monkeypatch, params, number, status):
-    monkeypatch.setattr(runner, "run_study", lambda *_: os.kill(os.getpid(), number))
+    monkeypatch.setattr(runner, "run_study", lambda *_, **__: os.kill(os.getpid(), number))
     found, _, err = call(capsys, "run", params)
     assert (found, err) == (status, "Stopped. The same command goes on from here.\n")
 
@@ -106,14 +107,28 @@ def test_parameters_that_are_refused(capsys, params):
     assert call(capsys, "run", "nowhere.yaml")[0] == 2
 
 
-@pytest.mark.parametrize(
-    ("installed", "words"), [(None, "is not installed"), (object(), "not part of this version")]
-)
-def test_the_engine_ray_is_refused(capsys, monkeypatch, params, installed, words):
-    monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: installed)
-    status, _, err = call(capsys, "run", params, "--engine", "ray")
-    assert status == 2
-    assert words in err
+def test_the_engine_ray_trains_the_grid_at_its_address(capsys, monkeypatch, params):
+    given = []
+    monkeypatch.setattr(runner, "run_study", lambda *_, train_grid: given.append(train_grid) or "report.html")
+    assert call(capsys, "run", params)[0] == 0
+    assert call(capsys, "run", params, "--engine", "ray", "--ray-address", "10.0.0.1:6379")[0] == 0
+    assert given[0] is None
+    assert (given[1].func, given[1].keywords) == (grid.train_on_ray, {"address": "10.0.0.1:6379"})
+    status, _, err = call(capsys, "run", params, "--ray-address", "auto")
+    assert (status, "Expected: --engine ray. Found: local." in err) == (2, True)
+
+
+def test_a_time_limit_is_a_deadline_and_an_exit_status_of_its_own(capsys, monkeypatch, params):
+    monkeypatch.setenv(deadline.VARIABLE, "")
+
+    def run_study(*_, **__):
+        assert float(os.environ[deadline.VARIABLE]) == pytest.approx(time.time() + 90, abs=5)
+        raise TimeLimitError()
+
+    monkeypatch.setattr(runner, "run_study", run_study)
+    status, _, err = call(capsys, "run", params, "--time-limit", "1.5")
+    assert (status, err) == (75, f"{TimeLimitError()}\n")
+    assert call(capsys, "run", params, "--time-limit", "-1")[0] == 2
 
 
 def test_cells_seed_by_seed(capsys, params):

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
@@ -76,6 +77,26 @@ def test_comparison_table_agrees_with_statsmodels(runs, correct):
         assert row["difference"] == pytest.approx(second.mean() - first.mean())
         assert (row["baseline_accuracy"], row["accuracy"]) == (first.mean(), second.mean())
     assert table["p_holm"].tolist() == pytest.approx(multipletests(table["p_value"], method="holm")[1])
+
+
+def test_clustered_table_pairs_seeds_and_matches_images_by_id(correct):
+    people = np.arange(IMAGES) // 40
+    shuffled = np.random.default_rng(5).permutation(IMAGES)
+    plain, other = correct["resnet26v2"], correct["resnet26v2-nl3"]
+    runs = [make_run("resnet26v2", seed, plain[seed], shuffled) for seed in (0, 1)]
+    runs += [make_run("resnet26v2-nl3", seed, other[seed]) for seed in (0, 2)]
+    clusters = pd.Series(people[::-1], index=IDS[::-1])
+    table = comparison.clustered_table(runs, "resnet26v2", clusters).set_index(["variant", "seed"])
+    row = table.loc["resnet26v2-nl3", 0]
+    assert (row["n"], row["clusters"], row["accuracy"]) == (IMAGES, 10, other[0].mean())
+    # Clusters of one size: the t interval over their means.
+    for name, values in (("", other[0]), ("difference_", other[0].astype(int) - plain[0])):
+        reference = stats.ttest_1samp(values.reshape(10, 40).mean(axis=1), 0).confidence_interval()
+        assert (row[f"{name}low"], row[f"{name}high"]) == pytest.approx((reference.low, reference.high))
+    # Neither the baseline nor a seed that it lacks has a difference.
+    assert table["difference"].isna().tolist() == [True, True, False, True]
+    with pytest.raises(DataError, match=r"1 images of the .* no cluster.*no row for face-007"):
+        comparison.clustered_table(runs, "resnet26v2", clusters.drop("face-007"))
 
 
 def test_pooled_comparison_table_pairs_seeds(runs, correct):

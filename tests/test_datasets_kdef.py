@@ -267,8 +267,18 @@ def test_squash_is_the_whole_picture(tmp_path):
     assert np.abs(squashed.astype(int) - np.asarray(reference)).mean() < 3
 
 
+def test_pad_is_the_whole_picture_as_it_is_proportioned(tmp_path):
+    path, full = striped(tmp_path)
+    padded = first(path, size=96, aspect="pad")
+    # 562 of 762 columns are 71 of 96: 12 on the left and 13 on the right repeat the outermost ones.
+    reference = np.asarray(Image.fromarray(full).resize((71, 96), Image.Resampling.BOX))
+    assert np.abs(padded[:, 12:83].astype(int) - reference).mean() < 3
+    assert (padded[:, :12] == padded[:, 12:13]).all() and (padded[:, 83:] == padded[:, 82:83]).all()
+
+
 def test_nothing_is_resampled_at_the_size_of_the_pictures(tmp_path):
     path, full = striped(tmp_path)
+    np.testing.assert_array_equal(first(path, size=762, aspect="pad")[:, 100:662], full)
     np.testing.assert_array_equal(first(path, size=562), full[100:662])
     np.testing.assert_array_equal(first(path, size=None), full)
 

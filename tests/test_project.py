@@ -19,7 +19,8 @@ BACKENDS = {"tensorflow", "jax", "torch"}
 
 # From left to right; a module imports from its own layer and from those before it.
 LAYERS = [
-    {"errors", "files", "variants", "parameters", "runs"},  # names and formats, `runs` that of a run's folder
+    # Names and formats; `runs` is that of a run's folder.
+    {"errors", "files", "variants", "parameters", "runs", "deadline"},
     {"datasets"},
     {"batches"},
     {"models"},
@@ -30,7 +31,7 @@ LAYERS = [
     {"figures"},
     {"study"},
     {"notebooks", "page", "report", "readme"},
-    {"environment", "papermill_process", "execution", "runner"},
+    {"environment", "papermill_process", "execution", "runner", "grid"},
     {"cli"},
 ]  # fmt: skip
 # The others are read by people who have no backend at hand, or must not wait for one.
@@ -212,6 +213,8 @@ def test_no_data_and_no_weights_are_tracked():
 def test_a_notebooks_parameters_are_the_studys_own(path):
     declared = declared_parameters(path)
     assert declared.pop("study_dir") == "../outputs/smoke"
+    if path.stem == "cell":
+        assert (declared.pop("variant"), declared.pop("seed")) in Parameters().cells()
     assert set(declared) <= set(Parameters.model_fields)
     if path.stem == "05_pairwise_functions":
         # The one grid that is its own: each function once at one stage, beside the plain network.

@@ -158,6 +158,7 @@ def test_an_executed_notebook_ran_under_this_python_and_tells_nothing_of_the_mac
         "print('I0000 00:00:1795484950.610890   19015 port.cc:153] oneDNN', file=sys.stderr)",
         "print('a warning of our own', file=sys.stderr)",
         "pathlib.Path.home() / 'x'",
+        "sorted(path.name for path in pathlib.Path().iterdir())",
     )
     archive = folder / "somewhere" / "archive.zip"
     study = run(folder, data=str(archive))
@@ -166,6 +167,8 @@ def test_an_executed_notebook_ran_under_this_python_and_tells_nothing_of_the_mac
     assert outputs[0]["text"] == ["data: archive.zip\n", f"python: bin/{Path(sys.executable).name}\n"]
     assert [output["text"] for output in outputs[1:2]] == [["a warning of our own\n"]]
     assert outputs[2]["data"]["text/plain"] == ["PosixPath('~/x')"]
+    # The kernel's sockets are not among the notebooks, where those of another study would meet them.
+    assert outputs[3]["data"]["text/plain"] == ["['01_first.ipynb']"]
     for path in (sys.prefix, str(Path.home()) + "/", str(archive.parent), str(Path(__file__).parents[1]) + "/"):
         for written in study.rglob("*"):
             if written.is_file():

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 from sklearn.metrics import cohen_kappa_score
+from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
@@ -46,6 +47,38 @@ def test_wilson_interval_covers_as_promised():
     coverage = [stats.binom.pmf(counts, n, p)[(low <= p) & (p <= high)].sum() for p in truths]
     assert np.mean(coverage) == pytest.approx(0.95, abs=0.005)
     assert min(coverage) > 0.91
+
+
+def test_clustered_mean_agrees_with_statsmodels():
+    rng = np.random.default_rng(3)
+    people = rng.integers(0, 9, 200)  # of unequal size
+    right = rng.random(200) < (0.3 + 0.05 * people)
+    found = statistics.clustered_mean(right, [f"person {number}" for number in people], level=0.9)
+    model = OLS(right.astype(float), np.ones(200)).fit(
+        cov_type="cluster", cov_kwds={"groups": people}, use_t=True
+    )
+    assert (found.low, found.high) == pytest.approx(tuple(model.conf_int(0.1)[0]))
+    assert found.estimate == pytest.approx(right.mean())
+
+
+def test_clustered_mean_covers_where_wilson_does_not():
+    # 14 people of 70 pictures, as KDEF's subject protocol leaves; people differ in how well they are recognised.
+    rng, trials, truth, covered = np.random.default_rng(4), 1500, 0.7, np.zeros(2)
+    people = np.repeat(np.arange(14), 70)
+    for _ in range(trials):
+        rates = rng.beta(7, 3, 14)
+        right = rng.random(980) < rates[people]
+        both = statistics.clustered_mean(right, people), statistics.wilson_interval(right.sum(), 980)
+        covered += [interval.low <= truth <= interval.high for interval in both]
+    assert covered[0] / trials == pytest.approx(0.95, abs=0.02 + margin(0.95, trials))
+    assert covered[1] / trials < 0.75
+
+
+def test_clustered_mean_of_one_cluster_and_of_other_lengths():
+    found = statistics.clustered_mean([1, 0], ["a", "a"])
+    assert found.estimate == 0.5 and np.isnan(found.low) and np.isnan(found.high)
+    with pytest.raises(ValueError, match=r"Received: \(2,\), \(1,\)"):
+        statistics.clustered_mean([1, 0], ["a"])
 
 
 @pytest.fixture

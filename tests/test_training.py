@@ -1,7 +1,7 @@
 """Run folders under interruption: what a resumed run leaves equals what an uninterrupted one leaves."""
 
 import multiprocessing
-import os
+import random
 import signal
 import time
 
@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_lib import runs, training
-from fer_lib.errors import RunError
+from fer_lib import deadline, runs, training
+from fer_lib.errors import RunError, TimeLimitError
 from fer_lib.parameters import build_parameters
 
 VARIANT = "resnet14v2-nl2"
@@ -26,6 +26,8 @@ PARAMETERS = build_parameters(
         "variants": ["resnet14v2", VARIANT],
     }
 )
+
+KILLS = 8
 
 
 class Interrupted(Exception):
@@ -112,18 +114,51 @@ def test_a_damaged_checkpoint_is_recognised_and_the_one_before_it_used(
     assert "checkpoint-0002.npz is damaged" in capsys.readouterr().out
 
 
-def test_killed_process_is_finished_by_the_same_call(whole, tiny_splits, tmp_path):
-    # A real kill -9, once the first checkpoint is there.
-    context = multiprocessing.get_context("spawn")
-    process = context.Process(target=training.train_run, args=(PARAMETERS, VARIANT, 0, tiny_splits, tmp_path))
-    process.start()
+def test_killed_at_random_points_it_ends_as_if_it_never_was(whole, tiny_splits, tmp_path):
+    # kill -9, again and again, from the first file to the last: wherever it falls, the same call goes on.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["fer_lib.training"])  # so that a start takes no import
+    seed = time.time_ns()
+    print(f"moments from seed {seed}")
+    moments, kills, attempt, duration = random.Random(seed), 0, 0, None
+    while kills < KILLS:
+        attempt += 1
+        folder = tmp_path / str(attempt)
+        killed = 0
+        while not (runs.run_folder(folder, VARIANT, 0) / "done.json").exists():
+            cell = (PARAMETERS, VARIANT, 0, tiny_splits, folder)
+            process = context.Process(target=training.train_run, args=cell)
+            started = time.monotonic()
+            process.start()
+            process.join(duration and moments.uniform(0, duration))
+            if process.exitcode is None:
+                process.kill()
+                process.join()
+                killed += 1
+            duration = duration or time.monotonic() - started
+            assert process.exitcode in (0, -signal.SIGKILL) and killed < 50
+        kills += killed
+        run = training.train_run(PARAMETERS, VARIANT, 0, tiny_splits, folder)
+        assert_same(run, whole)
+        left = {path.name for path in run.folder.iterdir() if not path.name.startswith(".")}
+        assert left == {path.name for path in whole.folder.iterdir()}
+
+
+def test_a_time_limit_ends_it_with_an_epoch_and_it_goes_on(whole, tiny_splits, tmp_path, monkeypatch):
+    monkeypatch.setenv(deadline.VARIABLE, str(time.time() + 3600))
+    save = training._Training._save_epoch
+
+    def save_and_run_out_of_time(self):
+        save(self)
+        monkeypatch.setenv(deadline.VARIABLE, str(time.time() + self.seconds[-1] / 2))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training._Training, "_save_epoch", save_and_run_out_of_time)
+        with pytest.raises(TimeLimitError):
+            training.train_run(PARAMETERS, VARIANT, 0, tiny_splits, tmp_path)
     folder = runs.run_folder(tmp_path, VARIANT, 0)
-    deadline = time.time() + 120
-    while not list(folder.glob("checkpoint-*")) and process.is_alive() and time.time() < deadline:
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.join()
-    assert folder.exists()
+    assert [path.name for path in folder.glob("checkpoint-*")] == ["checkpoint-0001.npz"]
+    monkeypatch.delenv(deadline.VARIABLE)
     assert_same(training.train_run(PARAMETERS, VARIANT, 0, tiny_splits, tmp_path), whole)
 
 

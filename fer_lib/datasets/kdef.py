@@ -29,7 +29,7 @@ from fer_lib.errors import DataError, ParameterError
 
 __all__ = ["load_kdef", "shared_persons"]
 
-ASPECTS = ("crop", "squash")
+ASPECTS = ("crop", "pad", "squash")
 SIZE = (562, 762)
 
 
@@ -47,12 +47,14 @@ def load_kdef(path, protocol="random", size=96, angles=ANGLES, colour=True, aspe
             to halve: validation must then choose nothing, and results be those of the last epoch.
         size: side of the square pictures in pixels, 8 to 1024; or None, the pictures as they are, 562 x 762,
             for which `aspect` does not count. All 4,900 in colour are 0.14 GB at 96 pixels, 0.74 GB at 224, 4.6 GB
-            at 562 (the square of `aspect="crop"`, pixel for pixel) and 6.3 GB at None: in the cache, in memory,
-            and twice that while they are loaded. None has 46 times the pixels of 96, and so costs a convolution
-            about 46 times the work, and a non-local block 46 squared.
+            at 562 (the square of `aspect="crop"`, pixel for pixel), 6.3 GB at None and 8.5 GB at 762 (the whole
+            picture of `aspect="pad"`, pixel for pixel): in the cache, in memory, and twice that while they are
+            loaded. 762 has 63 times the pixels of 96, and so costs a convolution about 63 times the work, and a
+            non-local block 63 squared.
         angles: those of `FL`, `HL`, `S`, `HR`, `FR` to use.
         colour: 3 channels (RGB) or 1 (luminance).
-        aspect: `"crop"`, the square in the middle (rows 100 to 662), or `"squash"`, the whole picture in a square.
+        aspect: `"crop"`, the square in the middle (rows 100 to 662); `"pad"`, the whole picture, its outermost
+            columns repeated beside it; `"squash"`, the whole picture stretched to a square.
         seed: what the random cut depends on, together with the names of the pictures or persons.
         cache_dir: where decoded pictures are kept; `$FER_CACHE` or `~/.cache/fer-study` when None. Both protocols
             and all seeds share an entry.
@@ -88,7 +90,7 @@ def _check_arguments(protocol, size, angles, aspect, seed):
     if protocol not in PROTOCOLS:
         raise ParameterError("Unknown protocol", expected="'random' or 'subject'", found=repr(protocol))
     if aspect not in ASPECTS:
-        raise ParameterError("Unknown aspect", expected="'crop' or 'squash'", found=repr(aspect))
+        raise ParameterError("Unknown aspect", expected="'crop', 'pad' or 'squash'", found=repr(aspect))
     if isinstance(angles, str) or not angles or not set(angles) <= set(ANGLES):
         raise ParameterError("Unknown angles", expected=f"some of {', '.join(ANGLES)}", found=repr(angles))
     if size is not None and not (isinstance(size, int) and 8 <= size <= 1024):
