@@ -26,9 +26,9 @@ $(STAMP): requirements.lock pyproject.toml
 study: $(STAMP)
 	$(BIN)/fer-study run params/demo.yaml
 
-# All tests, then each notebook as it stands, cell by cell, against what it says it gives.
+# All tests, a file a process; then each notebook as it stands, cell by cell, against what it says it gives.
 test: $(STAMP)
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile tests
 	TF_CPP_MIN_LOG_LEVEL=3 FER_PROGRESS=lines $(BIN)/python -m pytest --nbval-lax --nbval-current-env \
 	  --nbval-cell-timeout=600 -p no:cacheprovider notebooks
 

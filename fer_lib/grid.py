@@ -8,6 +8,7 @@ import contextlib
 import importlib.util
 import os
 import signal
+import socket
 from pathlib import Path
 
 from fer_lib import notebooks, runs
@@ -21,6 +22,8 @@ NOTEBOOK = "cell.ipynb"
 _RETRIES = 3
 # Seconds between looks at how far the cells are.
 _INTERVAL = 10
+# Seconds for a cluster to answer.
+_PATIENCE = 10
 
 
 def train_on_ray(parameters, study_dir, data, fingerprint, address=None, notebook_dir=notebooks.FOLDER):
@@ -95,21 +98,33 @@ def _cluster(address):
         yield ray
         return
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        ray.init(address=address or "local", log_to_driver=False, logging_level="warning", include_dashboard=False)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise ParameterError(
-            "No Ray cluster answers",
-            where=f"--ray-address {address}" if address else "--engine ray",
-            found=error,
-            advice="Start one with `ray start --head`, or leave the option out for one on this machine alone",
-        ) from error
+    _connect(ray, address)
     for number, handler in handlers.items():
         signal.signal(number, handler)  # Ray ends the process at SIGTERM in its own way
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _connect(ray, address):
+    """Starts Ray on this machine, or connects to the cluster at `address`."""
+    try:
+        if address is None:
+            ray.init(address="local", log_to_driver=False, logging_level="warning", include_dashboard=False)
+            return
+        host, _, port = address.rpartition(":")
+        if host and port.isdigit():
+            # Ray itself goes on trying for more than ten minutes.
+            socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
+        ray.init(address=address, log_to_driver=False, logging_level="warning")
+    except Exception as error:  # where a node does not start in time, Ray raises just this
+        raise ParameterError(
+            "No Ray cluster answers",
+            where="--engine ray" if address is None else f"--ray-address {address}",
+            found=error,
+            advice="Start one with `ray start --head`, or leave the address out for one on this machine alone",
+        ) from error
 
 
 def _needs(ray):
