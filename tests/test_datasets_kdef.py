@@ -18,6 +18,7 @@ from fer_lib.datasets import kdef, load, make_synthetic
 from fer_lib.datasets.flaws import check
 from fer_lib.datasets.kdef import load_kdef, shared_persons
 from fer_lib.datasets.kdef_names import all_names, parse_name
+from fer_lib.datasets.kdef_protocols import known_to_train
 from fer_lib.errors import DataError, ParameterError
 from fer_lib.parameters import Parameters
 
@@ -196,6 +197,27 @@ def test_subject_keeps_persons_whole_and_the_sexes_even(load_whole):
         assert (by_person["session"].nunique() == 2).all()
         assert by_person["sex"].first().value_counts().to_dict() == {"F": of_each_sex, "M": of_each_sex}
     said(splits, "train has 28 female and 28 male, validation has 7 female and 7 male")
+
+
+def test_what_train_knows_is_told_for_both_protocols_whatever_the_cut(load_whole):
+    random, subject = load_whole("random"), load_whole("subject")
+    for splits in (random, subject):
+        known = known_to_train(splits, "random")
+        assert set(known["id"]) == set(random.validation.ids) and known["person_known"].all()
+        # A sitting is all of a name but its angle, the rest after six letters.
+        sittings = {name[:6] for name in random.train.ids.tolist()}
+        assert (known["known_by"] != "").tolist() == [name[:6] in sittings for name in known["id"]]
+        strangers = known_to_train(splits, "subject")
+        assert set(strangers["id"]) == set(subject.validation.ids)
+        assert not strangers["person_known"].any() and (strangers["known_by"] == "").all()
+    known, places = known.set_index("id")["known_by"], {"FL": 0, "HL": 1, "S": 2, "HR": 3, "FR": 4}
+    for name, other in known[known != ""].items():
+        steps = {
+            sibling: abs(places[sibling[6:]] - places[name[6:]])
+            for sibling in random.train.ids.tolist()
+            if sibling[:6] == name[:6]
+        }
+        assert other[:6] == name[:6] and steps[other] == min(steps.values())
 
 
 def test_a_cut_depends_on_the_seed_and_hardly_on_what_is_missing(load_whole, tree):
@@ -389,7 +411,7 @@ def test_missing_pictures_are_named(tree):
     splits = load_kdef(tree, size=16)
     # Five persons are left, one of them with one session: 9 folders of 28 without full right profiles, less one.
     assert account(splits) == ({"used": 251, "missing": 4649}, 4900)
-    said(splits, "Missing: the persons F04", "the angle FR", "the folder AF02", "; AF01ANS.")
+    said(splits, "Missing: the persons F04 to F35, M03 to M35; the angle FR; the folder AF02; AF01ANS.")
     # At the other angles the sentence is about these.
     assert account(load_kdef(tree, size=16, angles=("S",))) == ({"used": 44 + 18, "missing": 980 - 62}, 980)
 
@@ -404,7 +426,8 @@ def test_extra_files_are_left_out_and_listed(tree):
     splits = load_kdef(tree, size=16)
     assert ids_of(splits) == set(names_of(["F01", "F02", "F03", "M01", "M02", "M03"]))
     text = said(splits, "Left out (4), what operating systems and editors leave behind")
-    assert "Left out (3), a name that breaks KDEF's grammar: AF01/AF01ANS (1).JPG, AF01/AF01ANS_thumb.JPG" in text
+    assert "Left out (3), a name that breaks KDEF's grammar (" in text
+    assert "such as AF01ANHL): AF01/AF01ANS (1).JPG, AF01/AF01ANS_thumb.JPG, AF01/AF99ANS.JPG." in text
     assert "Left out (2), no JPEG by the suffix: AF01/AF01ANS.png, readme.txt." in text
     assert "Left out (1), the average of several persons (AKDEF): AKDEF/FANS.JPG." in text
 
@@ -416,17 +439,19 @@ def test_files_that_are_no_picture_are_left_out_and_listed(tree):
     (tree / "AF01/AF01SAS.JPG").write_bytes(b"not a picture at all")
     (tree / "AF01/AF01SUS.JPG").write_bytes(jpeg(1, size=(28, 38)))
     Image.new("RGB", (56, 76), (200, 10, 10)).save(tree / "AF01/AF01DIS.JPG")
+    (tree / "AF01/AF01NES.JPG").unlink()
+    (tree / "AF01/AF01NES.JPG").symlink_to(tree / "nowhere.JPG")
     splits = load_kdef(tree, size=16)
     assert account(splits)[0] == {
-        "used": 415,
+        "used": 414,
         "blank": 1,
-        "no picture or a damaged one": 3,
+        "damaged or no picture": 4,
         "of another size than the rest": 1,
         "missing": 4480,
     }
     said(splits, "blank: AF01/AF01DIS.JPG.", "rest: AF01/AF01SUS.JPG.")
-    said(splits, "damaged one: AF01/AF01ANS.JPG, AF01/AF01HAS.JPG, AF01/AF01SAS.JPG.")
-    assert len(ids_of(splits)) == 415
+    said(splits, "damaged or no picture: AF01/AF01ANS.JPG, AF01/AF01HAS.JPG, AF01/AF01NES.JPG, AF01/AF01SAS.JPG.")
+    assert len(ids_of(splits)) == 414
 
 
 def test_a_damaged_entry_of_a_zip_is_left_out_and_listed(tree, tmp_path):
@@ -438,8 +463,8 @@ def test_a_damaged_entry_of_a_zip_is_left_out_and_listed(tree, tmp_path):
     content[place] ^= 255
     path.write_bytes(content)
     splits = load_kdef(path, size=16)
-    assert account(splits)[0]["no picture or a damaged one"] == 1
-    said(splits, "damaged one: BM02/BM02HAS.JPG.")
+    assert account(splits)[0]["damaged or no picture"] == 1
+    said(splits, "damaged or no picture: BM02/BM02HAS.JPG.")
 
 
 def test_mixed_forms_are_read_once(tree):
@@ -451,7 +476,7 @@ def test_mixed_forms_are_read_once(tree):
     (tree / "AM01/AM01SAS.JPG").unlink()
     splits = load_kdef(tree, size=16)
     assert splits.fingerprint == before.fingerprint and alone.exists()
-    said(splits, "stand side by side", "Left out (2), another file of a picture that is read: angry/AF01ANS.JPG")
+    said(splits, "stand side by side", "Left out (2), a second file of a picture: angry/AF01ANS.JPG")
 
 
 def test_of_a_misnamed_and_a_well_named_file_the_latter_is_read(tree):
@@ -462,7 +487,7 @@ def test_of_a_misnamed_and_a_well_named_file_the_latter_is_read(tree):
     write(tree, "AM31/AM31H.JPG", jpeg(5002))
     said(
         load_kdef(tree, size=16),
-        "Left out (2), another file of a picture that is read: AF31/AF31V.JPG, AM31/AM31H.JPG.",
+        "Left out (2), a second file of a picture: AF31/AF31V.JPG, AM31/AM31H.JPG.",
     )
 
 
@@ -493,20 +518,30 @@ def test_one_sex_alone_is_cut_and_told(tree):
     said(load_kdef(tree, "subject", size=16), "train has 2 female and 0 male, validation has 1 female and 0 male")
 
 
+def test_every_file_that_costs_a_picture_is_named(tree):
+    lost = sorted(tree.rglob("AF0*S.JPG"))
+    for file in lost:
+        file.write_bytes(b"")
+    said(load_kdef(tree, size=16), *(file.name for file in lost), f"Left out ({len(lost)}), damaged or no picture")
+
+
 def test_where_no_study_is_possible(tree, tmp_path):
     refused(tmp_path / "nowhere", "do not exist", "nowhere", "kdef.se")
     (tmp_path / "empty").mkdir()
     refused(tmp_path / "empty", "KDEF is not there", "AF01/AF01ANHL.JPG", "no file")
     write(tmp_path, "fer/train/angry/Training_1.jpg", jpeg(1))
-    refused(tmp_path / "fer", "KDEF is not there", "1 files, such as train/angry/Training_1.jpg")
+    refused(tmp_path / "fer", "KDEF is not there")
+    refused(tmp_path / "fer", "Found: 1 file, such as train/angry/Training_1.jpg")
     write(tmp_path, "wrong/AF02/AF01ANS.JPG", jpeg(1))
     refused(tmp_path / "wrong", "only pictures in a folder that contradicts the name", "AF02/AF01ANS.JPG")
     refused(write(tmp_path, "kdef.csv", b"emotion,pixels"), "not a zip")
     refused(write(tmp_path, "kdef.zip", zip_of(tree, tmp_path / "z.zip").read_bytes()[:5000]), "truncated")
     refused(tree / "AF01", "protocol 'subject'", "at least two persons of one sex", protocol="subject")
+    refused(tree / "AF01", "among its 0 pictures; in all 35 pictures of 1 person.", protocol="subject")
     for file in [*tree.rglob("*HAS.JPG"), *tree.rglob("*HA[FH]*.JPG")]:
-        file.unlink()
-    refused(tree, "split 'train' is without pictures of a class", "none of happy among")
+        file.write_bytes(b"")
+    # Why they cannot be used stands in the same sentence.
+    refused(tree, "Whole classes", "none of happy among 360", "60 damaged or no picture")
 
 
 def test_where_all_pictures_are_black_or_at_other_angles(tmp_path):
@@ -515,7 +550,7 @@ def test_where_all_pictures_are_black_or_at_other_angles(tmp_path):
         if name.endswith("S"):
             write(tmp_path, f"KDEF/{name[:4]}/{name}.JPG", black)
     refused(tmp_path, "None of KDEF's pictures can be used", "14 blank")
-    refused(tmp_path, "None of KDEF's pictures can be used", "980 missing", angles=("HL",))
+    refused(tmp_path, "None of KDEF's pictures can be used", "980 missing", "`angles`: S.", angles=("HL",))
 
 
 @pytest.mark.parametrize(

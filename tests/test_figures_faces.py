@@ -190,6 +190,20 @@ def test_copies_across_splits_show_both_places_and_mark_other_labels(flawed):
     assert figure.axes[1].title.get_color() != figure.axes[0].title.get_color()
 
 
+def test_same_sitting_shows_each_picture_over_the_one_that_it_is_known_by():
+    train, validation = (
+        noise([0, 1, 2], "train", channels=3, seed=1),
+        noise([0, 1], "validation", channels=3, seed=2),
+    )
+    known = pd.DataFrame(
+        {"id": ["validation/1", "train/0", "validation/0"], "known_by": ["train/2", "", "train/1"]}
+    )
+    figure = figures.same_sitting(Splits(train, validation, None, "kdef", "subject"), known)
+    assert titles(figure) == ["validation/1", "validation/0", "train/2", "train/1"]
+    expected = [validation.images[1], validation.images[0], train.images[2], train.images[1]]
+    assert all(np.array_equal(*pair) for pair in zip(drawn(figure.axes), expected, strict=True))
+
+
 def test_contradicting_labels_show_a_group_once(flawed):
     splits, flaws = flawed
     figure = figures.contradicting_labels(splits, flaws)

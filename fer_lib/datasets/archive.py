@@ -63,12 +63,20 @@ def list_folder(path):
                         folders.add(name)
                         waiting.append(f"{name}/")
                     else:
-                        files[name] = entry.stat()
+                        files[name] = _status(entry)
             # Here and not at the end: a link to a folder above, or `/`, would go on for very long.
             _check_number(path, len(files) + len(folders))
     except OSError as error:
         raise DataError("Data cannot be read", where=error.filename, found=error.strerror) from error
     return files, folders
+
+
+def _status(entry):
+    try:
+        return entry.stat()
+    except FileNotFoundError:
+        # A link that leads nowhere is listed like a damaged file: only who opens it needs to care.
+        return entry.stat(follow_symlinks=False)
 
 
 class FolderFiles:

@@ -24,7 +24,7 @@ from fer_lib.datasets.faces import FaceSet, Splits
 from fer_lib.datasets.kdef_names import ANGLES, all_names
 from fer_lib.datasets.kdef_pictures import decode_pictures
 from fer_lib.datasets.kdef_protocols import PROTOCOLS, cut, shared_persons
-from fer_lib.datasets.kdef_tree import WHERE_TO_GET_IT, find_pictures, left_out_note, listed
+from fer_lib.datasets.kdef_tree import MOST_NAMED, WHERE_TO_GET_IT, find_pictures, left_out_note, listed
 from fer_lib.errors import DataError, ParameterError
 
 __all__ = ["load_kdef", "shared_persons"]
@@ -115,7 +115,13 @@ def _read(path, size, angles, colour, aspect):
     )
     keep = np.array([name not in faulty for name in names], bool)
     if not keep.any():
-        raise DataError("None of KDEF's pictures can be used", where=path, found=" ".join(notes))
+        there = [angle for angle in ANGLES if angle in {name.angle for name in tree.files} - set(angles)]
+        raise DataError(
+            "None of KDEF's pictures can be used",
+            where=path,
+            found=" ".join(notes),
+            advice=f"There are pictures at other `angles`: {listed(there)}" if there else None,
+        )
     faces = _face_set(images, names).subset(keep)
     return Splits(faces, None, None, "kdef", "uncut", notes=notes)
 
@@ -177,6 +183,22 @@ def _missing(expected, missing):
         whole = [group for group in sorted(gone) if gone[group] == there[group]]
         # A folder of a missing person is not told a second time.
         if told := [group for group in whole if any(key(name) == group for name in rest)]:
-            texts.append(f"{what}{'s' * (len(told) > 1)} {listed(told)}")
+            texts.append(f"{what}{'s' * (len(told) > 1)} {listed(_in_runs(told), MOST_NAMED)}")
         rest -= {name for name in rest if key(name) in whole}
-    return "; ".join([*texts, *([listed(sorted(rest))] if rest else [])])
+    return "; ".join([*texts, *([listed(sorted(rest), MOST_NAMED)] if rest else [])])
+
+
+def _in_runs(names):
+    """Names, those whose numbers follow each other told by the first and the last: F02, F06 to F35, M01."""
+    runs = []
+    for name in names:
+        if runs and name == _next(runs[-1][-1]):
+            runs[-1].append(name)
+        else:
+            runs.append([name])
+    return [text for run in runs for text in ([f"{run[0]} to {run[-1]}"] if len(run) > 2 else run)]
+
+
+def _next(name):
+    """The person or folder after this one: F09 -> F10; None after an angle."""
+    return f"{name[:-2]}{int(name[-2:]) + 1:02d}" if name[-2:].isdigit() else None

@@ -16,7 +16,7 @@ from fer_lib.errors import DataError
 # noise on a black frame is far below it, and averaged away by decoding at a reduced scale.
 BLANK_DEVIATION = 5.0
 BLANK = "blank"
-UNREADABLE = "no picture or a damaged one"
+UNREADABLE = "damaged or no picture"
 OTHER_SIZE = "of another size than the rest"
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, DataError, Image.DecompressionBombError)
 

@@ -4,8 +4,10 @@ import dataclasses
 import hashlib
 
 import numpy as np
+import pandas as pd
 
-from fer_lib.datasets.faces import Splits
+from fer_lib.datasets.faces import FaceSet, Splits
+from fer_lib.datasets.kdef_names import ANGLES
 from fer_lib.errors import DataError
 
 VALIDATION_SHARE = 0.2
@@ -22,11 +24,11 @@ def cut(faces, notes, protocol, seed, path):
         path: where the pictures come from, for error messages.
 
     Raises:
-        DataError: a split would be without a class.
+        DataError: a class is missing, or a split would be without one.
     """
     held_out = PROTOCOLS[protocol](faces, seed)
     splits = Splits(faces.subset(~held_out), faces.subset(held_out), None, "kdef", protocol, notes)
-    _require_every_class(splits, path)
+    _require_every_class(splits, faces, path)
     note = _leak_note(splits) if protocol == "random" else _persons_note(splits)
     return dataclasses.replace(splits, notes=(*notes, note))
 
@@ -36,6 +38,51 @@ def shared_persons(splits):
     persons = {name: set(faces.metadata["person"]) for name, faces in splits.items()}
     train = persons.pop("train")
     return sorted(train & set().union(*persons.values()))
+
+
+def known_to_train(splits, protocol, seed=0):
+    """What train would know of each picture in validation, were all pictures of `splits` cut by `protocol`.
+
+    Args:
+        splits: a `Splits` of KDEF, cut by whatever protocol.
+        protocol: one of `PROTOCOLS`.
+        seed: of the cut.
+
+    Returns:
+        A DataFrame, a row a validation picture: `id`; `person_known`, whether train has the person; and
+        `known_by`, the id of the train picture of the same person, session and expression from the nearest angle,
+        "" where there is none.
+    """
+    faces = _without_pixels(splits)
+    held_out = PROTOCOLS[protocol](faces, seed)
+    pictures = faces.metadata.assign(id=faces.ids, place=faces.metadata["angle"].map(ANGLES.index))
+    train, validation = pictures[~held_out], pictures[held_out]
+    sittings = dict(list(train.groupby(["person", "session", "expression"])))
+    known_by = []
+    for row in validation.itertuples():
+        siblings = sittings.get((row.person, row.session, row.expression))
+        nearest = None if siblings is None else (siblings["place"] - row.place).abs().idxmin()
+        known_by.append("" if nearest is None else siblings.loc[nearest, "id"])
+    return pd.DataFrame(
+        {
+            "id": validation["id"].to_numpy(),
+            "person_known": validation["person"].isin(train["person"]).to_numpy(),
+            "known_by": known_by,
+        }
+    )
+
+
+def _without_pixels(splits):
+    """All faces of all splits, sorted by id, each of one pixel: for what depends on names alone."""
+    parts = [faces for _, faces in splits.items()]
+    ids = np.concatenate([faces.ids for faces in parts])
+    whole = FaceSet(
+        np.zeros((len(ids), 1, 1, 1), np.uint8),
+        np.concatenate([faces.labels for faces in parts]),
+        ids,
+        metadata=pd.concat([faces.metadata for faces in parts], ignore_index=True),
+    )
+    return whole.subset(np.argsort(ids))
 
 
 def _fifth_of_pictures(faces, seed):
@@ -68,17 +115,31 @@ def _draw_fifth(names, seed):
     return set(order[: max(round(VALIDATION_SHARE * len(names)), int(len(names) > 1))])
 
 
-def _require_every_class(splits, path):
-    for split, faces in splits.items():
-        counts = faces.counts()
-        if not counts.all():
-            persons = ", and so at least two persons of one sex" if splits.protocol == "subject" else ""
+def _require_every_class(splits, faces, path):
+    if absent := _absent_classes(faces):
+        raise DataError(
+            "Whole classes of KDEF are missing",
+            where=path,
+            expected="pictures of all seven classes that can be used",
+            found=f"none of {absent} among {len(faces):,}. {' '.join(splits.notes)}",
+            advice="Give the folder or zip that holds all seven",
+        )
+    for split, part in splits.items():
+        if absent := _absent_classes(part):
+            two_persons = ", and so at least two persons of one sex" if splits.protocol == "subject" else ""
+            persons = faces.metadata["person"].nunique()
             raise DataError(
                 f"The split '{split}' is without pictures of a class",
                 where=path,
-                expected=f"all seven classes in both splits of protocol '{splits.protocol}'{persons}",
-                found=f"none of {', '.join(counts.index[counts == 0])} among {len(faces):,}",
+                expected=f"all seven classes in both splits of protocol '{splits.protocol}'{two_persons}",
+                found=f"none of {absent} among its {len(part):,} pictures; in all {len(faces):,} pictures of "
+                f"{persons} person{'s' * (persons > 1)}",
             )
+
+
+def _absent_classes(faces):
+    counts = faces.counts()
+    return ", ".join(counts.index[counts == 0])
 
 
 def _leak_note(splits):

@@ -16,6 +16,9 @@ SUFFIXES = (".jpg", ".jpeg")
 # The averaged faces that the publisher's archive holds beside KDEF; they show nobody.
 AVERAGES = "akdef"
 CONTRADICTING = "in a folder that contradicts the name"
+UNGRAMMATICAL = "a name that breaks KDEF's grammar (session, sex, person, expression, angle, such as AF01ANHL)"
+# Of files that may cost a picture, so many are named: someone has to look at them. Of others, ten.
+MOST_NAMED = 50
 WHERE_TO_GET_IT = "KDEF is given to researchers on request, see kdef.se"
 
 
@@ -58,17 +61,20 @@ def find_pictures(files):
         raise _nothing_found(files, contradicting)
     left_out |= {
         CONTRADICTING: sorted(contradicting),
-        "another file of a picture that is read": sorted(copies),
+        "a second file of a picture": sorted(copies),
         "what operating systems and editors leave behind": files.clutter,
     }
     notes = [*_form_notes(chosen.values(), copies), *_mapped_notes(chosen)]
-    notes += [left_out_note(reason, names) for reason, names in left_out.items() if names]
+    for reason, names in left_out.items():
+        if names:
+            most = MOST_NAMED if reason in (CONTRADICTING, UNGRAMMATICAL) else 10
+            notes.append(left_out_note(reason, names, most))
     return Tree(chosen, dict.fromkeys(candidates.keys() - chosen.keys(), CONTRADICTING), tuple(notes))
 
 
-def left_out_note(reason, names):
-    """`Left out (14), blank: a, b, c and 4 more.`"""
-    return f"Left out ({len(names):,}), {reason}: {listed(names)}."
+def left_out_note(reason, names, most=MOST_NAMED):
+    """`Left out (14), blank: a, b, c and 11 more.`"""
+    return f"Left out ({len(names):,}), {reason}: {listed(names, most)}."
 
 
 def listed(names, most=10):
@@ -89,7 +95,7 @@ def _candidates(names):
         elif AVERAGES in (part.lower() for part in path.parts[:-1]):
             left_out["the average of several persons (AKDEF)"].append(file)
         else:
-            left_out["a name that breaks KDEF's grammar"].append(file)
+            left_out[UNGRAMMATICAL].append(file)
     return candidates, left_out
 
 
@@ -141,7 +147,8 @@ def _mapped_notes(chosen):
 
 
 def _nothing_found(files, contradicting):
-    found = f"{len(files.names):,} files, such as {listed(files.names, 3)}" if files.names else "no file"
+    number = len(files.names)
+    found = f"{number:,} file{'s' * (number > 1)}, such as {listed(files.names, 3)}" if number else "no file"
     if contradicting:
         found = f"only pictures {CONTRADICTING}, such as {listed(sorted(contradicting), 3)}"
     return DataError(

@@ -164,6 +164,24 @@ def copies_across_splits(splits, flaws, limit=8, seed=0):
 
 
 @styled
+def same_sitting(splits, known, limit=8, seed=0):
+    """Pictures of validation over pictures of train of the same person, session and expression, with their names.
+
+    Args:
+        splits: a `Splits` of KDEF; the pictures may be in any of its splits.
+        known: what `fer_lib.datasets.kdef_protocols.known_to_train` found; a row must be known by a picture.
+        limit: pairs shown, drawn at random where there are more.
+        seed: of the draw.
+    """
+    rows = _some(known[known["known_by"] != ""], limit, seed)
+    names = [*rows["id"], *rows["known_by"]]
+    images = {}
+    for _, faces in splits.items():
+        images |= zip(faces.ids.tolist(), faces.images, strict=True)
+    return gallery([images[name] for name in names], names, columns=len(rows))
+
+
+@styled
 def contradicting_labels(splits, flaws, limit=8, seed=0):
     """Groups of identical images with more than one label: an image, and under it the first with another label.
 
