@@ -125,20 +125,24 @@ class _Training:
             path.unlink()
 
     def _train_epoch(self, epoch, progress):
-        # PyTorch draws dropout from its global generator, which no checkpoint holds; the other backends draw it
-        # from a variable of the network.
-        keras.utils.set_random_seed(int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0]))
         order = draw_order(len(self.train), self.seed, epoch)
         transforms = draw_transforms(
             len(self.train), self.seed, epoch, self.parameters.shift, self.parameters.flip
         )
+
+        # PyTorch draws dropout from its global generator, which no checkpoint holds; the other backends draw it
+        # from a variable of the network. Seeded within `fit`: the first `fit` of a process opens the data once
+        # more, to build the metrics, and each opening of a PyTorch DataLoader draws from that generator too.
+        def seed_dropout(_epoch, _logs):
+            keras.utils.set_random_seed(int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0]))
+
         result = self.trainer.fit(
             {"row": order, "transform": transforms},
             self.one_hot[order],
             batch_size=self.parameters.batch_size,
             shuffle=False,
             verbose=0,
-            callbacks=[progress.callback()],
+            callbacks=[progress.callback(), keras.callbacks.LambdaCallback(on_epoch_begin=seed_dropout)],
             validation_data=_inputs(self.validation, len(self.train)),
             validation_batch_size=self.parameters.batch_size,
         )
