@@ -4,6 +4,7 @@
 made from. What stopped half-way leaves no such file and is done again; its runs go on where they were.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -200,7 +201,8 @@ def _failure(source, status, partial, failed, log, data):
     """RunError that says which cell, and where what it gave is kept."""
     where = kept = None
     found = _last_error(log.read_text(errors="replace")) or f"exit status {status}"
-    if partial.is_file():
+    # What a full disk cut short cannot be read, or not be kept: then why the process ended is all there is to say.
+    with contextlib.suppress(RunError):
         _keep(partial, failed, source, data)
         kept = f"What it gave is kept in {failed}. "
         where, found = notebooks.failed_cell(failed) or (None, found)

@@ -1,8 +1,10 @@
 """Real papermill executions of notebooks of a few cells."""
 
 import dataclasses
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +16,7 @@ import pytest
 from filelock import FileLock
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from fer_lib import execution, runner
+from fer_lib import execution, files, runner
 from fer_lib.datasets import flaws
 from fer_lib.errors import DataError, ParameterError, RunError
 from fer_lib.parameters import build_parameters
@@ -82,15 +84,7 @@ def test_a_study_from_its_notebooks_to_its_report_and_then_again(folder, capsys,
 
 @pytest.mark.parametrize("change", ["notebook", "data", "run", "marker", "target"])
 def test_what_makes_a_finished_notebook_old(folder, tiny_splits, monkeypatch, change):
-    executed = []
-
-    def pretend(command, *_):
-        executed.append(command)
-        target = folder / "notebooks" / command[4]
-        nbformat.write(nbformat.read(folder / "notebooks" / command[3], as_version=4), target)
-        return 0
-
-    monkeypatch.setattr(execution, "_run_process", pretend)
+    executed = pretend_to_execute(folder, monkeypatch)
     source = folder / "notebooks" / "01_first.ipynb"
     write_notebook(source, "1")
     done = folder / "outputs" / "tiny" / "runs" / "resnet14v2" / "seed-0" / "done.json"
@@ -113,6 +107,66 @@ def test_what_makes_a_finished_notebook_old(folder, tiny_splits, monkeypatch, ch
         (study / "notebooks" / "01_first.ipynb").unlink()
     run(folder)
     assert len(executed) == 2
+
+
+def pretend_to_execute(folder, monkeypatch):
+    """Executions that only copy; the list of their commands."""
+    executed = []
+
+    def pretend(command, *_):
+        executed.append(command)
+        target = folder / "notebooks" / command[4]
+        nbformat.write(nbformat.read(folder / "notebooks" / command[3], as_version=4), target)
+        return 0
+
+    monkeypatch.setattr(execution, "_run_process", pretend)
+    return executed
+
+
+def test_a_disk_that_is_full_at_any_moment_costs_nothing_that_was_written(folder, monkeypatch):
+    write_notebook(folder / "notebooks" / "01_first.ipynb", "1")
+    write_notebook(folder / "notebooks" / "02_second.ipynb", "2")
+    executed = pretend_to_execute(folder, monkeypatch)
+    flush, writes, full_at = files._flush_to_disk, [], []
+
+    def flush_to_disk(path):
+        writes.append(path)
+        if len(writes) in full_at:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        flush(path)
+
+    def left():
+        return sorted(path.relative_to(folder) for path in (folder / "outputs" / "tiny").rglob("*"))
+
+    monkeypatch.setattr(files, "_flush_to_disk", flush_to_disk)
+    run(folder)
+    whole, moments = left(), len(writes)
+    assert moments >= 9  # parameters, data, report; of each notebook the environment, itself and its marker
+    for moment in range(1, moments + 1):
+        full_at[:] = [moment]
+        shutil.rmtree(folder / "outputs")
+        writes.clear()
+        executed.clear()
+        with pytest.raises(RunError, match=r"could not be written.*No space left on device.*same command again"):
+            run(folder)
+        run(folder)
+        assert left() == whole
+        # At most the notebook that was being kept is executed again.
+        assert len(executed) <= 3
+
+
+def test_a_notebook_that_a_full_disk_cut_short_is_not_taken_for_the_reason(folder, monkeypatch):
+    write_notebook(folder / "notebooks" / "01_first.ipynb", "1")
+
+    def cut_short(command, cwd, environment, log, tell):
+        (folder / "notebooks" / command[4]).write_text('{"cells": [{"cell_ty')
+        log.write_text("Traceback (most recent call last):\nOSError: [Errno 28] No space left on device\n")
+        return 1
+
+    monkeypatch.setattr(execution, "_run_process", cut_short)
+    with pytest.raises(RunError, match=r"01_first failed\. Found: OSError: .*No space left on device\. What was"):
+        run(folder)
+    assert list((folder / "outputs" / "tiny" / "notebooks").iterdir()) == []
 
 
 def test_outputs_of_a_notebook_are_no_change_of_it(folder):
