@@ -17,7 +17,7 @@ from fer_lib.comparison import pooled_comparison_table, summary_table
 from fer_lib.errors import DataError, ParameterError
 from fer_lib.files import write_atomically
 from fer_lib.parameters import read_parameters
-from fer_lib.runs import find_runs, read_json
+from fer_lib.runs import read_json, study_runs
 from fer_lib.variants import Variant
 
 _DATASETS = {"fer2013": "FER-2013", "kdef": "KDEF", "synthetic": "generated faces"}
@@ -45,7 +45,7 @@ def write_report(study_dir):
         )
     parameters = read_parameters(study_dir / "params.yaml")
     data = read_json(study_dir / "data.json") or {}
-    runs = _runs_of(study_dir, parameters, data.get("fingerprint"))
+    runs = study_runs(study_dir, parameters, data.get("fingerprint"))
     environment = read_json(study_dir / "environment.json") or {}
     html = (
         _templates()
@@ -64,20 +64,6 @@ def write_report(study_dir):
     )
     write_atomically(study_dir / "report.html", html)
     return study_dir / "report.html"
-
-
-def _runs_of(study_dir, parameters, fingerprint):
-    """The study's own runs in the order of its grid: the folder may hold others, of earlier parameters or data."""
-    cells = parameters.cells()
-    wanted = {"parameters": parameters.training_hash()}
-    if fingerprint:
-        wanted["data"] = fingerprint
-    own = [
-        run
-        for run in find_runs(study_dir)
-        if (run.variant, run.seed) in cells and wanted.items() <= run.config["identity"].items()
-    ]
-    return sorted(own, key=lambda run: cells.index((run.variant, run.seed)))
 
 
 def _result(parameters, runs):

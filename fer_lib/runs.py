@@ -145,6 +145,26 @@ def find_runs(study_dir):
     return sorted(found, key=lambda run: (run.variant, run.seed))
 
 
+def study_runs(study_dir, parameters, fingerprint=None):
+    """A study's own finished runs in the order of its grid; its folder may hold others, of earlier parameters.
+
+    Args:
+        study_dir: `outputs/<study>`.
+        parameters: its `Parameters`.
+        fingerprint: of its data; runs of any data where it is None.
+    """
+    cells = parameters.cells()
+    wanted = {"parameters": parameters.training_hash()}
+    if fingerprint:
+        wanted["data"] = fingerprint
+    own = [
+        run
+        for run in find_runs(study_dir)
+        if (run.variant, run.seed) in cells and wanted.items() <= run.config["identity"].items()
+    ]
+    return sorted(own, key=lambda run: cells.index((run.variant, run.seed)))
+
+
 def set_aside(folder):
     """Renames a folder whose run has another identity, so that nothing of it is mixed in and nothing is lost."""
     folder = Path(folder)
