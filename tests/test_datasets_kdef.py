@@ -542,6 +542,9 @@ def test_where_no_study_is_possible(tree, tmp_path):
         file.write_bytes(b"")
     # Why they cannot be used stands in the same sentence.
     refused(tree, "Whole classes", "none of happy among 360", "60 damaged or no picture")
+    for file in [*tree.rglob("*HAS.JPG"), *tree.rglob("*HA[FH]*.JPG")]:
+        file.unlink()
+    refused(tree, "Missing: the persons F04 to F35, M04 to M35; the expression happy.")
 
 
 def test_where_all_pictures_are_black_or_at_other_angles(tmp_path):

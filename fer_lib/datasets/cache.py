@@ -23,7 +23,7 @@ from fer_lib.errors import RunError
 from fer_lib.files import write_atomically
 
 # Raised whenever a loader changes what it makes of the same files: older entries are then not found any more.
-FORMAT = 1
+FORMAT = 2
 
 
 def default_cache_dir():

@@ -172,11 +172,12 @@ def _account(tree, faulty, angles):
 
 
 def _missing(expected, missing):
-    """Whole persons, sessions and angles by their name, then single pictures."""
+    """Whole persons, angles, expressions and sessions by their name, then single pictures."""
     texts, rest = [], set(missing)
     for what, key in (
         ("the person", lambda name: name.person),
         ("the angle", lambda name: name.angle),
+        ("the expression", lambda name: name.class_name),
         ("the folder", lambda name: name.folder),
     ):
         there, gone = Counter(map(key, expected)), Counter(map(key, missing))
