@@ -37,6 +37,13 @@ def test_a_study_of_kdef_ends_with_its_report(kdef_study):
     assert len(list((kdef_study / "notebooks").glob("0[0-4]_*.done.json"))) == 5
 
 
+def test_what_either_protocol_leaks_is_told(kdef_study):
+    leaks = pd.read_csv(next((kdef_study / "tables").glob("0.5-*.csv"))).set_index("protocol")
+    assert leaks.loc["random", "person"] == 1 and leaks.loc["random", "sitting"] > 0.9
+    assert leaks.loc["subject", ["person", "sitting"]].tolist() == [0, 0]
+    assert "protocol subject" in (kdef_study / "figures" / "1.1-training.json").read_text()
+
+
 def test_accuracy_is_told_by_angle_sex_and_person_and_over_persons(kdef_study):
     angles = pd.read_csv(next((kdef_study / "tables").glob("*-angle.csv")))
     assert set(angles["angle"]) == {"FL", "HL", "S", "HR", "FR"}
