@@ -188,6 +188,21 @@ def test_gradients_agree_with_finite_differences(pairwise, subsample):
     np.testing.assert_allclose(of_input, differences(loss, exact_x), rtol=1e-4, atol=1e-5 * largest)
 
 
+def test_moving_averages_take_their_part_of_a_batch():
+    rng = np.random.default_rng(13)
+    layer, weights = built(4, rng, momentum=0.7)
+    x = rng.normal(size=(3, 4, 5, 4)).astype("float32")
+    layer(x, training=True)
+    # With gamma 1 and beta 0 and no statistics taken away, what is left beside x is the map before normalisation.
+    plain = {"gamma": 1, "beta": 0, "moving_mean": 0, "moving_variance": 1 - EPSILON}
+    exact = {**weights, **{f"normalization/{name}": value for name, value in plain.items()}}
+    response = reference(x.astype("float64"), exact, "embedded_gaussian")[0] - x
+    for name, of_batch in (("mean", response.mean((0, 1, 2))), ("variance", response.var((0, 1, 2)))):
+        expected = 0.7 * weights[f"normalization/moving_{name}"] + 0.3 * of_batch
+        found = numpy(by_name(layer)[f"normalization/moving_{name}"])
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("pairwise", FUNCTIONS)
 def test_scale_divides_the_logits_of_the_gaussians_alone(pairwise):
     rng = np.random.default_rng(2)

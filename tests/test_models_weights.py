@@ -134,6 +134,17 @@ def test_a_file_of_another_kind(tmp_path, imagenet):
     assert "load it with `model.load_weights`" in refused(tmp_path / "new.weights.h5")
 
 
+def test_a_damaged_file(tmp_path, distributed):
+    content = distributed.read_bytes()
+    (tmp_path / "half.h5").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ParameterError, match=r"is damaged\. Where: .*half\.h5\. Found: .*truncated.*Fetch it"):
+        load_backbone_weights(keras.Sequential(), tmp_path / "half.h5")
+    with h5py.File(tmp_path / "empty.h5", "w") as file:
+        file.attrs["layer_names"] = [b"conv1_conv"]
+    with pytest.raises(ParameterError, match=r"is damaged\. .*Found: .*conv1_conv.* doesn't exist"):
+        load_backbone_weights(keras.Sequential(), tmp_path / "empty.h5")
+
+
 def test_a_file_that_does_not_fit_changes_nothing(tmp_path, imagenet):
     def drop_a_bias(name, arrays):
         return arrays[:1] if name == "conv5_block3_3_conv" else arrays

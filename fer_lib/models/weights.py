@@ -28,12 +28,16 @@ def load_backbone_weights(model, path):
         path: the HDF5 file.
 
     Raises:
-        ParameterError: (a ValueError) the file does not exist, is no HDF5 file or not of this layout, or does
-            not fit. The model is then unchanged.
+        ParameterError: (a ValueError) the file does not exist, is no HDF5 file, damaged or not of this layout, or
+            does not fit. The model is then unchanged.
     """
     path = Path(path)
     if not path.is_file():
-        raise ParameterError("The weights file does not exist", where=path)
+        raise ParameterError(
+            "The weights file does not exist",
+            where=path,
+            advice="Give the path of a file that keras.applications distributes; nothing is downloaded.",
+        )
     if not h5py.is_hdf5(path):
         raise ParameterError("The weights are not an HDF5 file", where=path, advice="Give Keras's own .h5 file.")
     layers = {
@@ -41,10 +45,15 @@ def load_backbone_weights(model, path):
         for layer in model.layers
         if layer.weights and layer.name not in CLASSIFIERS and not isinstance(layer, NonLocal2D)
     }
-    with h5py.File(path) as file:
-        group = _weights_group(file, path)
-        _check_names(layers, group, path)
-        fitted = {name: _fitted(layer, _stored(group[name]), path) for name, layer in layers.items()}
+    try:
+        with h5py.File(path) as file:
+            group = _weights_group(file, path)
+            _check_names(layers, group, path)
+            fitted = {name: _fitted(layer, _stored(group[name]), path) for name, layer in layers.items()}
+    except (KeyError, OSError) as error:  # h5py's, for a truncated file and for names that lead nowhere
+        raise ParameterError(
+            "The weights file is damaged", where=path, found=error.args[0], advice="Fetch it again."
+        ) from error
     for name, layer in layers.items():
         layer.set_weights(fitted[name])
 
