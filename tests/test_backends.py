@@ -1,40 +1,105 @@
-"""The tests of everything that touches Keras, again on the backends other than the one of the tests themselves."""
+"""The tests of everything that touches Keras, again on the backends other than the one of the tests themselves.
+
+They run where TensorFlow is not installed, unless it is the backend: in an environment made of all that is
+installed here but TensorFlow, so that nothing, a child process included, can lean on it unseen.
+"""
 
 import importlib.util
 import os
+import pkgutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import keras
 import pytest
 
+import fer_lib
+
 TESTS = Path(__file__).parent
-# What does arithmetic through Keras.
-FILES = ["test_models_non_local.py", "test_models_resnet_v2.py"]
-# In a process of its own: a backend is chosen once, when Keras is imported. TensorFlow stays out of reach unless
-# it is the backend, so that nothing can lean on it unseen.
-RUN = """
-import sys
-if {backend!r} != "tensorflow":
-    sys.modules["tensorflow"] = None
-import pytest
-sys.exit(pytest.main(sys.argv[1:]))
+FILES = (
+    "test_models_non_local.py", "test_models_resnet_v2.py", "test_models_weights.py", "test_batches.py",
+    "test_training.py",
+)  # fmt: skip
+# Where the backend has no part, in what becomes of files, the tests are not repeated.
+LEFT_OUT = (
+    "test_models_weights.py::test_a_damaged_file",
+    "test_models_weights.py::test_a_file_of_another_kind",
+    "test_models_weights.py::test_a_file_that_does_not_fit_changes_nothing",
+    "test_models_weights.py::test_a_whole_model_with_its_classifier",
+    "test_models_weights.py::test_another_depth",
+    "test_models_weights.py::test_another_version",
+    "test_models_weights.py::test_another_width_or_stem",
+    "test_models_weights.py::test_blocks_and_classifier_keep_their_own_weights",
+    "test_training.py::test_a_damaged_checkpoint_is_recognised_and_the_one_before_it_used",
+    "test_training.py::test_a_full_disk_keeps_the_last_checkpoint",
+    "test_training.py::test_a_time_limit_ends_it_with_an_epoch_and_it_goes_on",
+    "test_training.py::test_other_parameters_set_the_old_run_aside",
+)
+BACKENDS = ("tensorflow", "jax", "torch")
+IMPORTS = """
+import importlib, importlib.util, sys
+assert importlib.util.find_spec("tensorflow") is None, "TensorFlow should be out of reach"
+for name in sys.argv[1:]:
+    importlib.import_module(name)
 """
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
-def test_same_tests_on(backend):
+@pytest.fixture(scope="module")
+def without_tensorflow(tmp_path_factory):
+    """Where Python finds its packages in an environment like this one, but for TensorFlow."""
+    folder = tmp_path_factory.mktemp("packages")
+    for place in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
+        for entry in Path(place).iterdir():
+            # Neither the package nor its metadata; a .pth file would bring back what it names.
+            if not entry.name.startswith("tensorflow") and entry.suffix != ".pth":
+                (folder / entry.name).symlink_to(entry)
+    return os.pathsep.join([str(TESTS.parent), str(folder)])
+
+
+def run_on(backend, packages, *arguments):
+    """Runs Python in a process of its own: a backend is chosen once, when Keras is imported."""
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": backend,
+        "FER_TEST_KILLS": "1",
+        # PyTorch's threads wait for one another busily, which costs more than they bring in nets this small.
+        "OMP_NUM_THREADS": "1",
+    }
+    if backend != "tensorflow":
+        # -S: no other packages than these.
+        environment["PYTHONPATH"], arguments = packages, ("-S", *arguments)
+    return subprocess.run(
+        [sys.executable, *arguments], env=environment, cwd=TESTS.parent, capture_output=True, text=True
+    )
+
+
+def skip_unless_another(backend):
     if backend == keras.config.backend():
         pytest.skip(f"{backend}: the backend of the tests themselves")
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend}: not installed")
-    run = subprocess.run(
-        [sys.executable, "-c", RUN.format(backend=backend), "-q", "-p", "no:cacheprovider"]
-        + [str(TESTS / name) for name in FILES],
-        env={**os.environ, "KERAS_BACKEND": backend},
-        cwd=TESTS.parent,
-        capture_output=True,
-        text=True,
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_same_tests_on(backend, without_tensorflow, tmp_path):
+    skip_unless_another(backend)
+    run = run_on(
+        backend,
+        without_tensorflow,
+        *("-m", "pytest", "-q", "-p", "no:cacheprovider", "--basetemp", str(tmp_path / "tests")),
+        *[f"--deselect=tests/{name}" for name in LEFT_OUT],
+        *[str(TESTS / name) for name in FILES],
     )
     assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-2000:]
+
+
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "tensorflow"])
+def test_the_library_imports_where_tensorflow_is_not_installed(backend, without_tensorflow):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend}: not installed")
+    modules = [module.name for module in pkgutil.walk_packages(fer_lib.__path__, "fer_lib.")]
+    assert "fer_lib.models.non_local" in modules
+    run = run_on(backend, without_tensorflow, "-c", IMPORTS, *modules)
+    assert run.returncode == 0, run.stderr[-2000:]
