@@ -1,9 +1,12 @@
 """Run folders under interruption: what a resumed run leaves equals what an uninterrupted one leaves."""
 
 import multiprocessing
+import os
 import random
+import shutil
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -27,7 +30,8 @@ PARAMETERS = build_parameters(
     }
 )
 
-KILLS = 8
+# Fewer where test_backends.py repeats these tests.
+KILLS = int(os.environ.get("FER_TEST_KILLS", 8))
 
 
 class Interrupted(Exception):
@@ -144,6 +148,11 @@ def test_killed_at_random_points_it_ends_as_if_it_never_was(whole, tiny_splits, 
         assert left == {path.name for path in whole.folder.iterdir()}
 
 
+def test_several_steps_a_call_are_the_same_run(whole, tiny_splits, tmp_path):
+    several = PARAMETERS.model_copy(update={"steps_per_execution": 4})  # of 5 an epoch: the last call has one
+    assert_same(training.train_run(several, VARIANT, 0, tiny_splits, tmp_path), whole)
+
+
 def test_a_time_limit_ends_it_with_an_epoch_and_it_goes_on(whole, tiny_splits, tmp_path, monkeypatch):
     monkeypatch.setenv(deadline.VARIABLE, str(time.time() + 3600))
     save = training._Training._save_epoch
@@ -160,6 +169,21 @@ def test_a_time_limit_ends_it_with_an_epoch_and_it_goes_on(whole, tiny_splits, t
     assert [path.name for path in folder.glob("checkpoint-*")] == ["checkpoint-0001.npz"]
     monkeypatch.delenv(deadline.VARIABLE)
     assert_same(training.train_run(PARAMETERS, VARIANT, 0, tiny_splits, tmp_path), whole)
+
+
+def test_a_second_process_waits_and_takes_what_the_first_has_finished(
+    whole, tiny_splits, tmp_path, monkeypatch, capsys
+):
+    folder = runs.run_folder(tmp_path, VARIANT, 0)
+    monkeypatch.setattr(training, "_Training", None)  # to train is an error
+    with ThreadPoolExecutor() as pool:
+        with training._only_process(folder):
+            second = pool.submit(training.train_run, PARAMETERS, VARIANT, 0, tiny_splits, tmp_path)
+            with pytest.raises(TimeoutError):
+                second.result(timeout=1)
+            shutil.copytree(whole.folder, folder)
+        assert_same(second.result(timeout=60), whole)
+    assert "is being trained by another process; waiting for it" in capsys.readouterr().out
 
 
 def test_other_parameters_set_the_old_run_aside(whole, tiny_splits, tmp_path, monkeypatch):
