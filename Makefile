@@ -5,7 +5,7 @@ VENV := .venv
 STAMP := $(VENV)/.complete
 BIN := $(VENV)/bin
 
-.PHONY: setup study test lab lint bench readme backends
+.PHONY: setup study test lab lint bench bench-gpu readme backends
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -42,13 +42,17 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/bench_non_local.py
 	$(BIN)/python benchmarks/bench_train_step.py
 
+# On a machine with a GPU, for which see docs/gpu-servers.md; a call that was cut goes on where it was.
+bench-gpu: $(STAMP)
+	$(BIN)/python benchmarks/bench_gpu.py
+
 # The answer and the table in README.md, from the files of the study of real faces.
 readme: $(STAMP)
 	$(BIN)/python -m fer_lib.readme README.md outputs/fer2013_cpu
 
-# The other backends of Keras, beside TensorFlow: the tests then run on all three.
+# The other backends of Keras, beside TensorFlow, and Ray: the tests then run on all of them.
 backends: $(VENV)/.backends
 
 $(VENV)/.backends: $(STAMP)
-	$(BIN)/python -m pip install --quiet "jax==0.10.2" "torch==2.13.0"
+	$(BIN)/python -m pip install --quiet "jax==0.10.2" "torch==2.13.0" "ray==2.60.0"
 	touch $@

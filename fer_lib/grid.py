@@ -45,7 +45,9 @@ def train_on_ray(parameters, study_dir, data, fingerprint, address=None, noteboo
         RunError: cells failed; the others are finished.
         TimeLimitError: the deadline came before the end.
     """
+    # A worker has a working directory of its own.
     study_dir = Path(study_dir).absolute()
+    data = None if data is None else str(Path(data).expanduser().absolute())
     source = Path(notebook_dir) / NOTEBOOK
     todo = [cell for cell in parameters.cells() if not _is_finished(parameters, study_dir, fingerprint, *cell)]
     total = len(parameters.cells())
@@ -90,7 +92,7 @@ def _cluster(address):
     """Ray, connected; one that was connected before stays so."""
     if importlib.util.find_spec("ray") is None:
         raise ParameterError(
-            "The engine ray is not installed", where="--engine ray", advice="pip install 'fer-study[ray]'"
+            "The engine ray is not installed", where="--engine ray", advice="pip install --editable '.[ray]'"
         )
     import ray
 

@@ -126,6 +126,16 @@ def test_the_lock_satisfies_the_project():
         assert below is None or numbers(pins()[name]) < numbers(below), name
 
 
+def test_what_make_backends_adds_satisfies_the_extras():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    recipe = re.search(r"^\$\(VENV\)/\.backends:.*?\n(?:\t.*\n)+", (ROOT / "Makefile").read_text(), re.M)[0]
+    added = dict(re.findall(r'"([a-z]+)==([0-9.]+)"', recipe))
+    assert set(added) == {"jax", "torch", "ray"}
+    for name, version in added.items():
+        (extra,) = extras[name]
+        assert extra.startswith(f"{name}>=") and numbers(version) >= numbers(extra.partition(">=")[2])
+
+
 def test_conda_gets_the_same_pins():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     *_, pip = environment["dependencies"]
@@ -143,7 +153,7 @@ def test_the_lock_has_a_hash_for_every_pin_and_no_index():
 
 
 def make_targets():
-    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
 
 
 def commands_of_the_readme():
