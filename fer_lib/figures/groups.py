@@ -88,7 +88,7 @@ def group_accuracy(groups, column):
         axes.set_title(in_two_lines(label_of(variant)))
         axes.set_yticks(range(len(names)), names)
         axes.grid(axis="x")
-        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.xaxis.set_major_formatter(PercentFormatter(1))
     panels[0].set_ylim(len(names) - 0.5, -0.5)  # shared by all
     figure.supxlabel("Accuracy, 95 % interval over images", fontsize=11)
     return figure
