@@ -253,12 +253,14 @@ def write_table(name, columns, rows, about=""):
 def machine():
     """One sentence: processor, cores, memory, backend and versions."""
     import platform
-    from importlib.metadata import version
 
     import keras
 
-    backend = keras.config.backend()
-    package = {"tensorflow": "tensorflow-cpu"}.get(backend, backend)
+    from fer_lib.environment import package_versions
+
+    backend, versions = keras.config.backend(), package_versions()
+    # TensorFlow comes as one package for CPUs and as another for GPUs.
+    version_of_backend = versions.get(backend) or versions[f"{backend}-cpu"]
     model = next(
         line.split(":")[1].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()
@@ -267,7 +269,7 @@ def machine():
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
         f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB, Linux; Python {platform.python_version()}, Keras "
-        f"{keras.__version__}, {backend} {version(package)}, NumPy {version('numpy')}."
+        f"{keras.__version__}, {backend} {version_of_backend}, NumPy {versions['numpy']}."
     )
 
 
