@@ -1,12 +1,16 @@
 """Cells on Ray: real clusters of logical GPUs, real papermill executions, real kills."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
+from test_runner import is_alive, wait_for
 
 from fer_lib import datasets, deadline, grid, runner, runs
 from fer_lib.errors import ParameterError, RunError, TimeLimitError
@@ -48,13 +52,6 @@ if first and variant.endswith("nl1"):
 """
 
 
-@pytest.fixture
-def cluster():
-    ray.init(num_cpus=2, num_gpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
-    yield
-    ray.shutdown()
-
-
 def write_cell(folder, work):
     parameters = "\n".join(f"{name} = {value!r}" for name, value in PARAMETERS.model_dump().items())
     parameters += '\nstudy_dir = ""\nvariant = "resnet14v2"\nseed = 0'
@@ -78,32 +75,6 @@ def events(tmp_path):
 def count(tmp_path, word):
     found = [variant for what, variant, *_ in events(tmp_path) if what == word]
     return {variant: found.count(variant) for variant in PARAMETERS.variants}
-
-
-def test_each_cell_has_a_gpu_of_its_own_and_is_trained_once(tmp_path, cluster, capsys):
-    write_cell(tmp_path / "notebooks", "time.sleep(1)")
-    train(tmp_path)
-    assert count(tmp_path, "start") == count(tmp_path, "end") == dict.fromkeys(PARAMETERS.variants, 1)
-    held = {}
-    for word, variant, gpu, _ in sorted(events(tmp_path), key=lambda event: event[3]):
-        assert gpu in ("0", "1")
-        if word == "start":
-            assert gpu not in held, f"{variant} and {held[gpu]} on GPU {gpu} at one time"
-            held[gpu] = variant
-        else:
-            assert held.pop(gpu) == variant
-    assert "3 of 3" in capsys.readouterr().out
-    train(tmp_path)
-    assert "3 cells, 3 of them finished before" in capsys.readouterr().out
-    assert len(events(tmp_path)) == 6
-
-
-def test_a_killed_worker_loses_nothing_that_was_finished(tmp_path, cluster):
-    write_cell(tmp_path / "notebooks", KILL_THE_WORKER)
-    train(tmp_path)
-    plain, killed, other = PARAMETERS.variants
-    assert count(tmp_path, "start") == {plain: 1, killed: 2, other: 1}
-    assert count(tmp_path, "end") == dict.fromkeys(PARAMETERS.variants, 1)
 
 
 def test_a_removed_node_gives_its_cell_to_another(tmp_path):
@@ -139,19 +110,6 @@ def remove_when_alone(tmp_path, nodes, lost):
     nodes.remove_node(lost, allow_graceful=False)
 
 
-def test_a_failing_cell_is_tried_again_and_named_with_its_log(tmp_path, cluster, monkeypatch, capsys):
-    monkeypatch.setattr(grid, "_RETRIES", 1)
-    write_cell(tmp_path / "notebooks", "if variant.endswith('nl1'): raise ValueError('no such luck')")
-    with pytest.raises(RunError, match=r"1 of 3 cells failed, resnet14v2-nl1 seed 0 for one") as error:
-        train(tmp_path)
-    log = tmp_path / "tiny" / "cells" / "resnet14v2-nl1-seed-0.log"
-    assert error.value.where == log
-    assert log.read_text().count("ValueError: no such luck") == 2
-    plain, failing, other = PARAMETERS.variants
-    assert count(tmp_path, "start") == {plain: 1, failing: 2, other: 1}
-    assert count(tmp_path, "end") == {plain: 1, failing: 0, other: 1}
-
-
 def test_cells_without_a_gpu_see_none_and_the_deadline_reaches_them(tmp_path, monkeypatch):
     monkeypatch.setenv(deadline.VARIABLE, str(time.time() + 3600))
     work = "from fer_lib.errors import TimeLimitError\nif variant.endswith('nl2'): raise TimeLimitError()\n"
@@ -162,6 +120,16 @@ def test_cells_without_a_gpu_see_none_and_the_deadline_reaches_them(tmp_path, mo
     assert not ray.is_initialized()
     assert {gpu for _, _, gpu, _ in events(tmp_path)} == {"none"}
     assert list(count(tmp_path, "end").values()) == [1, 1, 0]
+
+
+def test_a_killed_driver_leaves_no_kernel(tmp_path):
+    write_cell(tmp_path / "notebooks", "(folder / 'kernel').write_text(str(os.getpid()))\ntime.sleep(300)")
+    program = "import sys, pathlib, test_grid\ntest_grid.train(pathlib.Path(sys.argv[1]))"
+    with subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], cwd=Path(__file__).parent) as driver:
+        kernel = int(wait_for(lambda: "".join(path.read_text() for path in tmp_path.rglob("kernel")), 120))
+        driver.kill()
+    wait_for(lambda: not is_alive(kernel), 60)
+    assert [word for word, *_ in events(tmp_path)] == ["start"]
 
 
 def test_no_cluster_and_no_ray(tmp_path, monkeypatch):
@@ -196,3 +164,50 @@ def test_the_study_trains_its_grid_first(tmp_path, monkeypatch, tiny_splits):
         PARAMETERS, "a.zip", ["01"], tmp_path, train_grid=lambda *given: order.append(given[1:])
     )
     assert order == [(tmp_path / "tiny", "a.zip", tiny_splits.fingerprint), "[1/1] 01_baseline"]
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Two logical GPUs, started once. It stays for the rest of the module, so its tests are the last ones."""
+    ray.init(num_cpus=2, num_gpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    yield
+    ray.shutdown()
+
+
+def test_each_cell_has_a_gpu_of_its_own_and_is_trained_once(tmp_path, cluster, capsys):
+    write_cell(tmp_path / "notebooks", "time.sleep(1)")
+    train(tmp_path)
+    assert count(tmp_path, "start") == count(tmp_path, "end") == dict.fromkeys(PARAMETERS.variants, 1)
+    held = {}
+    for word, variant, gpu, _ in sorted(events(tmp_path), key=lambda event: event[3]):
+        assert gpu in ("0", "1")
+        if word == "start":
+            assert gpu not in held, f"{variant} and {held[gpu]} on GPU {gpu} at one time"
+            held[gpu] = variant
+        else:
+            assert held.pop(gpu) == variant
+    assert "3 of 3" in capsys.readouterr().out
+    train(tmp_path)
+    assert "3 cells, 3 of them finished before" in capsys.readouterr().out
+    assert len(events(tmp_path)) == 6
+
+
+def test_a_killed_worker_loses_nothing_that_was_finished(tmp_path, cluster):
+    write_cell(tmp_path / "notebooks", KILL_THE_WORKER)
+    train(tmp_path)
+    plain, killed, other = PARAMETERS.variants
+    assert count(tmp_path, "start") == {plain: 1, killed: 2, other: 1}
+    assert count(tmp_path, "end") == dict.fromkeys(PARAMETERS.variants, 1)
+
+
+def test_a_failing_cell_is_tried_again_and_named_with_its_log(tmp_path, cluster, monkeypatch, capsys):
+    monkeypatch.setattr(grid, "_RETRIES", 1)
+    write_cell(tmp_path / "notebooks", "if variant.endswith('nl1'): raise ValueError('no such luck')")
+    with pytest.raises(RunError, match=r"1 of 3 cells failed, resnet14v2-nl1 seed 0 for one") as error:
+        train(tmp_path)
+    log = tmp_path / "tiny" / "cells" / "resnet14v2-nl1-seed-0.log"
+    assert error.value.where == log
+    assert log.read_text().count("ValueError: no such luck") == 2
+    plain, failing, other = PARAMETERS.variants
+    assert count(tmp_path, "start") == {plain: 1, failing: 2, other: 1}
+    assert count(tmp_path, "end") == {plain: 1, failing: 0, other: 1}
