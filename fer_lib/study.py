@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+import PIL.Image
 from IPython.display import Image, Markdown, display
 
 from fer_lib import datasets
@@ -15,6 +17,8 @@ from fer_lib.runs import write_json
 from fer_lib.variants import Variant
 
 _DPI = 144
+# Mean difference of a pixel's colours, of 255, that nobody sees.
+_LEAST_SEEN = 0.5
 
 
 @dataclass(frozen=True)
@@ -75,13 +79,12 @@ class Study:
             caption: what it shows, of which runs and how many images, and how to read it.
             alt: the same for somebody who does not see it, in one or two sentences.
         """
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=_DPI, bbox_inches="tight", facecolor="white")
-        write_atomically(self.folder / "figures" / f"{name}.png", buffer.getvalue())
+        content = _png(figure)
+        write_atomically(self.folder / "figures" / f"{name}.png", content)
         write_json(self.folder / "figures" / f"{name}.json", {"caption": caption, "alt": alt})
         figure.clear()  # else the inline backend shows it once more at the cell's end
         width = round(figure.get_figwidth() * 72)
-        display(Image(buffer.getvalue(), width=width), metadata={"image/png": {"alt": alt, "width": width}})
+        display(Image(content, width=width), metadata={"image/png": {"alt": alt, "width": width}})
         display(Markdown(f"**Figure {name.split('-')[0]}.** {caption}"))
 
     def show_table(self, table, name, caption, formats=None):
@@ -97,3 +100,25 @@ class Study:
         write_json(self.folder / "tables" / f"{name}.json", {"caption": caption, "formats": formats or {}})
         display(Markdown(f"**Table {name.split('-')[0]}.** {caption}"))
         display(table.style.format(formats, na_rep="–").hide(axis="index"))
+
+
+def _png(figure):
+    """The figure as a PNG of few bytes: grey where it is grey, of 256 colours where the eye finds no difference.
+
+    A figure stands in the study's folder and in its notebook, and both may be committed.
+    """
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=_DPI, bbox_inches="tight", facecolor="white")
+    with PIL.Image.open(buffer) as drawn:
+        picture = drawn.convert("RGB")
+    colours = np.asarray(picture, dtype="int16")
+    if (colours == colours[..., :1]).all():
+        picture = picture.convert("L")
+    else:
+        few = picture.quantize(256, PIL.Image.Quantize.MEDIANCUT, dither=PIL.Image.Dither.NONE)
+        # Lines and areas lose nothing; photographs in colour would.
+        if np.abs(np.asarray(few.convert("RGB"), dtype="int16") - colours).mean() < _LEAST_SEEN:
+            picture = few
+    smaller = io.BytesIO()
+    picture.save(smaller, "PNG", optimize=True, dpi=(_DPI, _DPI))
+    return smaller.getvalue()
