@@ -145,16 +145,16 @@ def _is_float(column):
 def _at_shown_size(match):
     """A notebook's `<img>` with as many pixels as it is shown with: the sharp one stands among the figures."""
     width = _WIDTH.search(match[0])
-    return _SOURCE.sub(lambda png: _embedded(base64.b64decode(png[1]), width and int(width[1])), match[0])
+    return _SOURCE.sub(lambda png: _embedded(base64.b64decode(png[1]), width and int(width[1]), 45), match[0])
 
 
-def _embedded(png, width=None):
-    """A picture as a data URI, in the smaller of WebP's two ways: drawings are smaller without loss."""
+def _embedded(png, width=None, quality=70):
+    """A picture as a data URI, in the smaller of WebP's two ways: large drawings are smaller without loss."""
     with Image.open(io.BytesIO(png)) as picture:
         picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
     if width is not None and width < picture.width:
         picture = picture.resize((width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS)
-    ways = ({"lossless": True, "quality": 40, "method": 2}, {"quality": 85})
+    ways = ({"lossless": True, "quality": 40, "method": 2}, {"quality": quality, "method": 6})
     content = min((_webp(picture, **way) for way in ways), key=len)
     return "data:image/webp;base64," + base64.b64encode(content).decode()
 
