@@ -28,7 +28,6 @@ PARAMETERS = build_parameters(
         "learning_rate": 0.01,
         "schedule": "cosine",
         "weight_decay": 0.001,
-        "steps_per_execution": 2,
         "variants": ["resnet14v2", VARIANT],
     }
 )

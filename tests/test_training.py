@@ -1,7 +1,6 @@
 """Run folders under interruption: what a resumed run leaves equals what an uninterrupted one leaves."""
 
 import multiprocessing
-import os
 import random
 import shutil
 import signal
@@ -30,8 +29,7 @@ PARAMETERS = build_parameters(
     }
 )
 
-# Fewer where test_backends.py repeats these tests.
-KILLS = int(os.environ.get("FER_TEST_KILLS", 8))
+KILLS = 8
 
 
 class Interrupted(Exception):
