@@ -21,6 +21,8 @@ _SOURCE = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
 _WIDTH = re.compile(r'width="(\d+)"')
 # Study.show_figure writes 144 pixels an inch to be shown at 72, sharp on screens of double density.
 _PIXELS_PER_POINT = 2
+# WebP's quality, of 100: of a figure, and of its small copy in a notebook, which need not be sharp.
+_QUALITY, _SMALL_QUALITY = 70, 45
 
 
 def table(path):
@@ -144,11 +146,12 @@ def _is_float(column):
 
 def _at_shown_size(match):
     """A notebook's `<img>` with as many pixels as it is shown with: the sharp one stands among the figures."""
-    width = _WIDTH.search(match[0])
-    return _SOURCE.sub(lambda png: _embedded(base64.b64decode(png[1]), width and int(width[1]), 45), match[0])
+    found = _WIDTH.search(match[0])
+    width = found and int(found[1])
+    return _SOURCE.sub(lambda png: _embedded(base64.b64decode(png[1]), width, _SMALL_QUALITY), match[0])
 
 
-def _embedded(png, width=None, quality=70):
+def _embedded(png, width=None, quality=_QUALITY):
     """A picture as a data URI, in the smaller of WebP's two ways: large drawings are smaller without loss."""
     with Image.open(io.BytesIO(png)) as picture:
         picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
