@@ -283,10 +283,9 @@ def project(case):
     from fer_lib.batches import draw_order, draw_transforms
     from fer_lib.complexity import count
     from fer_lib.recipe import build_classifier, build_trainer
-    from fer_lib.training import for_backend
 
     _allow_tensor_float()
-    parameters = for_backend(_parameters(case))
+    parameters = _parameters(case)
     images, labels = _faces(parameters)
     classifier = build_classifier(parameters, case["variant"], seed=0)
     counted = count(classifier)

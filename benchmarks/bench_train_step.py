@@ -28,7 +28,6 @@ from fer_lib.batches import draw_order, draw_transforms  # noqa: E402
 from fer_lib.complexity import count  # noqa: E402
 from fer_lib.parameters import read_parameters  # noqa: E402
 from fer_lib.recipe import CLASSES, build_classifier, build_trainer  # noqa: E402
-from fer_lib.training import for_backend  # noqa: E402
 from fer_lib.variants import Variant  # noqa: E402
 
 COLUMNS = ("variant", "images/s", "lost to batches", "step / plain", "multiply-adds / plain")
@@ -70,7 +69,7 @@ class Contestant:
             loss=like.loss,
             metrics=["accuracy", "binary_accuracy"],
             jit_compile=self.parameters.jit_compile,
-            steps_per_execution=self.parameters.steps_per_execution,
+            steps_per_execution=like.steps_per_execution,
         )
         return model
 
@@ -101,7 +100,7 @@ def main():
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.steps, arguments.turns = 3, 3
-    parameters = for_backend(read_parameters(arguments.params))
+    parameters = read_parameters(arguments.params)
     rows = table(parameters, arguments.steps, arguments.turns)
     for row in (COLUMNS, *rows):
         print(" | ".join(row))

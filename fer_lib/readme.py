@@ -8,7 +8,7 @@ from fer_lib.comparison import pooled_comparison_table, summary_table
 from fer_lib.errors import RunError
 from fer_lib.files import write_atomically
 from fer_lib.parameters import read_parameters
-from fer_lib.runs import read_json, study_runs
+from fer_lib.runs import study_runs
 from fer_lib.variants import Variant
 
 BEGIN, END = "<!-- result: begin, made by `make readme` -->", "<!-- result: end -->"
@@ -36,8 +36,7 @@ def result_block(study_dir):
     """The answer, its table and its figure, as Markdown."""
     study_dir = Path(study_dir)
     parameters = read_parameters(study_dir / "params.yaml")
-    data = read_json(study_dir / "data.json") or {}
-    runs = study_runs(study_dir, parameters, data.get("fingerprint"))
+    runs = study_runs(study_dir, parameters)
     if not runs:
         raise RunError("There is no finished run", where=study_dir, advice="`fer-study run` makes them")
     summary = summary_table(runs)

@@ -80,7 +80,8 @@ def build_trainer(parameters, classifier, images, steps_per_epoch):
             keras.metrics.BinaryAccuracy(name="binary_accuracy"),
         ],
         jit_compile=parameters.jit_compile,
-        steps_per_execution=parameters.steps_per_execution,
+        # Keras refuses several steps a call on PyTorch; one at a time gives the same numbers.
+        steps_per_execution=1 if keras.config.backend() == "torch" else parameters.steps_per_execution,
     )
     return trainer
 

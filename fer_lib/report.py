@@ -45,7 +45,7 @@ def write_report(study_dir):
         )
     parameters = read_parameters(study_dir / "params.yaml")
     data = read_json(study_dir / "data.json") or {}
-    runs = study_runs(study_dir, parameters, data.get("fingerprint"))
+    runs = study_runs(study_dir, parameters)
     environment = read_json(study_dir / "environment.json") or {}
     html = (
         _templates()

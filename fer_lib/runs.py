@@ -145,18 +145,18 @@ def find_runs(study_dir):
     return sorted(found, key=lambda run: (run.variant, run.seed))
 
 
-def study_runs(study_dir, parameters, fingerprint=None):
+def study_runs(study_dir, parameters):
     """A study's own finished runs in the order of its grid; its folder may hold others, of earlier parameters.
 
     Args:
-        study_dir: `outputs/<study>`.
+        study_dir: `outputs/<study>`; where its `data.json` names the data, runs on others are left out.
         parameters: its `Parameters`.
-        fingerprint: of its data; runs of any data where it is None.
     """
     cells = parameters.cells()
     wanted = {"parameters": parameters.training_hash()}
-    if fingerprint:
-        wanted["data"] = fingerprint
+    data = read_json(Path(study_dir) / "data.json") or {}
+    if "fingerprint" in data:
+        wanted["data"] = data["fingerprint"]
     own = [
         run
         for run in find_runs(study_dir)

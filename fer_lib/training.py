@@ -76,16 +76,8 @@ def restore_classifier(parameters, run, weights="last"):
 
 def predict(parameters, classifier, faces):
     """The classifier's `Predictions` of a `FaceSet`."""
-    trainer = build_trainer(for_backend(parameters), classifier, faces.images, steps_per_epoch=1)
+    trainer = build_trainer(parameters, classifier, faces.images, steps_per_epoch=1)
     return _predict(trainer, faces, first_row=0)
-
-
-def for_backend(parameters):
-    """The parameters as the backend takes them."""
-    if keras.config.backend() == "torch":
-        # Keras refuses several steps a call there; one at a time gives the same numbers.
-        return parameters.model_copy(update={"steps_per_execution": 1})
-    return parameters
 
 
 def open_test_split(parameters, run, splits):
@@ -107,7 +99,7 @@ class _Training:
         self.steps = math.ceil(len(self.train) / parameters.batch_size)
         self.classifier = build_classifier(parameters, variant, seed)
         images = np.concatenate([self.train.images, self.validation.images])
-        self.trainer = build_trainer(for_backend(parameters), self.classifier, images, self.steps)
+        self.trainer = build_trainer(parameters, self.classifier, images, self.steps)
         self.trainer.optimizer.build(self.trainer.trainable_variables)
         self.one_hot = np.eye(CLASSES, dtype="float32")[self.train.labels]
         self.history, self.seconds = [], []

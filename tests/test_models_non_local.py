@@ -429,6 +429,7 @@ def test_compiled_or_not_the_numbers_are_the_same(pairwise, subsample):
         ({"pairwise": "cosine"}, r"`pairwise` must be one of .*'none'\)\. Received: pairwise='cosine'"),
         ({"inner_channels": 0}, "`inner_channels` must be a positive integer or None. Received: inner_channels=0"),
         ({"inner_channels": 2.5}, "`inner_channels` must be a positive integer"),
+        ({"inner_channels": True}, "`inner_channels` must be a positive integer or None. Received: .*=True"),
         ({"pairwise": "none", "subsample": True}, "`subsample` pools key positions"),
         ({"data_format": "NHWC"}, "`data_format` must be .* or None. Received: 'NHWC'"),
     ],
@@ -449,6 +450,14 @@ def test_wrong_arguments_are_refused_at_construction(arguments, message):
 def test_wrong_inputs_are_refused(shape, message):
     with pytest.raises(ValueError, match=message):
         NonLocal2D().build(shape)
+
+
+@pytest.mark.parametrize("shape", [(2, 9, 8), (2, 3, 3, 4)], ids=["rank", "channels"])
+def test_a_built_layer_refuses_inputs_of_another_kind(shape):
+    layer = NonLocal2D()
+    layer(np.zeros((2, 3, 3, 8), "float32"))
+    with pytest.raises(ValueError, match="incompatible with the layer: expected"):
+        layer(np.zeros(shape, "float32"))
 
 
 def test_a_map_too_small_to_pool_is_refused():

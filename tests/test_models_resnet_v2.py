@@ -190,16 +190,45 @@ def test_channels_first_gives_the_same_probabilities():
         ({"stem": "big"}, "`stem` must be one of .* Received: stem='big'"),
         ({"pooling": "sum"}, "`pooling` must be one of .* Received: pooling='sum'"),
         ({"placement": "first"}, "`placement` must be one of .* Received: placement='first'"),
-        ({"non_local_stages": (0,)}, r"distinct stages of 1 to 4. Received: \(0,\)"),
-        ({"non_local_stages": (3, 3)}, r"distinct stages of 1 to 4. Received: \(3, 3\)"),
+        ({"non_local_stages": (0,)}, r"distinct stages of 1 to 4.* Received: \(0,\)"),
+        ({"non_local_stages": (3, 3)}, r"distinct stages of 1 to 4.* Received: \(3, 3\)"),
         (
             {"depth": 14, "non_local_stages": (2,), "placement": "before_last"},
             "needs stages of at least 2 bottlenecks. Received: stage 2 with 1",
         ),
         ({"placement": [(3, 7)]}, r"does not exist. .*\(3, 4, 6, 3\) bottlenecks. Received: \(3, 7\)"),
         ({"placement": [(3, 1)], "non_local_stages": (3,)}, "replaces `non_local_stages`. Received: both"),
+        ({"depth": [50]}, r"`depth` must be one of .* Received: depth=\[50\]"),
+        ({"non_local_stages": 3}, r"distinct stages of 1 to 4, such as \(3, 4\). Received: 3"),
+        ({"non_local_stages": None}, "distinct stages of 1 to 4.* Received: None"),
+        ({"non_local_stages": [[1]]}, r"distinct stages of 1 to 4.* Received: \[\[1\]\]"),
+        ({"non_local_stages": "34"}, "distinct stages of 1 to 4.* Received: '34'"),
+        ({"non_local_stages": [True]}, r"distinct stages of 1 to 4.* Received: \[True\]"),
+        ({"placement": None}, r"or a list of pairs \(stage, bottleneck\).* Received: placement=None"),
+        ({"placement": (3, 1)}, r"a list of pairs .* Received: placement=\(3, 1\)"),
+        ({"placement": [(3, "1")]}, r"a list of pairs .* Received: placement=\[\(3, '1'\)\]"),
+        ({"placement": [(3,)]}, r"a list of pairs .* Received: placement=\[\(3,\)\]"),
+        ({"width": 0}, "`width` must be a number above 0. Received: width=0"),
+        ({"width": -1.0}, "`width` must be a number above 0. Received: width=-1.0"),
+        ({"width": "1"}, "`width` must be a number above 0. Received: width='1'"),
+        ({"width": float("nan")}, "`width` must be a number above 0. Received: width=nan"),
+        ({"input_shape": (96, 96)}, r"three numbers without the batch. Received: input_shape=\(96, 96\)"),
+        ({"input_shape": (96, 96, None)}, r"how many channels .* Received: input_shape=\(96, 96, None\)"),
+        ({"weights": 3}, "The weights are no file's path. Expected: None or a path. Found: 3"),
     ],
 )
 def test_what_cannot_be_built_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        resnet_v2(**arguments)
+        resnet_v2(**{"depth": 14 if "weights" in arguments else 50, **arguments})
+
+
+def test_stages_and_places_come_as_any_sequence():
+    def blocks(**arguments):
+        model = resnet_v2(26, (32, 32, 1), width=0.125, **arguments)
+        return [layer.name for layer in model.layers if isinstance(layer, NonLocal2D)]
+
+    expected = ["conv2_block1_non_local", "conv2_block2_non_local"]
+    for stages in ((1,), [1], {1}, np.array([1]), (stage for stage in [1])):
+        assert blocks(non_local_stages=stages) == expected
+    for pairs in ([(1, 1), (1, 2)], ([1, 1], [1, 2]), {(1, 2), (1, 1)}, (pair for pair in [(1, 1), (1, 2)])):
+        assert blocks(placement=pairs) == expected

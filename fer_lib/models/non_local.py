@@ -1,5 +1,7 @@
 """The non-local block of Wang et al. (2018) as a Keras layer."""
 
+from numbers import Integral
+
 import keras
 from keras import ops
 
@@ -85,7 +87,8 @@ class NonLocal2D(keras.layers.Layer):
         super().__init__(**kwargs)
         if pairwise not in PAIRWISE_FUNCTIONS:
             raise ValueError(f"`pairwise` must be one of {PAIRWISE_FUNCTIONS}. Received: pairwise={pairwise!r}")
-        if inner_channels is not None and (not isinstance(inner_channels, int) or inner_channels < 1):
+        whole = isinstance(inner_channels, Integral) and not isinstance(inner_channels, bool)
+        if inner_channels is not None and (not whole or inner_channels < 1):
             raise ValueError(
                 f"`inner_channels` must be a positive integer or None. Received: inner_channels={inner_channels!r}"
             )
@@ -96,7 +99,7 @@ class NonLocal2D(keras.layers.Layer):
                 f"`data_format` must be 'channels_last', 'channels_first' or None. Received: {data_format!r}"
             )
         self.pairwise = pairwise
-        self.inner_channels = inner_channels
+        self.inner_channels = None if inner_channels is None else int(inner_channels)
         self.subsample = subsample
         self.zero_init = zero_init
         self.scale = scale
@@ -110,13 +113,15 @@ class NonLocal2D(keras.layers.Layer):
     def build(self, input_shape):
         if len(input_shape) != 4:
             raise ValueError(f"NonLocal2D expects an input of rank 4. Received: shape={tuple(input_shape)}")
-        channels = input_shape[1 if self.data_format == "channels_first" else 3]
+        axis = 1 if self.data_format == "channels_first" else 3
+        channels = input_shape[axis]
         if channels is None:
             raise ValueError(f"NonLocal2D needs the number of channels. Received: shape={tuple(input_shape)}")
         if self.inner_channels is None and channels < 2:
             raise ValueError(
                 f"NonLocal2D halves the channels and needs at least 2, or `inner_channels`. Received: {channels}"
             )
+        self.input_spec = keras.layers.InputSpec(ndim=4, axes={axis: channels})
         inner = self.inner_channels or channels // 2
         if self.pairwise != "gaussian":
             self.theta = self._projection(inner, "theta")

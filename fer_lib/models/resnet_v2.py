@@ -1,5 +1,8 @@
 """ResNetV2 (He et al. 2016) layer for layer as in `keras.applications`, with non-local blocks where asked for."""
 
+from collections.abc import Iterable
+from numbers import Integral, Real
+
 import keras
 from keras import layers
 
@@ -66,7 +69,8 @@ def resnet_v2(
         (batch, classes), float32.
 
     Raises:
-        ValueError: a depth, stage, placement, stem or pooling that does not exist.
+        ValueError: a depth, stage, placement, stem or pooling that does not exist, a width that is not above 0,
+            an input shape without its channels, or weights that do not fit.
 
     Reference:
         He, Zhang, Ren, Sun: Identity Mappings in Deep Residual Networks, ECCV 2016. Xue's paper, section 3.1.
@@ -75,7 +79,10 @@ def resnet_v2(
     _check_choice("pairwise", pairwise, PAIRWISE_FUNCTIONS)
     _check_choice("stem", stem, ("imagenet", "small"))
     _check_choice("pooling", pooling, ("max", "average"))
-    blocks_after = _blocks_after(STAGE_BLOCKS[depth], tuple(non_local_stages), placement)
+    _check_input_shape(input_shape)
+    if not _is_number(width) or not width > 0:
+        raise ValueError(f"`width` must be a number above 0. Received: width={width!r}")
+    blocks_after = _blocks_after(STAGE_BLOCKS[depth], _stages(non_local_stages), placement)
 
     inputs = keras.Input(input_shape, name="images")
     x = _stem(inputs, _scaled(64, width), stem)
@@ -142,8 +149,6 @@ def _scaled(filters, width):
 
 def _blocks_after(counts, stages, placement):
     """The (stage, bottleneck) pairs, from 1, that a non-local block follows."""
-    if not set(stages) <= {1, 2, 3, 4} or len(set(stages)) != len(stages):
-        raise ValueError(f"`non_local_stages` must be distinct stages of 1 to 4. Received: {stages}")
     if isinstance(placement, str):
         _check_choice("placement", placement, PLACEMENTS)
         if placement == "every":
@@ -155,7 +160,7 @@ def _blocks_after(counts, stages, placement):
                 f"Received: stage {short[0]} with {counts[short[0] - 1]}"
             )
         return {(stage, counts[stage - 1] - 1) for stage in stages}
-    chosen = {tuple(pair) for pair in placement}
+    chosen = _pairs(placement)
     if stages:
         raise ValueError(f"A list as `placement` replaces `non_local_stages`. Received: both, stages {stages}")
     for stage, index in sorted(chosen):
@@ -167,6 +172,43 @@ def _blocks_after(counts, stages, placement):
     return chosen
 
 
+def _stages(given):
+    """`non_local_stages` as a tuple."""
+    stages = tuple(given) if isinstance(given, Iterable) else ()
+    known = all(_is_whole(stage) and 1 <= stage <= 4 for stage in stages)
+    if not isinstance(given, Iterable) or not known or len(set(stages)) != len(stages):
+        raise ValueError(
+            f"`non_local_stages` must be distinct stages of 1 to 4, such as (3, 4). Received: {given!r}"
+        )
+    return stages
+
+
+def _pairs(given):
+    """A list as `placement`, as a set."""
+    pairs = tuple(given) if isinstance(given, Iterable) else (given,)
+    if not all(isinstance(pair, (tuple, list)) and len(pair) == 2 and all(map(_is_whole, pair)) for pair in pairs):
+        raise ValueError(
+            f"`placement` must be one of {PLACEMENTS} or a list of pairs (stage, bottleneck), such as [(3, 1)]. "
+            f"Received: placement={given!r}"
+        )
+    return {tuple(pair) for pair in pairs}
+
+
+def _check_input_shape(shape):
+    if not isinstance(shape, (tuple, list)) or len(shape) != 3:
+        raise ValueError(f"`input_shape` must be three numbers without the batch. Received: input_shape={shape!r}")
+    if shape[0 if keras.config.image_data_format() == "channels_first" else 2] is None:
+        raise ValueError(f"`input_shape` must say how many channels there are. Received: input_shape={shape!r}")
+
+
 def _check_choice(name, value, allowed):
-    if value not in allowed:
+    if value not in tuple(allowed):
         raise ValueError(f"`{name}` must be one of {tuple(allowed)}. Received: {name}={value!r}")
+
+
+def _is_whole(value):
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_number(value):
+    return isinstance(value, Real) and not isinstance(value, bool)

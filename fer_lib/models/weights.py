@@ -1,5 +1,6 @@
 """ImageNet weights, as Keras distributes them, for the backbone of `resnet_v2`."""
 
+import os
 from pathlib import Path
 
 import h5py
@@ -28,9 +29,11 @@ def load_backbone_weights(model, path):
         path: the HDF5 file.
 
     Raises:
-        ParameterError: (a ValueError) the file does not exist, is no HDF5 file, damaged or not of this layout, or
-            does not fit. The model is then unchanged.
+        ParameterError: (a ValueError) it is no path, or the file does not exist, is no HDF5 file, damaged, not of
+            this layout, or does not fit. The model is then unchanged.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise ParameterError("The weights are no file's path", expected="None or a path", found=repr(path))
     path = Path(path)
     if not path.is_file():
         raise ParameterError(
