@@ -54,5 +54,5 @@ readme: $(STAMP)
 backends: $(VENV)/.backends
 
 $(VENV)/.backends: $(STAMP)
-	$(BIN)/python -m pip install --quiet "jax==0.10.2" "torch==2.13.0"
+	$(BIN)/python -m pip install --quiet "jax==0.10.2" "torch==2.13.0" "ray==2.60.0"
 	touch $@

@@ -55,6 +55,7 @@ class TimeLimitError(FerError):
         super().__init__(
             "The time limit is reached", advice="What was finished stays: the same command goes on from there"
         )
+        self.args = ()  # with which pickle makes it again, on the way back from another machine
 
 
 def _sentence(text):

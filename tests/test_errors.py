@@ -1,6 +1,8 @@
+import pickle
+
 import pytest
 
-from fer_lib.errors import DataError, FerError, ParameterError, RunError
+from fer_lib.errors import DataError, FerError, ParameterError, RunError, TimeLimitError
 
 
 def test_an_error_is_one_paragraph_in_a_fixed_order():
@@ -23,3 +25,14 @@ def test_wrong_input_is_a_value_error_too():
     assert issubclass(DataError, ValueError)
     assert issubclass(ParameterError, ValueError)
     assert not issubclass(RunError, ValueError)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [TimeLimitError(), *(kind("It failed", found=0, advice="Go on") for kind in (RunError, DataError, ParameterError))],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_comes_back_from_another_process_as_it_was(error):
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert (str(again), again.exit_status, vars(again)) == (str(error), error.exit_status, vars(error))
