@@ -137,35 +137,51 @@ def cost_by_stage(depth=50, input_shape=(96, 96, 1), **arguments):
     return table.join(added)
 
 
-def measure(model, batch_size=64, repeats=10, warm_up=3, jit_compile=False, seed=0):
-    """Times inference and training on random images; the model itself stays as it is.
+def measure(models, batch_size=64, rounds=3, repeats=5, warm_up=1, jit_compile=False, seed=0):
+    """Times inference and training on random images; the models themselves stay as they are.
+
+    In each round the models take turns, so that a slow spell of the machine does not fall on one of them alone.
 
     Args:
-        model: a classifier with a fixed input size.
+        models: dictionary of a name to a classifier with a fixed input size.
         batch_size: images a step.
-        repeats: timed steps of each kind; the medians count, for other work on the machine only ever adds time.
-        warm_up: steps before them, in which the backend compiles.
+        rounds: turns of every model.
+        repeats: timed steps of each kind in a turn; the medians count, for other work on the machine only ever
+            adds time.
+        warm_up: steps before the first turn, in which the backend compiles.
         jit_compile: as in `keras.Model.compile`.
         seed: of the random images and labels.
 
     Returns:
-        A dict: `batch_size`, `inference_seconds` and `training_seconds` (medians of a step),
-        `inference_images_per_second` and `training_images_per_second`.
+        A DataFrame, one row a round and model: round (from 1), variant (its name), inference_seconds and
+        training_seconds (medians of a step).
     """
+    steps = {name: _steps(model, batch_size, jit_compile, seed) for name, model in models.items()}
+    for infer, train in steps.values():
+        for _ in range(warm_up):
+            infer()
+            train()
+    rows = [
+        {
+            "round": turn,
+            "variant": name,
+            "inference_seconds": _median_seconds(infer, repeats),
+            "training_seconds": _median_seconds(train, repeats),
+        }
+        for turn in range(1, rounds + 1)
+        for name, (infer, train) in steps.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def _steps(model, batch_size, jit_compile, seed):
+    """One step of inference and one of training, of a copy of the model, to be called."""
     rng = np.random.default_rng(seed)
     images = rng.random((batch_size, *model.input_shape[1:]), dtype="float32")
     labels = np.eye(model.output_shape[-1], dtype="float32")[rng.integers(model.output_shape[-1], size=batch_size)]
     timed = keras.models.clone_model(model)
     timed.compile(keras.optimizers.SGD(1e-3, momentum=0.9), "categorical_crossentropy", jit_compile=jit_compile)
-    inference = _median_seconds(lambda: timed.predict_on_batch(images), repeats, warm_up)
-    training = _median_seconds(lambda: timed.train_on_batch(images, labels), repeats, warm_up)
-    return {
-        "batch_size": batch_size,
-        "inference_seconds": inference,
-        "training_seconds": training,
-        "inference_images_per_second": batch_size / inference,
-        "training_images_per_second": batch_size / training,
-    }
+    return lambda: timed.predict_on_batch(images), lambda: timed.train_on_batch(images, labels)
 
 
 def stage_of(name):
@@ -261,9 +277,7 @@ def _size(weights):
     return sum(math.prod(weight.shape) for weight in weights)
 
 
-def _median_seconds(step, repeats, warm_up):
-    for _ in range(warm_up):
-        step()
+def _median_seconds(step, repeats):
     seconds = []
     for _ in range(repeats):
         start = time.perf_counter()

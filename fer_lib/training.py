@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import math
 import time
 import zipfile
@@ -19,6 +20,9 @@ from fer_lib.errors import RunError
 from fer_lib.files import write_atomically
 from fer_lib.progress import Progress
 from fer_lib.recipe import CLASSES, build_classifier, build_trainer
+
+# TensorFlow takes the networks of a study, each traced once, for one function that is traced again and again.
+logging.getLogger("tensorflow").addFilter(lambda record: "triggered tf.function retracing" not in str(record.msg))
 
 # The newest checkpoint and the one before it, should the newest be damaged.
 _CHECKPOINTS_KEPT = 2

@@ -29,7 +29,7 @@ def test_wrong_input_is_a_value_error_too():
 
 @pytest.mark.parametrize(
     "error",
-    [TimeLimitError(), *(kind("It failed", found=0, advice="Go on") for kind in (RunError, DataError, ParameterError))],
+    [TimeLimitError(), *(kind("It failed", found=0) for kind in (RunError, DataError, ParameterError))],
     ids=lambda error: type(error).__name__,
 )
 def test_an_error_comes_back_from_another_process_as_it_was(error):
