@@ -8,9 +8,13 @@ steps take turns in one process, so that other work on the machine meets both al
 the turns of textbook / `NonLocal2D`: above 1, the layer is faster. The second ratio is of processor time, which
 other work disturbs least. Peak memory is the growth of the resident set
 in the first forward and backward, each block in a process of its own: allocators keep what they once had. Linux.
+
+A row is kept in `--results` when it is measured: the same command after a cut goes on from there, as long as
+machine, versions and the two blocks are the same.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import statistics
@@ -38,13 +42,14 @@ def main():
     if arguments.case:
         print(json.dumps(run_case(json.loads(arguments.case))))
         return
-    rows = []
+    rows, kept = [], Kept(None if arguments.quick else arguments.results)
     for px, sides in SIDES.items():
         for stage, (side, channels) in enumerate(zip(sides, CHANNELS, strict=True), start=1):
             if not arguments.quick or (px, stage) in QUICK:
                 for pairwise in FUNCTIONS:
-                    rows.append([px, stage, f"{side} x {side} x {channels}", pairwise])
-                    rows[-1] += bench((side, side, channels), pairwise, arguments)
+                    case = [side, channels, pairwise, arguments.batch, arguments.gib, arguments.seconds]
+                    row = kept.found(case) or kept.add(case, bench((side, side, channels), pairwise, arguments))
+                    rows.append([px, stage, f"{side} x {side} x {channels}", pairwise, *row])
                     print(" | ".join(rows[-1][2:]), flush=True)
     if not arguments.quick:
         write_table("bench_non_local", COLUMNS, rows)
@@ -56,8 +61,36 @@ def read_arguments():
     parser.add_argument("--batch", type=int, default=64, help="images a step where memory allows (64)")
     parser.add_argument("--gib", type=float, default=4, help="memory that a step may take (4)")
     parser.add_argument("--seconds", type=float, default=8, help="time for the turns of one function (8)")
+    usual = FOLDER.parent / ".cache" / "bench_non_local.jsonl"
+    parser.add_argument("--results", type=Path, default=usual, help="where rows are kept (in .cache)")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     return parser.parse_args()
+
+
+class Kept:
+    """Rows that were measured before, of this machine and these blocks.
+
+    Args:
+        path: of the file, a row a line; None keeps nothing.
+    """
+
+    def __init__(self, path):
+        self.path = path
+        blocks = (FOLDER.parent / "fer_lib" / "models" / "non_local.py", FOLDER / "textbook.py", Path(__file__))
+        code = hashlib.sha256(b"".join(block.read_bytes() for block in blocks)).hexdigest()
+        self.where = [machine(), code] if path else []
+        lines = path.read_text(encoding="utf8").splitlines() if path and path.is_file() else []
+        self.rows = {json.dumps(case): row for *case, row in map(json.loads, lines)}
+
+    def found(self, case):
+        return self.rows.get(json.dumps([*self.where, *case]))
+
+    def add(self, case, row):
+        if self.path:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with open(self.path, "a", encoding="utf8") as file:
+                print(json.dumps([*self.where, *case, row]), file=file)
+        return row
 
 
 def bench(shape, pairwise, arguments):

@@ -60,6 +60,19 @@ def test_a_table_replaces_the_one_before_and_nothing_else(tmp_path, monkeypatch)
     assert "old" not in text
 
 
+def test_a_row_is_measured_once_a_machine_and_code(tmp_path, monkeypatch):
+    import bench_non_local
+
+    path = tmp_path / "kept" / "rows.jsonl"
+    case = [6, 1024, "gaussian", 64, 4, 8.0]
+    assert bench_non_local.Kept(path).found(case) is None
+    assert bench_non_local.Kept(path).add(case, ["64", "1.00"]) == ["64", "1.00"]
+    assert bench_non_local.Kept(path).found(case) == ["64", "1.00"]
+    assert bench_non_local.Kept(path).found([12, *case[1:]]) is None
+    monkeypatch.setattr(bench_non_local, "machine", lambda: "another one")
+    assert bench_non_local.Kept(path).found(case) is None
+
+
 @needs_torch
 @pytest.mark.parametrize(
     "more",

@@ -31,7 +31,7 @@ def training_curves(runs):
         _label_ends(axes, runs[0].history["epoch"].iloc[-1], ends)
         _epoch_axis(axes)
         axes.set(title=metric.capitalize(), xlabel="Epoch")
-    panels[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    panels[0].yaxis.set_major_formatter(PercentFormatter(1))
     return figure
 
 
@@ -48,14 +48,15 @@ def curves_by_variant(runs, baseline):
     colours = variant_colours(groups)
     figure, panels = small_multiples(len(groups), height=2.3)
     for axes, (variant, members) in zip(panels, groups.items(), strict=True):
-        for run in plain:
-            axes.plot(run.history["epoch"], run.history["val_accuracy"], color=lighter(QUIET, 0.3), linewidth=1.2)
-        for run in members:
-            axes.plot(run.history["epoch"], run.history["val_accuracy"], color=colours[variant], linewidth=1.5)
+        drawn = [(run, lighter(QUIET, 0.3), 1.2) for run in plain]
+        drawn += [(run, colours[variant], 1.5) for run in members]
+        for run, colour, linewidth in drawn:
+            epochs = run.history["epoch"]
+            axes.plot(epochs, run.history["val_accuracy"], color=colour, linewidth=linewidth, **_marks(epochs))
         axes.set_title(in_two_lines(label_of(variant)))
         _epoch_axis(axes)
     figure.supxlabel("Epoch", fontsize=11)
-    panels[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    panels[0].yaxis.set_major_formatter(PercentFormatter(1))
     return figure
 
 
@@ -90,7 +91,7 @@ def two_accuracies(runs, floor=6 / 7):
     _label_ends(axes, last["epoch"], ends)
     _epoch_axis(axes)
     axes.set(ylim=(0, 1), xlabel="Epoch")
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
     return figure
 
 
@@ -170,7 +171,7 @@ def reliability(tables):
     axes.set(xlim=(0, 1), ylim=(0, 1), ylabel="Share that is right, 95 % interval")
     counts.set(xlabel="Confidence: probability of the named class", ylabel="Images")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axis.set_major_formatter(PercentFormatter(1))
     return figure
 
 
