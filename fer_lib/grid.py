@@ -125,7 +125,7 @@ def _connect(ray, address):
             "No Ray cluster answers",
             where="--engine ray" if address is None else f"--ray-address {address}",
             found=error,
-            advice="Start one with `ray start --head`, set RAY_AUTH_MODE=token here where it has a token, or leave "
+            advice="Start one with `ray start --head`, set RAY_AUTH_MODE=token here if it has a token, or leave "
             "the address out for one on this machine alone",
         ) from error
 
