@@ -36,7 +36,8 @@ def table(path):
     """
     words = read_json(path.with_suffix(".json")) or {}
     try:
-        frame = pd.read_csv(path)
+        # Nullable types, so that whole numbers with gaps stay whole.
+        frame = pd.read_csv(path, dtype_backend="numpy_nullable")
     except (OSError, ValueError) as error:
         raise RunError("A table cannot be read", where=path, found=error) from error
     formats = words.get("formats") or {}

@@ -228,3 +228,11 @@ def _overlaps(boxes):
     left, low, right, high = corners.T
     meet = (left[:, None] < right) & (left < right[:, None]) & (low[:, None] < high) & (low < high[:, None])
     return np.argwhere(np.triu(meet, 1)).tolist()
+
+
+@pytest.mark.parametrize(
+    ("ticks", "expected"),
+    [([0, 0.5, 1], ["0%", "50%", "100%"]), ([0.14, 0.145, -0.29], ["14%", "14.5%", "-29%"])],
+)
+def test_shares_on_an_axis_have_the_digits_of_its_ticks(ticks, expected):
+    assert [style.in_percent()(tick) for tick in ticks] == expected

@@ -188,6 +188,13 @@ def test_runs_of_other_parameters_other_data_or_no_variant_of_the_study_are_left
     assert "No answer yet." in page.text and "2 of the study’s runs have not finished" in page.text
 
 
+def test_whole_numbers_with_gaps_stay_whole(study):
+    table = study / "tables" / "3.1-parameters.csv"
+    table.write_text("at,built,published\nplain,23527431,23527431\nstage 1,5,\n")
+    table.with_suffix(".json").write_text('{"formats": {"published": "{:,}"}}')
+    assert "plain 23,527,431 23,527,431 stage 1 5 –" in page_of(study).text
+
+
 def test_tables_figures_and_notebooks(study):
     page = page_of(study)
     assert "No run of this study has finished yet." in page.text

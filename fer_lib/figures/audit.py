@@ -4,11 +4,20 @@ Tables come from `fer_lib.reported` and `fer_lib.evaluation`. Bars are 95 % inte
 """
 
 import numpy as np
-from matplotlib.ticker import PercentFormatter
 
 from fer_lib import statistics
 from fer_lib.figures.dots import draw_interval, name_rows, write_beside
-from fer_lib.figures.style import INK, PALETTE, QUIET, label_of, lighter, new_figure, styled, variant_colours
+from fer_lib.figures.style import (
+    INK,
+    PALETTE,
+    QUIET,
+    in_percent,
+    label_of,
+    lighter,
+    new_figure,
+    styled,
+    variant_colours,
+)
 
 _DATASETS = {"fer2013": ("FER-2013", PALETTE["vermilion"]), "kdef": ("KDEF", PALETTE["blue"])}
 
@@ -43,7 +52,7 @@ def two_metrics(epochs, readings, floor=6 / 7):
         axes.vlines(found["reported"], 0, found["if_confident"], color=lighter(colour, 0.4), linewidth=1)
     axes.set(xlim=(5 / 7, 1), ylim=(0, 1), xlabel="BinaryAccuracy", ylabel="7-class accuracy")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axis.set_major_formatter(in_percent())
     axes.legend(loc="upper left", frameon=True, facecolor="white", edgecolor="none", framealpha=1)
     return figure
 
@@ -101,7 +110,7 @@ def with_and_without_copies(table):
     name_rows(axes, [variant for variant, _ in order])
     axes.set_yticks(range(len(order)), [f"{label_of(variant)}, seed {seed}" for variant, seed in order])
     axes.set_xlabel("7-class accuracy, 95 % interval over images")
-    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.xaxis.set_major_formatter(in_percent())
     return figure
 
 

@@ -4,11 +4,11 @@ Bars are 95 % intervals.
 """
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
 from fer_lib.datasets import CLASS_NAMES
 from fer_lib.figures.dots import draw_interval, in_two_lines, name_rows, small_multiples
-from fer_lib.figures.style import INK, QUIET, label_of, new_figure, styled, variant_colours
+from fer_lib.figures.style import INK, QUIET, in_percent, label_of, new_figure, styled, variant_colours
 
 # From one side of the face to the other, where the alphabet would mix them.
 _ANGLES = ("FL", "HL", "S", "HR", "FR")
@@ -32,7 +32,7 @@ def class_scores(scores):
     axes.set_yticks(range(len(rows)), [f"{found['class']} ({found['support']:,})" for found in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set(xlim=(-0.02, 1.02), xlabel="95 % interval; in brackets the images of the class")
-    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.xaxis.set_major_formatter(in_percent())
     axes.grid(axis="x")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
@@ -62,7 +62,7 @@ def class_recall(scores, baseline):
         axes.set_yticks(range(len(variants)), [label_of(variant) for variant in variants])
         axes.grid(axis="x")
         axes.xaxis.set_major_locator(MaxNLocator(3))
-        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.xaxis.set_major_formatter(in_percent())
     grid.flat[0].set_ylim(len(variants) - 0.5, -0.5)
     figure.supxlabel("Recall, 95 % interval; in brackets the images of the class", fontsize=11)
     return figure
@@ -88,7 +88,7 @@ def group_accuracy(groups, column):
         axes.set_title(in_two_lines(label_of(variant)))
         axes.set_yticks(range(len(names)), names)
         axes.grid(axis="x")
-        axes.xaxis.set_major_formatter(PercentFormatter(1))
+        axes.xaxis.set_major_formatter(in_percent())
     panels[0].set_ylim(len(names) - 0.5, -0.5)  # shared by all
     figure.supxlabel("Accuracy, 95 % interval over images", fontsize=11)
     return figure
@@ -113,7 +113,7 @@ def people(groups):
         axes.plot([np.median(values)] * 2, [row - 0.35, row + 0.35], color=INK, linewidth=1.5)
     name_rows(axes, variants)
     axes.set_xlabel("Accuracy on the images of one person")
-    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.xaxis.set_major_formatter(in_percent())
     return figure
 
 

@@ -4,7 +4,7 @@ Bars are 95 % intervals. Hue is the function's here, not the stage's.
 """
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
 from fer_lib.figures.dots import ROW, draw_interval, name_rows
 from fer_lib.figures.style import (
@@ -12,6 +12,7 @@ from fer_lib.figures.style import (
     PAIRWISE_COLOURS,
     QUIET,
     STAGE_COLOURS,
+    in_percent,
     label_of,
     lighter,
     new_figure,
@@ -51,7 +52,7 @@ def accuracy_against_cost(table):
         axes.grid(axis="y")
         axes.margins(x=0.12)
     panels[0].set_ylabel("7-class accuracy, 95 % interval")
-    panels[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    panels[0].yaxis.set_major_formatter(in_percent())
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
     return figure
 
@@ -89,7 +90,7 @@ def placements(table):
         draw_interval(axes, row, found["mean"], found["low"], found["high"], colour)
     name_rows(axes, table["variant"])
     axes.set_xlabel("7-class accuracy, 95 % interval")
-    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.xaxis.set_major_formatter(in_percent())
     return figure
 
 

@@ -5,10 +5,10 @@ percent, differences in percentage points.
 """
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
 from fer_lib.figures.dots import ROW, draw_interval, in_two_lines, name_rows, small_multiples, write_beside
-from fer_lib.figures.style import INK, QUIET, label_of, lighter, new_figure, styled, variant_colours
+from fer_lib.figures.style import INK, QUIET, in_percent, label_of, lighter, new_figure, styled, variant_colours
 
 _FEW = 10  # images below which a bin of the reliability figure is noise
 
@@ -31,7 +31,7 @@ def training_curves(runs):
         _label_ends(axes, runs[0].history["epoch"].iloc[-1], ends)
         _epoch_axis(axes)
         axes.set(title=metric.capitalize(), xlabel="Epoch")
-    panels[0].yaxis.set_major_formatter(PercentFormatter(1))
+    panels[0].yaxis.set_major_formatter(in_percent())
     return figure
 
 
@@ -56,7 +56,7 @@ def curves_by_variant(runs, baseline):
         axes.set_title(in_two_lines(label_of(variant)))
         _epoch_axis(axes)
     figure.supxlabel("Epoch", fontsize=11)
-    panels[0].yaxis.set_major_formatter(PercentFormatter(1))
+    panels[0].yaxis.set_major_formatter(in_percent())
     return figure
 
 
@@ -91,7 +91,7 @@ def two_accuracies(runs, floor=6 / 7):
     _label_ends(axes, last["epoch"], ends)
     _epoch_axis(axes)
     axes.set(ylim=(0, 1), xlabel="Epoch")
-    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.yaxis.set_major_formatter(in_percent())
     return figure
 
 
@@ -116,7 +116,7 @@ def accuracy_by_variant(summary, by_run):
     axes.axvline(plain, color=lighter(colours[summary["variant"].iloc[0]], 0.5), linewidth=1, zorder=0)
     name_rows(axes, summary["variant"])
     axes.set_xlabel("7-class accuracy, 95 % interval")
-    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.xaxis.set_major_formatter(in_percent())
     return figure
 
 
@@ -171,7 +171,7 @@ def reliability(tables):
     axes.set(xlim=(0, 1), ylim=(0, 1), ylabel="Share that is right, 95 % interval")
     counts.set(xlabel="Confidence: probability of the named class", ylabel="Images")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(PercentFormatter(1))
+        axis.set_major_formatter(in_percent())
     return figure
 
 

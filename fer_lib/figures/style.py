@@ -6,6 +6,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from fer_lib.variants import Variant
 
@@ -126,6 +127,11 @@ def variant_colours(names):
 def label_of(name):
     """Short words for a variant on an axis: `plain`, `stage 3`, `stages 3-4, dot product`."""
     return Variant.from_name(name).label
+
+
+def in_percent():
+    """For an axis of shares: 0.14 as 14%, 0.145 as 14.5%, no more digits than the ticks have."""
+    return FuncFormatter(lambda share, _: f"{round(100 * share, 6):g}%")
 
 
 def show_image(axes, image):
