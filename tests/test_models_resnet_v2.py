@@ -190,8 +190,8 @@ def test_channels_first_gives_the_same_probabilities():
         ({"stem": "big"}, "`stem` must be one of .* Received: stem='big'"),
         ({"pooling": "sum"}, "`pooling` must be one of .* Received: pooling='sum'"),
         ({"placement": "first"}, "`placement` must be one of .* Received: placement='first'"),
-        ({"non_local_stages": (0,)}, r"distinct stages of 1 to 4.* Received: \(0,\)"),
-        ({"non_local_stages": (3, 3)}, r"distinct stages of 1 to 4.* Received: \(3, 3\)"),
+        ({"non_local_stages": (0,)}, r"distinct stages of 1 to 4. Received: \(0,\)"),
+        ({"non_local_stages": (3, 3)}, r"distinct stages of 1 to 4. Received: \(3, 3\)"),
         (
             {"depth": 14, "non_local_stages": (2,), "placement": "before_last"},
             "needs stages of at least 2 bottlenecks. Received: stage 2 with 1",
@@ -199,11 +199,11 @@ def test_channels_first_gives_the_same_probabilities():
         ({"placement": [(3, 7)]}, r"does not exist. .*\(3, 4, 6, 3\) bottlenecks. Received: \(3, 7\)"),
         ({"placement": [(3, 1)], "non_local_stages": (3,)}, "replaces `non_local_stages`. Received: both"),
         ({"depth": [50]}, r"`depth` must be one of .* Received: depth=\[50\]"),
-        ({"non_local_stages": 3}, r"distinct stages of 1 to 4, such as \(3, 4\). Received: 3"),
-        ({"non_local_stages": None}, "distinct stages of 1 to 4.* Received: None"),
-        ({"non_local_stages": [[1]]}, r"distinct stages of 1 to 4.* Received: \[\[1\]\]"),
-        ({"non_local_stages": "34"}, "distinct stages of 1 to 4.* Received: '34'"),
-        ({"non_local_stages": [True]}, r"distinct stages of 1 to 4.* Received: \[True\]"),
+        ({"non_local_stages": 3}, "distinct stages of 1 to 4. Received: 3"),
+        ({"non_local_stages": None}, "distinct stages of 1 to 4. Received: None"),
+        ({"non_local_stages": [[1]]}, r"distinct stages of 1 to 4. Received: \[\[1\]\]"),
+        ({"non_local_stages": "34"}, "distinct stages of 1 to 4. Received: '34'"),
+        ({"non_local_stages": [True]}, r"distinct stages of 1 to 4. Received: \[True\]"),
         ({"placement": None}, r"or a list of pairs \(stage, bottleneck\).* Received: placement=None"),
         ({"placement": (3, 1)}, r"a list of pairs .* Received: placement=\(3, 1\)"),
         ({"placement": [(3, "1")]}, r"a list of pairs .* Received: placement=\[\(3, '1'\)\]"),
@@ -214,12 +214,12 @@ def test_channels_first_gives_the_same_probabilities():
         ({"width": float("nan")}, "`width` must be a number above 0. Received: width=nan"),
         ({"input_shape": (96, 96)}, r"three numbers without the batch. Received: input_shape=\(96, 96\)"),
         ({"input_shape": (96, 96, None)}, r"how many channels .* Received: input_shape=\(96, 96, None\)"),
-        ({"weights": 3}, "The weights are no file's path. Expected: None or a path. Found: 3"),
+        ({"depth": 14, "weights": 3}, "The weights are no file's path. Expected: None or a path. Found: 3"),
     ],
 )
 def test_what_cannot_be_built_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        resnet_v2(**{"depth": 14 if "weights" in arguments else 50, **arguments})
+        resnet_v2(**arguments)
 
 
 def test_stages_and_places_come_as_any_sequence():

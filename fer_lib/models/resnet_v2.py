@@ -174,12 +174,9 @@ def _blocks_after(counts, stages, placement):
 
 def _stages(given):
     """`non_local_stages` as a tuple."""
-    stages = tuple(given) if isinstance(given, Iterable) else ()
-    known = all(_is_whole(stage) and 1 <= stage <= 4 for stage in stages)
-    if not isinstance(given, Iterable) or not known or len(set(stages)) != len(stages):
-        raise ValueError(
-            f"`non_local_stages` must be distinct stages of 1 to 4, such as (3, 4). Received: {given!r}"
-        )
+    stages = tuple(given) if isinstance(given, Iterable) else (None,)  # which is no stage
+    if not all(_is_whole(stage) and 1 <= stage <= 4 for stage in stages) or len(set(stages)) != len(stages):
+        raise ValueError(f"`non_local_stages` must be distinct stages of 1 to 4. Received: {given!r}")
     return stages
 
 
