@@ -3,6 +3,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 STAMP := $(VENV)/.complete
+# For what Jupyter starts; see TENSORFLOW_SETTINGS in fer_lib/environment.py.
+export TF_ENABLE_ONEDNN_OPTS ?= 1
 BIN := $(VENV)/bin
 
 .PHONY: setup study test lab lint bench bench-gpu readme backends

@@ -30,9 +30,9 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 sys.path[:0] = [str(FOLDER), str(FOLDER.parent)]
 
-from bench_non_local import write_table  # noqa: E402
+from results import Kept, write_table  # noqa: E402
 
-from fer_lib.environment import keras_backend, package_versions  # noqa: E402
+from fer_lib.environment import TENSORFLOW_SETTINGS, keras_backend, package_versions  # noqa: E402
 from fer_lib.errors import FerError  # noqa: E402
 from fer_lib.parameters import read_parameters  # noqa: E402
 
@@ -120,11 +120,7 @@ class Bench:
         self.options, self.parameters, self.device = options, parameters, device
         self.variants = options.variants or parameters.variants
         self.failed = False
-        self.kept = {}
-        if options.results is not None and options.results.is_file():
-            for line in options.results.read_text(encoding="utf8").splitlines():
-                found = json.loads(line)
-                self.kept[json.dumps(found["case"])] = found["result"]
+        self.kept = Kept(options.results)
 
     def sizes(self):
         """Combinations of px, batch, precision and variant, those of Table I first."""
@@ -154,14 +150,11 @@ class Bench:
 
     def measure(self, case):
         """The result of a case: kept from before, or measured now in a process of its own."""
-        key = json.dumps(case)
-        if key not in self.kept:
-            self.kept[key] = in_process(case)
-            if self.options.results is not None and "failed" not in self.kept[key]:
-                self.options.results.parent.mkdir(parents=True, exist_ok=True)
-                with open(self.options.results, "a", encoding="utf8") as file:
-                    print(json.dumps({"case": case, "result": self.kept[key]}), file=file)
-        return self.kept[key]
+        found = self.kept.found(case)
+        if found is None:
+            found = in_process(case)
+            self.kept.add(case, found, lasting="failed" not in found)
+        return found
 
     def row(self, sizes):
         """One row of the table, as text."""
@@ -212,7 +205,7 @@ def in_process(case):
     backend = {"KERAS_BACKEND": "torch"} if case["side"] == "pytorch" else {}
     run = subprocess.run(
         [sys.executable, __file__, "--case", json.dumps(case)],
-        env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, **backend},
+        env={**TENSORFLOW_SETTINGS, **os.environ, **backend},
         capture_output=True,
         text=True,
     )
@@ -280,7 +273,7 @@ def project(case):
     """The study's own step: `fit` on an epoch's rows and transforms, as `fer_lib.training` calls it."""
     import numpy as np
 
-    from fer_lib.batches import draw_order, draw_transforms
+    from fer_lib.batches import FaceBatches, draw_order, draw_transforms
     from fer_lib.complexity import count
     from fer_lib.recipe import build_classifier, build_trainer
 
@@ -300,9 +293,7 @@ def project(case):
         order = np.resize(draw_order(len(images), 0, steps), faces)
         transforms = draw_transforms(faces, 0, steps, parameters.shift, parameters.flip)
         trainer.fit(
-            {"row": order, "transform": transforms},
-            one_hot[order],
-            batch_size=parameters.batch_size,
+            FaceBatches({"row": order, "transform": transforms}, one_hot[order], parameters.batch_size),
             shuffle=False,
             verbose=0,
         )

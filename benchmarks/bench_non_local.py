@@ -21,10 +21,16 @@ import statistics
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-sys.path.insert(0, str(FOLDER.parent))
+sys.path[:0] = [str(FOLDER), str(FOLDER.parent)]
+
+from results import Kept, machine, write_table  # noqa: E402
+
+from fer_lib.environment import TENSORFLOW_SETTINGS  # noqa: E402
+
 SIDES = {48: (12, 6, 3, 2), 96: (24, 12, 6, 3), 224: (56, 28, 14, 7)}
 CHANNELS = (256, 512, 1024, 2048)
 # (px, stage)
@@ -42,12 +48,13 @@ def main():
     if arguments.case:
         print(json.dumps(run_case(json.loads(arguments.case))))
         return
-    rows, kept = [], Kept(None if arguments.quick else arguments.results)
+    rows, kept, here = [], Kept(None if arguments.quick else arguments.results), conditions()
     for px, sides in SIDES.items():
         for stage, (side, channels) in enumerate(zip(sides, CHANNELS, strict=True), start=1):
             if not arguments.quick or (px, stage) in QUICK:
                 for pairwise in FUNCTIONS:
-                    case = [side, channels, pairwise, arguments.batch, arguments.gib, arguments.seconds]
+                    case = {"side": side, "channels": channels, "pairwise": pairwise, **here}
+                    case |= {name: getattr(arguments, name) for name in ("batch", "gib", "seconds")}
                     row = kept.found(case) or kept.add(case, bench((side, side, channels), pairwise, arguments))
                     rows.append([px, stage, f"{side} x {side} x {channels}", pairwise, *row])
                     print(" | ".join(rows[-1][2:]), flush=True)
@@ -67,30 +74,11 @@ def read_arguments():
     return parser.parse_args()
 
 
-class Kept:
-    """Rows that were measured before, of this machine and these blocks.
-
-    Args:
-        path: of the file, a row a line; None keeps nothing.
-    """
-
-    def __init__(self, path):
-        self.path = path
-        blocks = (FOLDER.parent / "fer_lib" / "models" / "non_local.py", FOLDER / "textbook.py", Path(__file__))
-        code = hashlib.sha256(b"".join(block.read_bytes() for block in blocks)).hexdigest()
-        self.where = [machine(), code] if path else []
-        lines = path.read_text(encoding="utf8").splitlines() if path and path.is_file() else []
-        self.rows = {json.dumps(case): row for *case, row in map(json.loads, lines)}
-
-    def found(self, case):
-        return self.rows.get(json.dumps([*self.where, *case]))
-
-    def add(self, case, row):
-        if self.path:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with open(self.path, "a", encoding="utf8") as file:
-                print(json.dumps([*self.where, *case, row]), file=file)
-        return row
+def conditions():
+    """What a kept row holds for: this machine and its versions, and the code that is timed."""
+    timed = (FOLDER.parent / "fer_lib" / "models" / "non_local.py", FOLDER / "textbook.py", Path(__file__))
+    code = hashlib.sha256(b"".join(file.read_bytes() for file in timed)).hexdigest()
+    return {"machine": machine(), "code": code}
 
 
 def bench(shape, pairwise, arguments):
@@ -100,7 +88,10 @@ def bench(shape, pairwise, arguments):
     # Where the textbook block does not fit, the layer runs alone.
     blocks = ["textbook", "layer"] if batch else ["layer"]
     times = in_process({**case, "blocks": blocks, "measure": "times"})
-    peaks = [in_process({**case, "blocks": [block], "measure": "memory"}) for block in blocks]
+    # Memory, unlike time, can be measured side by side.
+    with ThreadPoolExecutor() as side_by_side:
+        cases = [{**case, "blocks": [block], "measure": "memory"} for block in blocks]
+        peaks = list(side_by_side.map(in_process, cases))
     return [
         str(case["batch"]),
         *(ratio(number) for name in ("forward", "both") for number in times[name]),
@@ -117,7 +108,7 @@ def ratio(value):
 def in_process(case):
     run = subprocess.run(
         [sys.executable, __file__, "--case", json.dumps(case)],
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        env={**TENSORFLOW_SETTINGS, **os.environ},
         capture_output=True,
         text=True,
     )
@@ -211,17 +202,17 @@ def tensorflow_steps(block, images):
     images = tf.constant(images)
     variables = [variable.value for variable in block.trainable_variables]
 
-    @tf.function
     def forward(x):
         return block(x, training=False)
 
-    @tf.function
     def both(x):
         with tf.GradientTape() as tape:
             tape.watch(x)
             loss = tf.reduce_sum(tf.square(block(x, training=True)))
         return tape.gradient(loss, [x, *variables])
 
+    # Traced here, so that the memory of tracing is no part of the step's.
+    forward, both = (tf.function(step).get_concrete_function(images) for step in (forward, both))
     return lambda: forward(images), lambda: both(images)
 
 
@@ -232,21 +223,21 @@ def jax_steps(block, images):
     trainable = [variable.value for variable in block.trainable_variables]
     fixed = [variable.value for variable in block.non_trainable_variables]
 
-    @jax.jit
     def forward(trainable, x):
         return block.stateless_call(trainable, fixed, x, training=False)[0]
 
-    @jax.jit
     def both(trainable, x):
         def loss(trainable, x):
             return (block.stateless_call(trainable, fixed, x, training=True)[0] ** 2).sum()
 
         return jax.grad(loss, argnums=(0, 1))(trainable, x)
 
-    def done(function):
-        return lambda: jax.block_until_ready(function(trainable, images))
+    def compiled(step):
+        # Here, so that the memory of compiling is no part of the step's.
+        step = jax.jit(step).lower(trainable, images).compile()
+        return lambda: jax.block_until_ready(step(trainable, images))
 
-    return done(forward), done(both)
+    return compiled(forward), compiled(both)
 
 
 def torch_steps(block, images):
@@ -266,44 +257,6 @@ def torch_steps(block, images):
             variable.value.grad = None
 
     return forward, both
-
-
-# ---- the table ----
-
-
-def write_table(name, columns, rows, about=""):
-    """Puts a table between the marks of its benchmark in README.md, with the machine that made it."""
-    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
-    lines += ["| " + " | ".join(map(str, row)) + " |" for row in rows]
-    path = FOLDER / "README.md"
-    start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-    before, _, rest = path.read_text(encoding="utf8").partition(start)
-    _, _, after = rest.partition(end)
-    table = "\n".join([start, "", " ".join(filter(None, [about, machine()])), "", *lines, "", end])
-    path.write_text(before + table + after, encoding="utf8")
-
-
-def machine():
-    """One sentence: processor, cores, memory, backend and versions."""
-    import platform
-
-    import keras
-
-    from fer_lib.environment import package_versions
-
-    backend, versions = keras.config.backend(), package_versions()
-    # TensorFlow comes as one package for CPUs and as another for GPUs.
-    version_of_backend = versions.get(backend) or versions[f"{backend}-cpu"]
-    model = next(
-        line.split(":")[1].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    )
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return (
-        f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB, Linux; Python {platform.python_version()}, Keras "
-        f"{keras.__version__}, {backend} {version_of_backend}, NumPy {versions['numpy']}."
-    )
 
 
 if __name__ == "__main__":

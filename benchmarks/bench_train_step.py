@@ -16,15 +16,18 @@ import sys
 import time
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 FOLDER = Path(__file__).resolve().parent
-sys.path.insert(0, str(FOLDER.parent))
+sys.path[:0] = [str(FOLDER), str(FOLDER.parent)]
+
+from fer_lib.environment import TENSORFLOW_SETTINGS  # noqa: E402
+
+os.environ.update({**TENSORFLOW_SETTINGS, **os.environ})
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
-from bench_non_local import write_table  # noqa: E402
+from results import write_table  # noqa: E402
 
-from fer_lib.batches import draw_order, draw_transforms  # noqa: E402
+from fer_lib.batches import FaceBatches, draw_order, draw_transforms  # noqa: E402
 from fer_lib.complexity import count  # noqa: E402
 from fer_lib.parameters import read_parameters  # noqa: E402
 from fer_lib.recipe import CLASSES, build_classifier, build_trainer  # noqa: E402
@@ -74,20 +77,16 @@ class Contestant:
         return model
 
     def _drawn(self, epoch):
-        """Rows, transforms and labels of an epoch, in its order."""
+        """Batches of an epoch, in its order."""
         order = draw_order(len(self.labels), 0, epoch)
         transforms = draw_transforms(len(self.labels), 0, epoch, self.parameters.shift, self.parameters.flip)
-        return {"row": order, "transform": transforms}, self.labels[order]
+        given = {"row": order, "transform": transforms}
+        return FaceBatches(given, self.labels[order], self.parameters.batch_size)
 
     def seconds(self, model, epoch):
         """Seconds a step over one epoch. The constant batch needs nothing drawn: that is part of what is lost."""
         started = time.perf_counter()
-        model.fit(
-            *(self._drawn(epoch) if model is self.trainer else self.fixed),
-            batch_size=self.parameters.batch_size,
-            shuffle=False,
-            verbose=0,
-        )
+        model.fit(self._drawn(epoch) if model is self.trainer else self.fixed, shuffle=False, verbose=0)
         return (time.perf_counter() - started) / self.steps
 
 
@@ -95,7 +94,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("params", nargs="?", default=FOLDER.parent / "params" / "fer2013_cpu.yaml")
     parser.add_argument("--quick", action="store_true", help="few steps, nothing written")
-    parser.add_argument("--steps", type=int, default=10, help="steps a turn (10)")
+    parser.add_argument("--steps", type=int, default=30, help="steps a turn (30)")
     parser.add_argument("--turns", type=int, default=7, help="turns of every variant (7)")
     arguments = parser.parse_args()
     if arguments.quick:

@@ -5,6 +5,8 @@ transform, drawn on the host by (seed, epoch) alone; gathering, resizing, shifti
 the compiled step. The same faces in the same order with the same transforms therefore reach every backend.
 """
 
+import math
+
 import keras
 import numpy as np
 from keras import ops
@@ -113,6 +115,32 @@ def draw_transforms(count, seed, epoch, shift=0.1, flip=True):
 def identity_transforms(count):
     """Transforms, float32, (count, 3), that leave every face as it is: validation and test."""
     return np.zeros((count, 3), "float32")
+
+
+class FaceBatches(keras.utils.PyDataset):
+    """Rows, transforms and labels in batches of their order, for `predict` and `fit(shuffle=False)`.
+
+    Args:
+        inputs: dictionary of arrays, as the model of `with_faces` takes them.
+        labels: array of as many rows. Default `None`: for `predict`.
+        batch_size: rows a batch; the last batch may have fewer.
+    """
+
+    def __init__(self, inputs, labels=None, batch_size=64):
+        # With two workers Keras reads ahead itself, and on TensorFlow does without tf.data's tuner: else the end
+        # of each `fit` and `predict` waits for the tuner's thread, often for as long again as it took (TensorFlow
+        # 2.21). The other backends look at the first batch before they start, and the workers would go on from
+        # the second.
+        super().__init__(workers=2 if keras.config.backend() == "tensorflow" else 1)
+        self.inputs, self.labels, self.batch_size = inputs, labels, batch_size
+
+    def __len__(self):
+        return math.ceil(len(self.inputs["row"]) / self.batch_size)
+
+    def __getitem__(self, index):
+        rows = slice(index * self.batch_size, (index + 1) * self.batch_size)
+        inputs = {name: array[rows] for name, array in self.inputs.items()}
+        return inputs if self.labels is None else (inputs, self.labels[rows])
 
 
 def with_faces(classifier, images, size):

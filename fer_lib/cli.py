@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from fer_lib.deadline import set_deadline
+from fer_lib.environment import TENSORFLOW_SETTINGS
 from fer_lib.errors import FerError, ParameterError, RunError
 from fer_lib.parameters import read_parameters
 
@@ -135,7 +136,7 @@ def cell(
             "There is no such cell", where="--index", expected=f"0 to {len(grid) - 1}", found=index
         )
     set_deadline(time_limit)
-    os.environ.setdefault("FER_PROGRESS", "lines")
+    os.environ.update({"FER_PROGRESS": "lines", **TENSORFLOW_SETTINGS, **os.environ})
     from fer_lib import datasets
     from fer_lib.training import train_run
 

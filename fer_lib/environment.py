@@ -13,6 +13,10 @@ PACKAGES = (
     "keras", "tensorflow", "tensorflow-cpu", "jax", "jaxlib", "torch", "numpy", "pandas", "scipy", "scikit-learn",
     "pillow", "h5py", "matplotlib", "seaborn", "papermill", "nbclient", "nbconvert", "ipykernel",
 )  # fmt: skip
+# What TensorFlow finds in its environment unless the user has set it, before it is imported: few messages, and
+# oneDNN's kernels on every processor. Unasked it takes them on the newer ones alone; on the others its own kernels
+# take about twice as long, and round otherwise.
+TENSORFLOW_SETTINGS = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1"}
 _ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import nbformat
 
 from fer_lib import notebooks
-from fer_lib.environment import describe_environment, keras_backend, package_versions
+from fer_lib.environment import TENSORFLOW_SETTINGS, describe_environment, keras_backend, package_versions
 from fer_lib.errors import RunError, TimeLimitError
 from fer_lib.files import write_atomically
 from fer_lib.parameters import Parameters
@@ -174,7 +174,7 @@ def _command(source, target, values):
 
 def _environment(scratch, data):
     """The environment of the notebook's process; what the user has set of the backend's stays."""
-    environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}
+    environment = {**TENSORFLOW_SETTINGS, **os.environ}
     paths = [str(_PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment |= {
         "PYTHONPATH": os.pathsep.join(paths),

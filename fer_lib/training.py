@@ -14,7 +14,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from fer_lib import runs
-from fer_lib.batches import draw_order, draw_transforms, identity_transforms
+from fer_lib.batches import FaceBatches, draw_order, draw_transforms, identity_transforms
 from fer_lib.deadline import check_deadline
 from fer_lib.errors import RunError
 from fer_lib.files import write_atomically
@@ -26,6 +26,7 @@ logging.getLogger("tensorflow").addFilter(lambda record: "triggered tf.function 
 
 # The newest checkpoint and the one before it, should the newest be damaged.
 _CHECKPOINTS_KEPT = 2
+_PREDICTED_AT_ONCE = 256
 
 
 def train_run(parameters, variant, seed, splits, study_dir):
@@ -140,15 +141,13 @@ class _Training:
         def seed_dropout(_epoch, _logs):
             keras.utils.set_random_seed(int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0]))
 
+        batch_size = self.parameters.batch_size
         result = self.trainer.fit(
-            {"row": order, "transform": transforms},
-            self.one_hot[order],
-            batch_size=self.parameters.batch_size,
-            shuffle=False,
+            FaceBatches({"row": order, "transform": transforms}, self.one_hot[order], batch_size),
+            shuffle=False,  # else Keras mixes the batches of a dataset
             verbose=0,
             callbacks=[progress.callback(), keras.callbacks.LambdaCallback(on_epoch_begin=seed_dropout)],
-            validation_data=_inputs(self.validation, len(self.train)),
-            validation_batch_size=self.parameters.batch_size,
+            validation_data=FaceBatches(*_inputs(self.validation, len(self.train)), batch_size),
         )
         row = {"epoch": epoch + 1, **{name: float(values[-1]) for name, values in result.history.items()}}
         row["learning_rate"] = float(self.trainer.optimizer.learning_rate)
@@ -240,7 +239,8 @@ def _only_process(folder):
 
 def _predict(trainer, faces, first_row):
     inputs, _ = _inputs(faces, first_row)
-    probabilities = trainer.predict(inputs, batch_size=256, verbose=0).astype("float32")
+    batches = FaceBatches(inputs, batch_size=_PREDICTED_AT_ONCE)
+    probabilities = trainer.predict(batches, verbose=0).astype("float32")
     return runs.Predictions(np.asarray(faces.ids, dtype=str), faces.labels, probabilities)
 
 

@@ -2,8 +2,9 @@
 
 import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("FER_PROGRESS", "lines")
+from fer_lib.environment import TENSORFLOW_SETTINGS
+
+os.environ.update({"FER_PROGRESS": "lines", **TENSORFLOW_SETTINGS, **os.environ})
 
 import numpy as np
 import pandas as pd

@@ -8,6 +8,7 @@ from keras import ops
 from PIL import Image
 
 from fer_lib.batches import (
+    FaceBatches,
     FaceTable,
     draw_order,
     draw_transforms,
@@ -99,6 +100,43 @@ def test_transforms_are_uniform_and_independent():
 
 def test_transforms_can_be_turned_off():
     assert not draw_transforms(100, 0, 0, shift=0.0, flip=False).any()
+
+
+def test_batches_are_those_of_the_arrays_in_their_order():
+    given = {"row": np.arange(7, dtype="int32")[::-1].copy(), "transform": draw_transforms(7, 0, 0)}
+    labels = np.eye(7, dtype="float32")
+    batches, without_labels = FaceBatches(given, labels, 3), FaceBatches(given, batch_size=3)
+    assert len(batches) == len(without_labels) == 3
+    for index, start in enumerate((0, 3, 6)):
+        inputs, one_hot = batches[index]
+        for name, array in given.items():
+            np.testing.assert_array_equal(inputs[name], array[start : start + 3])
+            np.testing.assert_array_equal(without_labels[index][name], array[start : start + 3])
+        np.testing.assert_array_equal(one_hot, labels[start : start + 3])
+
+
+@pytest.mark.parametrize("steps_per_execution", [1, 2])
+def test_training_sees_every_batch_once_in_order(steps_per_execution):
+    import keras
+
+    if keras.config.backend() == "torch":
+        steps_per_execution = 1  # Keras has no other there
+    # One weight that follows the labels' means: where it ends depends on every batch and on their order.
+    inputs = {"row": keras.Input((), dtype="int32", name="row")}
+    output = keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")(inputs["row"][:, None] * 0 + 1)
+    model = keras.Model(inputs, output)
+    model.compile(keras.optimizers.SGD(0.25), "mse", metrics=["mae"], steps_per_execution=steps_per_execution)
+    labels = np.random.default_rng(0).random((11, 1)).astype("float32")
+    expected = 0.0
+    for order in (np.arange(11), np.arange(11)[::-1]):
+        rows = {"row": order.astype("int32")}
+        validation = FaceBatches(rows, labels, 4)
+        model.fit(FaceBatches(rows, labels[order], 3), shuffle=False, validation_data=validation, verbose=0)
+        for start in (0, 3, 6, 9):
+            expected -= 0.25 * 2 * (expected - labels[order][start : start + 3].mean())
+        np.testing.assert_allclose(model.get_weights()[0], expected, rtol=1e-5)
+    predicted = model.predict(FaceBatches(rows, batch_size=4), verbose=0)
+    np.testing.assert_allclose(predicted, np.full((11, 1), expected), rtol=1e-5)
 
 
 def test_faces_of_another_type_are_refused():

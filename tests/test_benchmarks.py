@@ -12,7 +12,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 import bench_gpu
-from bench_non_local import FUNCTIONS, write_table
+import bench_non_local
+import results
+from bench_non_local import FUNCTIONS
 from bench_train_step import ConstantBatch
 from textbook import built_pair
 
@@ -45,14 +47,12 @@ def test_a_constant_batch_has_as_many_images_as_rows():
 
 
 def test_a_table_replaces_the_one_before_and_nothing_else(tmp_path, monkeypatch):
-    import bench_non_local
-
-    monkeypatch.setattr(bench_non_local, "FOLDER", tmp_path)
+    monkeypatch.setattr(results, "FOLDER", tmp_path)
     page = tmp_path / "README.md"
     page.write_text(
         "before\n<!-- one -->\nold\n<!-- /one -->\nafter\n<!-- two -->\n<!-- /two -->\n", encoding="utf8"
     )
-    write_table("one", ("a", "b"), [("1", "2")])
+    results.write_table("one", ("a", "b"), [("1", "2")])
     text = page.read_text(encoding="utf8")
     assert text.startswith("before\n<!-- one -->")
     assert text.endswith("<!-- /one -->\nafter\n<!-- two -->\n<!-- /two -->\n")
@@ -60,17 +60,31 @@ def test_a_table_replaces_the_one_before_and_nothing_else(tmp_path, monkeypatch)
     assert "old" not in text
 
 
-def test_a_row_is_measured_once_a_machine_and_code(tmp_path, monkeypatch):
-    import bench_non_local
-
+def test_what_was_measured_is_found_again_and_a_line_that_was_cut_is_not(tmp_path):
     path = tmp_path / "kept" / "rows.jsonl"
-    case = [6, 1024, "gaussian", 64, 4, 8.0]
-    assert bench_non_local.Kept(path).found(case) is None
-    assert bench_non_local.Kept(path).add(case, ["64", "1.00"]) == ["64", "1.00"]
-    assert bench_non_local.Kept(path).found(case) == ["64", "1.00"]
-    assert bench_non_local.Kept(path).found([12, *case[1:]]) is None
+    case, other = {"side": 6, "pairwise": "gaussian"}, {"side": 12, "pairwise": "gaussian"}
+    kept = results.Kept(path)
+    assert kept.found(case) is None
+    assert kept.add(case, ["64", "1.00"]) == ["64", "1.00"]
+    kept.add(other, ["failed"], lasting=False)
+    assert kept.found(other) == ["failed"]
+    with open(path, "a", encoding="utf8") as file:
+        file.write('\n{"case": {"side": 24}, "resu')
+    again = results.Kept(path)
+    assert again.found(case) == ["64", "1.00"]
+    assert again.found(other) is None
+    again.add(other, ["32", "2.00"])
+    assert results.Kept(path).found(other) == ["32", "2.00"]
+
+
+def test_a_row_holds_for_one_machine_and_code(monkeypatch):
+    here = bench_non_local.conditions()
+    assert bench_non_local.conditions() == here
     monkeypatch.setattr(bench_non_local, "machine", lambda: "another one")
-    assert bench_non_local.Kept(path).found(case) is None
+    elsewhere = bench_non_local.conditions()
+    assert elsewhere["code"] == here["code"] and elsewhere["machine"] != here["machine"]
+    monkeypatch.setattr(bench_non_local, "__file__", __file__)
+    assert bench_non_local.conditions()["code"] != here["code"]
 
 
 @needs_torch
@@ -144,8 +158,6 @@ def test_the_benchmark_of_gpus_runs_for_real_and_measures_nothing_twice(tmp_path
 
 
 def test_what_does_not_fit_is_named_and_table_one_is_estimated(tmp_path, monkeypatch, capsys):
-    import bench_non_local
-
     def pretend(case):
         if case["side"] == "device":
             return {"gpu": True, "name": "A device"}
@@ -157,7 +169,7 @@ def test_what_does_not_fit_is_named_and_table_one_is_estimated(tmp_path, monkeyp
 
     page = tmp_path / "README.md"
     page.write_text("before\n<!-- bench_gpu -->\n<!-- /bench_gpu -->\nafter\n", encoding="utf8")
-    monkeypatch.setattr(bench_non_local, "FOLDER", tmp_path)
+    monkeypatch.setattr(results, "FOLDER", tmp_path)
     monkeypatch.setattr(bench_gpu, "in_process", pretend)
     sizes = ["--px", "48", "96", "--batch", "64", "1024", "--precision", "float32"]
     assert bench_gpu.main([*sizes, "--results", str(tmp_path / "results.jsonl")]) == 0
