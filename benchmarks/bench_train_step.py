@@ -94,7 +94,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("params", nargs="?", default=FOLDER.parent / "params" / "fer2013_cpu.yaml")
     parser.add_argument("--quick", action="store_true", help="few steps, nothing written")
-    parser.add_argument("--steps", type=int, default=30, help="steps a turn (30)")
+    parser.add_argument("--steps", type=int, default=20, help="steps a turn (20)")
     parser.add_argument("--turns", type=int, default=7, help="turns of every variant (7)")
     arguments = parser.parse_args()
     if arguments.quick:
