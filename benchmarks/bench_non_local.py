@@ -25,7 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-sys.path[:0] = [str(FOLDER), str(FOLDER.parent)]
+sys.path.insert(0, str(FOLDER.parent))
 
 from results import Kept, machine, write_table  # noqa: E402
 
@@ -48,7 +48,8 @@ def main():
     if arguments.case:
         print(json.dumps(run_case(json.loads(arguments.case))))
         return
-    rows, kept, here = [], Kept(None if arguments.quick else arguments.results), conditions()
+    rows, kept = [], Kept(None if arguments.quick else arguments.results)
+    here = {} if arguments.quick else conditions()
     for px, sides in SIDES.items():
         for stage, (side, channels) in enumerate(zip(sides, CHANNELS, strict=True), start=1):
             if not arguments.quick or (px, stage) in QUICK:

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-sys.path[:0] = [str(FOLDER), str(FOLDER.parent)]
+sys.path.insert(0, str(FOLDER.parent))
 
 from fer_lib.environment import TENSORFLOW_SETTINGS  # noqa: E402
 

@@ -2,12 +2,11 @@
 
 import json
 import os
-import platform
-import sys
 from pathlib import Path
 
+from fer_lib.environment import describe_environment
+
 FOLDER = Path(__file__).resolve().parent
-sys.path.insert(0, str(FOLDER.parent))
 
 
 class Kept:
@@ -60,20 +59,12 @@ def write_table(name, columns, rows, about=""):
 
 def machine():
     """One sentence: processor, cores, memory, backend and versions."""
-    import keras
-
-    from fer_lib.environment import package_versions
-
-    backend, versions = keras.config.backend(), package_versions()
+    found = describe_environment()
+    backend, versions = found["backend"], found["packages"]
     # TensorFlow comes as one package for CPUs and as another for GPUs.
     version_of_backend = versions.get(backend) or versions[f"{backend}-cpu"]
-    model = next(
-        line.split(":")[1].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
-        f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB, Linux; Python {platform.python_version()}, Keras "
-        f"{keras.__version__}, {backend} {version_of_backend}, NumPy {versions['numpy']}."
+        f"{found['processor']}, {found['cpus']} cores, {memory:.0f} GiB, Linux; Python {found['python']}, Keras "
+        f"{versions['keras']}, {backend} {version_of_backend}, NumPy {versions['numpy']}."
     )

@@ -26,7 +26,6 @@ logging.getLogger("tensorflow").addFilter(lambda record: "triggered tf.function 
 
 # The newest checkpoint and the one before it, should the newest be damaged.
 _CHECKPOINTS_KEPT = 2
-_PREDICTED_AT_ONCE = 256
 
 
 def train_run(parameters, variant, seed, splits, study_dir):
@@ -239,8 +238,7 @@ def _only_process(folder):
 
 def _predict(trainer, faces, first_row):
     inputs, _ = _inputs(faces, first_row)
-    batches = FaceBatches(inputs, batch_size=_PREDICTED_AT_ONCE)
-    probabilities = trainer.predict(batches, verbose=0).astype("float32")
+    probabilities = trainer.predict(FaceBatches(inputs, batch_size=256), verbose=0).astype("float32")
     return runs.Predictions(np.asarray(faces.ids, dtype=str), faces.labels, probabilities)
 
 
