@@ -71,7 +71,7 @@ class Contestant:
             optimizer=like.optimizer,
             loss=like.loss,
             metrics=["accuracy", "binary_accuracy"],
-            jit_compile=self.parameters.jit_compile,
+            jit_compile=like.jit_compile,
             steps_per_execution=like.steps_per_execution,
         )
         return model

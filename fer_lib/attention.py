@@ -217,8 +217,10 @@ def _observe_states(parameters, run, faces, ids):
     places = pd.Index(faces.ids).get_indexer(ids)
     if (places < 0).any():
         raise ValueError(f"`ids` must be among the faces. Received: {ids[int(np.argmin(places))]!r}")
-    trained = restore_classifier(parameters, run)  # first, for it may be missing
-    networks = {"untrained": build_classifier(parameters, run.variant, run.seed), "trained": trained}
+    # In float32 whatever it was trained in: in half of it, a small response is lost in rounding.
+    exact = parameters.model_copy(update={"precision": "float32"})
+    trained = restore_classifier(exact, run)  # first, for it may be missing
+    networks = {"untrained": build_classifier(exact, run.variant, run.seed), "trained": trained}
     tables, maps = [], {}
     for state, classifier in networks.items():
         seen = _over_faces(observer(classifier, parameters.image_size), faces, parameters.image_size)
@@ -234,7 +236,9 @@ def _observe_states(parameters, run, faces, ids):
             table["uniform_distance"] = float(mean_distance(uniform, *places_of)[0])
             tables.append(table)
             maps[state, block.name] = found["shares"][places].reshape(len(places), len(POSITIONS), *keys)
-    switched = _switch(parameters, trained, faces)
+    # Its answers are those of the precision that it was trained in, as in its predictions.
+    answering = trained if parameters.precision == exact.precision else restore_classifier(parameters, run)
+    switched = _switch(parameters, answering, faces)
     keras.utils.clear_session()
     return pd.concat(tables, ignore_index=True), maps, switched
 
@@ -267,7 +271,7 @@ def _classes(parameters, classifier, faces):
 
 def _set_to_zero(weights):
     for weight in weights:
-        weight.assign(ops.zeros_like(weight))
+        weight.assign(ops.zeros(weight.shape, weight.dtype))
 
 
 def _over_faces(model, faces, image_size, batch_size=64):

@@ -9,7 +9,11 @@ import keras
 import numpy as np
 import pandas as pd
 
+from fer_lib.environment import leave_out_messages
 from fer_lib.models import NonLocal2D, resnet_v2
+from fer_lib.recipe import jit_setting
+
+leave_out_messages()
 
 FLOAT_BYTES = 4
 STAGES = (1, 2, 3, 4)
@@ -149,7 +153,7 @@ def measure(models, batch_size=64, rounds=3, repeats=5, warm_up=1, jit_compile=F
         repeats: timed steps of each kind in a turn; the medians count, for other work on the machine only ever
             adds time.
         warm_up: steps before the first turn, in which the backend compiles.
-        jit_compile: as in `keras.Model.compile`.
+        jit_compile: as in `keras.Model.compile`; on JAX always on.
         seed: of the random images and labels.
 
     Returns:
@@ -180,7 +184,8 @@ def _steps(model, batch_size, jit_compile, seed):
     images = rng.random((batch_size, *model.input_shape[1:]), dtype="float32")
     labels = np.eye(model.output_shape[-1], dtype="float32")[rng.integers(model.output_shape[-1], size=batch_size)]
     timed = keras.models.clone_model(model)
-    timed.compile(keras.optimizers.SGD(1e-3, momentum=0.9), "categorical_crossentropy", jit_compile=jit_compile)
+    optimizer = keras.optimizers.SGD(1e-3, momentum=0.9)
+    timed.compile(optimizer, "categorical_crossentropy", jit_compile=jit_setting(jit_compile))
     return lambda: timed.predict_on_batch(images), lambda: timed.train_on_batch(images, labels)
 
 

@@ -1,6 +1,7 @@
 """The machine and the software that a study ran on, in words that name no folder and no host."""
 
 import json
+import logging
 import os
 import platform
 import shutil
@@ -17,6 +18,10 @@ PACKAGES = (
 # oneDNN's kernels on every processor. Unasked it takes them on the newer ones alone; on the others its own kernels
 # take about twice as long, and round otherwise.
 TENSORFLOW_SETTINGS = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1"}
+# Logger and words of messages that ask nothing of a reader. TensorFlow takes networks, each traced once, for
+# one function that is traced again and again. On JAX and a GPU Keras tries cuDNN's attention first, which cannot
+# train odd numbers of positions such as 9 x 9, and shows a traceback before it takes XLA's.
+_LEFT_OUT = {"tensorflow": "triggered tf.function retracing", "absl": "Failed to apply cudnn implementation"}
 _ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -35,6 +40,15 @@ def describe_environment():
         "packages": package_versions(),
         "git": _git(),
     }
+
+
+def leave_out_messages():
+    """Keeps messages of TensorFlow and of Keras's JAX backend that need no action out of logs and notebooks.
+
+    Keras is to be imported before: absl makes its logger then, of its own kind.
+    """
+    for logger in _LEFT_OUT:
+        logging.getLogger(logger).addFilter(_is_of_use)
 
 
 def package_versions():
@@ -57,6 +71,10 @@ def keras_backend():
         return json.loads((folder / "keras.json").read_text(encoding="utf-8")).get("backend", "tensorflow")
     except (OSError, ValueError):
         return "tensorflow"
+
+
+def _is_of_use(record):
+    return _LEFT_OUT[record.name] not in str(record.msg)
 
 
 def _cpus():

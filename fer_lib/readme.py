@@ -39,7 +39,7 @@ def result_block(study_dir):
     runs = study_runs(study_dir, parameters)
     if not runs:
         raise RunError("There is no finished run", where=study_dir, advice="`fer-study run` makes them")
-    summary = summary_table(runs)
+    seeds, summary = len(parameters.seeds), summary_table(runs)
     compared = pooled_comparison_table(runs, parameters.baseline)
     differences = compared.set_index("variant").to_dict("index")
     lines = [
@@ -49,7 +49,7 @@ def result_block(study_dir):
         "|---|---|---|---|---|---|",
         *(_line(row, differences.get(row["variant"])) for row in summary.to_dict("records")),
         "",
-        f"{parameters.baseline}, {parameters.epochs} epochs, {len(parameters.seeds)} seed(s), "
+        f"{parameters.baseline}, {parameters.epochs} epochs, {seeds} seed{'s' if seeds > 1 else ''}, "
         f"{int(summary['n'].iloc[0]):,} validation images, protocol `{parameters.protocol}`; "
         "the last epoch is scored, none is chosen. "
         f"All of it: [`{study_dir.as_posix()}/report.html`]({study_dir.as_posix()}/report.html).",

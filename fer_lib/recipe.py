@@ -79,11 +79,16 @@ def build_trainer(parameters, classifier, images, steps_per_epoch):
             keras.metrics.CategoricalAccuracy(name="accuracy"),
             keras.metrics.BinaryAccuracy(name="binary_accuracy"),
         ],
-        jit_compile=parameters.jit_compile,
+        jit_compile=jit_setting(parameters.jit_compile),
         # Keras refuses several steps a call on PyTorch; one at a time gives the same numbers.
         steps_per_execution=1 if keras.config.backend() == "torch" else parameters.steps_per_execution,
     )
     return trainer
+
+
+def jit_setting(jit_compile):
+    """What `keras.Model.compile` is to be told: on JAX always `True`, for without it Keras runs JAX op by op."""
+    return keras.config.backend() == "jax" or jit_compile
 
 
 def _optimizer(parameters, steps_per_epoch):

@@ -122,15 +122,27 @@ def _facts(parameters, data, runs, environment):
         ("Runs", f"{grid}, {parameters.epochs} epochs; {len(runs)} of {len(parameters.cells())} finished")
     )
     if runs:
-        facts.append(("Training", _duration(sum(run.seconds["seconds"].sum() for run in runs)) + " in all"))
+        seconds = sum(run.seconds["seconds"].sum() for run in runs)
+        facts.append(("Training", f"{_duration(seconds)} in all, summed over the runs"))
     if environment:
-        devices = ", ".join(environment["gpus"]) or f"{environment['cpus']} CPUs, no GPU"
-        keras = environment["packages"].get("keras", "")
-        facts.append(("Made with", f"Keras {keras} on {environment['backend']}; {devices}"))
+        facts += _made_with(runs, _software_and_device(environment))
         if environment["git"]:
             changed = ", with changes that were not committed" if environment["git"]["changed"] else ""
             facts.append(("Code", f"commit {environment['git']['commit'][:10]}{changed}"))
     return facts
+
+
+def _made_with(runs, evaluated):
+    """One fact where runs were trained and evaluated alike, else one of each."""
+    trained = {_software_and_device(run.config["environment"]) for run in runs if "environment" in run.config}
+    if trained <= {evaluated}:
+        return [("Made with", evaluated)]
+    return [("Trained with", ". ".join(sorted(trained))), ("Evaluated with", evaluated)]
+
+
+def _software_and_device(environment):
+    devices = ", ".join(environment["gpus"]) or f"{environment['cpus']} CPUs, no GPU"
+    return f"Keras {environment['packages'].get('keras', '')} on {environment['backend']}; {devices}"
 
 
 def _numbered(folder, suffix):

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import logging
 import math
 import time
 import zipfile
@@ -16,13 +15,13 @@ from filelock import FileLock, Timeout
 from fer_lib import runs
 from fer_lib.batches import FaceBatches, draw_order, draw_transforms, identity_transforms
 from fer_lib.deadline import check_deadline
+from fer_lib.environment import describe_environment, leave_out_messages
 from fer_lib.errors import RunError
 from fer_lib.files import write_atomically
 from fer_lib.progress import Progress
 from fer_lib.recipe import CLASSES, build_classifier, build_trainer
 
-# TensorFlow takes the networks of a study, each traced once, for one function that is traced again and again.
-logging.getLogger("tensorflow").addFilter(lambda record: "triggered tf.function retracing" not in str(record.msg))
+leave_out_messages()
 
 # The newest checkpoint and the one before it, should the newest be damaged.
 _CHECKPOINTS_KEPT = 2
@@ -214,8 +213,7 @@ def _prepare_folder(folder, identity, parameters):
             "seed": identity["seed"],
             "identity": identity,
             "parameters": parameters.model_dump(),
-            "backend": keras.config.backend(),
-            "keras": keras.__version__,
+            "environment": describe_environment(),
         },
     )
 

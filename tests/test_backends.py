@@ -23,10 +23,11 @@ FILES = (
 )  # fmt: skip
 # JAX compiles for minutes on two cores before it trains: there test_backends_training.py goes on with a run.
 MORE = {
+    "jax": ("test_recipe.py::test_only_jax_is_compiled_unasked",),
     "torch": (
         "test_training.py::test_a_run_leaves_its_files_and_learns",
         "test_training.py::test_a_resumed_run_equals_an_uninterrupted_one",
-    )
+    ),
 }
 # Where the backend has no part, in what becomes of files, the tests are not repeated.
 LEFT_OUT = (

@@ -3,10 +3,11 @@ import platform
 import socket
 from pathlib import Path
 
+import absl.logging
 import numpy as np
 import pytest
 
-from fer_lib.environment import describe_environment, keras_backend
+from fer_lib.environment import describe_environment, keras_backend, leave_out_messages
 
 
 def test_versions_and_machine_but_no_folder_and_no_host():
@@ -42,3 +43,10 @@ def test_the_backend_by_keras_own_rule(tmp_path, monkeypatch, variable, file, ba
     if file:
         (tmp_path / "keras.json").write_text(json.dumps({"backend": file}))
     assert keras_backend() == backend
+
+
+def test_messages_of_no_use_are_left_out_and_all_others_stay(caplog):
+    leave_out_messages()
+    absl.logging.error("Failed to apply cudnn implementation of jax.nn.dot_product_attention.")
+    absl.logging.error("Failed to allocate memory.")
+    assert [record.getMessage() for record in caplog.records] == ["Failed to allocate memory."]

@@ -61,3 +61,12 @@ def test_decay_spares_normalisations_and_biases():
         weight.path.split("/")[-1] for weight in trainer.trainable_variables if optimizer._use_weight_decay(weight)
     }
     assert decayed == {"kernel"}
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_only_jax_is_compiled_unasked(jit_compile):
+    parameters = PARAMETERS.model_copy(update={"jit_compile": jit_compile})
+    faces = np.zeros((1, 32, 32, 1), np.uint8)
+    classifier = build_classifier(parameters, "resnet14v2", 0)
+    trainer = build_trainer(parameters, classifier, faces, steps_per_epoch=1)
+    assert trainer.jit_compile is (jit_compile or keras.config.backend() == "jax")

@@ -165,6 +165,17 @@ def test_the_answer_comes_first_and_its_numbers_are_those_of_the_runs(study):
     assert re.search(r"stage 3 85\.0 % .* \+25\.0 .* < 0\.001", page.text)
     assert "100 validation images" in page.text
     assert "3 of 3 finished" in page.text and "3 h 00 min in all" in page.text
+    assert "Made with Keras 3.14.7 on tensorflow; 2 CPUs, no GPU" in page.text
+
+
+def test_where_runs_were_trained_is_said_when_they_were_evaluated_elsewhere(study):
+    finish(study)
+    path = study / "runs" / STAGE_1 / "seed-0" / "config.json"
+    elsewhere = {"packages": {"keras": "3.15.1"}, "backend": "jax", "gpus": ["A GPU", "A GPU"], "cpus": 16}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"environment": elsewhere}))
+    text = page_of(study).text
+    assert "Trained with Keras 3.15.1 on jax; A GPU, A GPU" in text
+    assert "Evaluated with Keras 3.14.7 on tensorflow; 2 CPUs, no GPU" in text
 
 
 def test_the_test_split_is_what_counts_once_every_run_has_opened_it(study):
