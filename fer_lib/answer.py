@@ -1,4 +1,4 @@
-"""The study's answer in one paragraph: do non-local blocks help here, where, and how sure are we?
+"""The study's answer in one paragraph: do non-local blocks help here, where, at what cost, and how sure are we?
 
 Every word that judges depends on the numbers of `fer_lib.evaluation.pooled_comparison_table`.
 """
@@ -9,7 +9,7 @@ from fer_lib.errors import DataError
 from fer_lib.variants import Variant
 
 
-def answer(comparison, alpha=0.05):
+def answer(comparison, costs=None, alpha=0.05):
     """One paragraph of plain text.
 
     A place counts as helping or hurting where it was trained with two seeds or more and its Holm-corrected p-value
@@ -17,6 +17,7 @@ def answer(comparison, alpha=0.05):
 
     Args:
         comparison: the table of `pooled_comparison_table`, against the plain network.
+        costs: from `read_costs`, or `None`: then nothing is said of cost.
         alpha: significance level.
 
     Returns:
@@ -35,7 +36,8 @@ def answer(comparison, alpha=0.05):
         )
     repeated = blocks[blocks["seeds"] >= 2]
     verdict = _verdict(repeated, alpha) if len(repeated) else _single_seed_verdict(blocks, alpha)
-    sentences = [verdict, _range(blocks), _basis(blocks), *_controls(comparison[~non_local], alpha)]
+    paid = [] if costs is None else [_cost(costs.reindex(blocks["variant"]))]
+    sentences = [verdict, _range(blocks), *paid, _basis(blocks), *_controls(comparison[~non_local], alpha)]
     if 0 < len(repeated) < len(blocks):
         single = "; ".join(blocks.loc[blocks["seeds"] == 1, "variant"].map(_place))
         sentences.append(f"Trained with one seed only, and so not judged: {single}.")
@@ -96,6 +98,21 @@ def _range(blocks):
         f"The largest difference is at {_place(largest['variant'])}: {_difference(largest)}; "
         f"the smallest at {_place(smallest['variant'])}: {_difference(smallest)}."
     )
+
+
+def _cost(ratios):
+    """What blocks add to the plain network; `ratios` in the order of the differences, the largest first."""
+    added = [f"{_percents(ratios[name])} % more {name}" for name in ratios]
+    text = f"The blocks cost {' and '.join(added)} than the plain network"
+    if len(ratios) > 1:
+        first = " and ".join(f"{_percents(ratios[name].iloc[:1])} %" for name in ratios)
+        text += f"; {_place(ratios.index[0])}, {first}"
+    return f"{text}."
+
+
+def _percents(ratios):
+    low, high = (f"{100 * (ratio - 1):.0f}" for ratio in (ratios.min(), ratios.max()))
+    return low if low == high else f"{low} to {high}"
 
 
 def _basis(blocks):

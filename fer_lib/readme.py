@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fer_lib.answer import answer
 from fer_lib.comparison import pooled_comparison_table, summary_table
+from fer_lib.costs import read_costs
 from fer_lib.errors import RunError
 from fer_lib.files import write_atomically
 from fer_lib.parameters import read_parameters
@@ -43,7 +44,7 @@ def result_block(study_dir):
     compared = pooled_comparison_table(runs, parameters.baseline)
     differences = compared.set_index("variant").to_dict("index")
     lines = [
-        f"**{answer(compared)}**",
+        f"**{answer(compared, read_costs(study_dir, parameters.baseline))}**",
         "",
         "| Network | 7-class accuracy | 95 % interval | Points over plain | 95 % interval | p (Holm) |",
         "|---|---|---|---|---|---|",
@@ -74,8 +75,8 @@ def _line(row, difference):
 
 
 def _figure(study_dir):
-    """The forest plot of notebook 02, where it was made."""
-    found = sorted((study_dir / "figures").glob("2.*-differences.png"))
+    """The forest plot of notebook 04, of every network, where it was made."""
+    found = sorted((study_dir / "figures").glob("4.*-differences.png"))
     if not found:
         return []
     alt = "Accuracy of every network minus that of the plain one, with 95 % intervals"

@@ -14,6 +14,7 @@ import pandas as pd
 from fer_lib import page
 from fer_lib.answer import answer
 from fer_lib.comparison import pooled_comparison_table, summary_table
+from fer_lib.costs import read_costs
 from fer_lib.errors import DataError, ParameterError
 from fer_lib.files import write_atomically
 from fer_lib.parameters import read_parameters
@@ -55,7 +56,7 @@ def write_report(study_dir):
             values=json.loads(parameters.model_dump_json()),
             facts=_facts(parameters, data, runs, environment),
             data=data,
-            result=_result(parameters, runs),
+            result=_result(parameters, runs, read_costs(study_dir, parameters.baseline)),
             tables=[page.table(path) for path in _numbered(study_dir / "tables", ".csv")],
             figures=[page.figure(path) for path in _numbered(study_dir / "figures", ".png")],
             notebooks=[page.notebook(path) for path in _numbered(study_dir / "notebooks", ".ipynb")],
@@ -66,7 +67,7 @@ def write_report(study_dir):
     return study_dir / "report.html"
 
 
-def _result(parameters, runs):
+def _result(parameters, runs, costs):
     """The answer in words and the table below it, judged on the test split where every run has opened it."""
     if not runs:
         return {"answer": ["No run of this study has finished yet."], "rows": []}
@@ -74,7 +75,7 @@ def _result(parameters, runs):
     summary = summary_table(runs, split)
     try:
         compared = pooled_comparison_table(runs, parameters.baseline, split)
-        words = answer(compared)
+        words = answer(compared, costs)
     except (DataError, ParameterError) as error:
         compared, words = pd.DataFrame(columns=["variant"]), f"No answer yet. {error}"
     rows = summary.merge(
@@ -137,7 +138,7 @@ def _made_with(runs, evaluated):
     trained = {_software_and_device(run.config["environment"]) for run in runs if "environment" in run.config}
     if trained <= {evaluated}:
         return [("Made with", evaluated)]
-    return [("Trained with", ". ".join(sorted(trained))), ("Evaluated with", evaluated)]
+    return [("Trained on", ". ".join(sorted(trained))), ("Evaluated on", evaluated)]
 
 
 def _software_and_device(environment):

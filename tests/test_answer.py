@@ -96,3 +96,24 @@ def test_nothing_compared_is_no_answer():
     nothing = pd.DataFrame({name: [] for name in HELPS}, dtype=object)
     with pytest.raises(DataError, match="an empty table"):
         answer(nothing)
+
+
+COSTS = pd.DataFrame(
+    {"parameters": [1, 1.25, 1.5, 1.6], "multiply-adds": [1, 1.1, 1.29, 1.7]},
+    index=["resnet26v2", "resnet26v2-nl2", "resnet26v2-nl3", "resnet26v2-nl3-none"],
+)
+
+
+def test_the_cost_is_said_of_all_blocks_and_of_the_best_network():
+    text = answer(table(NOTHING, HELPS, row("resnet26v2-nl3-none", 0.029, 0.003)), COSTS)
+    said = "The blocks cost 25 to 50 % more parameters and 10 to 29 % more multiply-adds than the plain network"
+    assert f"{said}; stage 3, 50 % and 29 %. Judged by" in text
+
+
+def test_the_cost_of_one_network_is_one_number():
+    said = "The blocks cost 50 % more parameters and 29 % more multiply-adds than the plain network. Judged by"
+    assert said in answer(table(HELPS), COSTS)
+
+
+def test_of_unknown_costs_nothing_is_said():
+    assert "cost" not in answer(table(HELPS))

@@ -19,19 +19,19 @@ BACKENDS = {"tensorflow", "jax", "torch"}
 
 # From left to right; a module imports from its own layer and from those before it.
 LAYERS = [
-    # Names and formats; `runs` is that of a run's folder.
-    {"errors", "files", "variants", "parameters", "runs", "deadline"},
+    # Names and formats; `runs` is that of a run's folder, `environment` the machine and its software.
+    {"errors", "files", "variants", "parameters", "runs", "deadline", "environment"},
     {"datasets"},
     {"batches"},
     {"models"},
     {"recipe", "progress"},
     {"training"},
     {"metrics", "statistics", "comparison", "evaluation", "per_class", "answer", "complexity", "attention",
-     "audit", "gains", "pareto", "reported"},
+     "audit", "costs", "gains", "pareto", "reported"},
     {"figures"},
     {"study"},
     {"notebooks", "page", "report", "readme"},
-    {"environment", "papermill_process", "execution", "runner", "grid"},
+    {"papermill_process", "execution", "runner", "grid"},
     {"cli"},
 ]  # fmt: skip
 # The others are read by people who have no backend at hand, or must not wait for one.

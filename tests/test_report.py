@@ -174,8 +174,8 @@ def test_where_runs_were_trained_is_said_when_they_were_evaluated_elsewhere(stud
     elsewhere = {"packages": {"keras": "3.15.1"}, "backend": "jax", "gpus": ["A GPU", "A GPU"], "cpus": 16}
     path.write_text(json.dumps(json.loads(path.read_text()) | {"environment": elsewhere}))
     text = page_of(study).text
-    assert "Trained with Keras 3.15.1 on jax; A GPU, A GPU" in text
-    assert "Evaluated with Keras 3.14.7 on tensorflow; 2 CPUs, no GPU" in text
+    assert "Trained on Keras 3.15.1 on jax; A GPU, A GPU" in text
+    assert "Evaluated on Keras 3.14.7 on tensorflow; 2 CPUs, no GPU" in text
 
 
 def test_the_test_split_is_what_counts_once_every_run_has_opened_it(study):

@@ -99,7 +99,7 @@ def with_and_without_copies(table):
     """
     order = list(dict.fromkeys(zip(table["variant"], table["seed"], strict=True)))
     colours = variant_colours(table["variant"].unique())
-    figure, axes = new_figure(1.2 + 0.6 * len(order))
+    figure, axes = new_figure(1.2 + 0.85 * len(order))  # three lines of words a row
     faces = {"all": (-0.2, 0.0), "without": (0.0, 0.35), "only": (0.2, 0.65)}
     for found in table[table["n"] > 0].to_dict("records"):
         shift, shade = faces[found["images"]]
