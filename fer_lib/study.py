@@ -18,7 +18,7 @@ from fer_lib.variants import Variant
 
 _DPI = 144
 # Mean difference of a pixel's colours, of 255, that nobody sees.
-_LEAST_SEEN = 1.0
+_LEAST_SEEN = 0.5
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _png(figure):
     if (colours == colours[..., :1]).all():
         picture = picture.convert("L")
     else:
-        few = picture.quantize(256, PIL.Image.Quantize.MEDIANCUT, kmeans=1, dither=PIL.Image.Dither.NONE)
+        few = picture.quantize(256, PIL.Image.Quantize.MEDIANCUT, dither=PIL.Image.Dither.NONE)
         # Lines and areas lose nothing; photographs in colour would.
         if np.abs(np.asarray(few.convert("RGB"), dtype="int16") - colours).mean() < _LEAST_SEEN:
             picture = few
