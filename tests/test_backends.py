@@ -21,14 +21,12 @@ TESTS = Path(__file__).parent
 FILES = (
     "test_models_non_local.py", "test_models_resnet_v2.py", "test_models_weights.py", "test_batches.py",
 )  # fmt: skip
-# JAX compiles for minutes on two cores before it trains: there test_backends_training.py goes on with a run.
-MORE = {
-    "jax": ("test_recipe.py::test_only_jax_is_compiled_unasked",),
-    "torch": (
-        "test_training.py::test_a_run_leaves_its_files_and_learns",
-        "test_training.py::test_a_resumed_run_equals_an_uninterrupted_one",
-    ),
-}
+# Of the files that take long, what a backend has a part in.
+MORE = (
+    "test_recipe.py::test_only_jax_is_compiled_unasked",
+    "test_training.py::test_a_run_leaves_its_files_and_learns",
+    "test_training.py::test_a_resumed_run_equals_an_uninterrupted_one",
+)
 # Where the backend has no part, in what becomes of files, the tests are not repeated.
 LEFT_OUT = (
     "test_models_weights.py::test_a_damaged_file",
@@ -92,7 +90,7 @@ def test_same_tests_on(backend, without_tensorflow, tmp_path):
         without_tensorflow,
         *("-m", "pytest", "-q", "-p", "no:cacheprovider", "--basetemp", str(tmp_path / "tests")),
         *[f"--deselect=tests/{name}" for name in LEFT_OUT],
-        *[str(TESTS / name) for name in (*FILES, *MORE.get(backend, ()))],
+        *[str(TESTS / name) for name in (*FILES, *MORE)],
     )
     assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-2000:]
 

@@ -16,7 +16,10 @@ from fer_lib import runs, training
 from fer_lib.parameters import build_parameters
 
 VARIANT = "resnet14v2-nl2"
-# SGD and no dropout: Adam divides by gradients near zero, and dropout draws other numbers on each backend.
+# SGD and no dropout: Adam divides by gradients near zero, and dropout draws other numbers on each backend. Small
+# steps: one input of a ReLU that is rounded to the other side of zero moves the gradient by a thousandth, and large
+# ones make more of it. Momentum, schedule, means or order that are not taken up move the probabilities by 4.7e-4 at
+# the least.
 PARAMETERS = build_parameters(
     {
         "image_size": 32,
@@ -25,7 +28,7 @@ PARAMETERS = build_parameters(
         "epochs": 2,
         "batch_size": 16,
         "optimizer": "sgd",
-        "learning_rate": 0.01,
+        "learning_rate": 0.0001,
         "schedule": "cosine",
         "weight_decay": 0.001,
         "variants": ["resnet14v2", VARIANT],
@@ -85,4 +88,4 @@ def test_another_backend_evaluates_and_continues_a_run(backend, folders, tiny_sp
     expected = runs.read_run(runs.run_folder(finished, VARIANT, 0)).predictions().probabilities
     with np.load(tmp_path / "found.npz") as probabilities:
         np.testing.assert_allclose(probabilities["evaluated"], expected, atol=1e-4)
-        np.testing.assert_allclose(probabilities["continued"], expected, atol=1e-4)
+        np.testing.assert_allclose(probabilities["continued"], expected, atol=5e-5)
