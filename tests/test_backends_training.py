@@ -17,9 +17,8 @@ from fer_lib.parameters import build_parameters
 
 VARIANT = "resnet14v2-nl2"
 # SGD and no dropout: Adam divides by gradients near zero, and dropout draws other numbers on each backend. Small
-# steps: one input of a ReLU that is rounded to the other side of zero moves the gradient by a thousandth, and large
-# ones make more of it. Momentum, schedule, means or order that are not taken up move the probabilities by 4.7e-4 at
-# the least.
+# steps: an input of a ReLU that is rounded to the other side of zero moves the gradient by a thousandth, and large
+# ones make more of it. Momentum, schedule, means or order not taken up move the probabilities by 4.7e-4 or more.
 PARAMETERS = build_parameters(
     {
         "image_size": 32,
