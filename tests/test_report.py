@@ -168,6 +168,22 @@ def test_the_answer_comes_first_and_its_numbers_are_those_of_the_runs(study):
     assert "Made with Keras 3.14.7 on tensorflow; 2 CPUs, no GPU" in page.text
 
 
+@pytest.mark.parametrize(
+    ("dataset", "protocol", "said", "unsaid"),
+    [
+        ("fer2013", "paper", "The people shown were not asked.", "Swed"),
+        ("kdef", "random", "who agreed to be photographed", "were not asked"),
+        ("synthetic", "official", "nobody is shown", "were not asked"),
+    ],
+)
+def test_what_the_numbers_cannot_say_depends_on_the_faces(study, dataset, protocol, said, unsaid):
+    parameters = parameters_of(study).model_copy(update={"dataset": dataset, "protocol": protocol})
+    (study / "params.yaml").write_text(write_parameters(parameters))
+    text = page_of(study).text
+    assert said in text and unsaid not in text
+    assert "A face is no reading of what somebody feels" in text
+
+
 def test_where_runs_were_trained_is_said_when_they_were_evaluated_elsewhere(study):
     finish(study)
     path = study / "runs" / STAGE_1 / "seed-0" / "config.json"
