@@ -17,7 +17,7 @@ def answer(comparison, costs=None, alpha=0.05):
 
     Args:
         comparison: the table of `pooled_comparison_table`, against the plain network.
-        costs: from `read_costs`, or `None`: then nothing is said of cost.
+        costs: from `read_costs`. Where it is `None`, or not of all networks, nothing is said of cost.
         alpha: significance level.
 
     Returns:
@@ -36,7 +36,9 @@ def answer(comparison, costs=None, alpha=0.05):
         )
     repeated = blocks[blocks["seeds"] >= 2]
     verdict = _verdict(repeated, alpha) if len(repeated) else _single_seed_verdict(blocks, alpha)
-    paid = [] if costs is None else [_cost(costs.reindex(blocks["variant"]))]
+    # The costs may be those of an earlier grid, without a network that was added since.
+    counted = costs is not None and blocks["variant"].isin(costs.index).all()
+    paid = [_cost(costs.loc[blocks["variant"]])] if counted else []
     sentences = [verdict, _range(blocks), *paid, _basis(blocks), *_controls(comparison[~non_local], alpha)]
     if 0 < len(repeated) < len(blocks):
         single = "; ".join(blocks.loc[blocks["seeds"] == 1, "variant"].map(_place))

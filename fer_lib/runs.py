@@ -54,7 +54,7 @@ class Run:
     Attributes:
         folder: its path.
         variant, seed: its cell of the grid.
-        config: `config.json`: parameters, identity, environment (of the first process that trained it).
+        config: `config.json`: parameters, identity, environment (of the process that finished it).
     """
 
     folder: Path

@@ -117,3 +117,4 @@ def test_the_cost_of_one_network_is_one_number():
 
 def test_of_unknown_costs_nothing_is_said():
     assert "cost" not in answer(table(HELPS))
+    assert "cost" not in answer(table(HELPS, NOTHING), COSTS.drop("resnet26v2-nl2"))
