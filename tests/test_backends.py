@@ -18,15 +18,13 @@ import pytest
 import fer_lib
 
 TESTS = Path(__file__).parent
-FILES = (
+# Whole files, and of those that take long, what a backend has a part in.
+REPEATED = (
     "test_models_non_local.py", "test_models_resnet_v2.py", "test_models_weights.py", "test_batches.py",
-)  # fmt: skip
-# Of the files that take long, what a backend has a part in.
-MORE = (
     "test_recipe.py::test_only_jax_is_compiled_unasked",
     "test_training.py::test_a_run_leaves_its_files_and_learns",
     "test_training.py::test_a_resumed_run_equals_an_uninterrupted_one",
-)
+)  # fmt: skip
 # Where the backend has no part, in what becomes of files, the tests are not repeated.
 LEFT_OUT = (
     "test_models_weights.py::test_a_damaged_file",
@@ -90,7 +88,7 @@ def test_same_tests_on(backend, without_tensorflow, tmp_path):
         without_tensorflow,
         *("-m", "pytest", "-q", "-p", "no:cacheprovider", "--basetemp", str(tmp_path / "tests")),
         *[f"--deselect=tests/{name}" for name in LEFT_OUT],
-        *[str(TESTS / name) for name in (*FILES, *MORE)],
+        *[str(TESTS / name) for name in REPEATED],
     )
     assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-2000:]
 
