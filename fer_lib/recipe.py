@@ -11,6 +11,13 @@ from fer_lib.variants import Variant
 CLASSES = 7
 
 
+def fix_keras_settings():
+    """Sets what `~/.keras/keras.json` may set otherwise and a run's numbers depend on."""
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
+
+
 def build_classifier(parameters, variant, seed):
     """The network of a variant with fresh weights.
 
@@ -23,13 +30,12 @@ def build_classifier(parameters, variant, seed):
     Returns:
         A `keras.Model`, (batch, size, size, channels) in [0, 1] -> (batch, 7) probabilities.
     """
+    fix_keras_settings()
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(parameters.precision)
     try:
         described = Variant.from_name(variant)
         shape = (parameters.image_size, parameters.image_size, parameters.channels)
-        if keras.config.image_data_format() == "channels_first":
-            shape = (shape[2], *shape[:2])
         classifier = resnet_v2(
             depth=described.depth,
             input_shape=shape,
@@ -71,6 +77,7 @@ def build_trainer(parameters, classifier, images, steps_per_epoch):
         images: uint8, (n, height, width, channels), every face of the study.
         steps_per_epoch: batches an epoch, for the schedule.
     """
+    fix_keras_settings()
     trainer = with_faces(classifier, images, parameters.image_size)
     trainer.compile(
         optimizer=_optimizer(parameters, steps_per_epoch),

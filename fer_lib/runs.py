@@ -4,8 +4,6 @@
 `predictions.npz`, `last.weights.h5`, `best.weights.h5`, checkpoints while it trains; last of all `done.json`.
 """
 
-import ast
-import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -18,8 +16,9 @@ import pandas as pd
 from fer_lib.errors import RunError
 from fer_lib.files import write_atomically
 
-# The modules that a run's numbers come from, besides the libraries.
-_NUMERIC_MODULES = ("variants.py", "models/non_local.py", "models/resnet_v2.py", "batches.py", "recipe.py")
+# Raised where the same parameters and data give other numbers than before: earlier runs are then other runs.
+# `tests/test_golden.py` says when. Commit and package versions are provenance, see `config.json`.
+RESULTS_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def run_folder(study_dir, variant, seed):
 
 
 def run_identity(parameters, variant, seed, fingerprint):
-    """What a run is made from, as hashes (hex): parameters, data and code, and its cell.
+    """What a run is made from: its cell, hashes (hex) of parameters and data, and `RESULTS_VERSION`.
 
     Args:
         parameters: `Parameters`.
@@ -108,13 +107,17 @@ def run_identity(parameters, variant, seed, fingerprint):
         "seed": seed,
         "parameters": parameters.training_hash(),
         "data": fingerprint,
-        "code": code_hash(),
+        "results_version": RESULTS_VERSION,
     }
 
 
 def is_finished(folder, identity):
-    """Whether `folder` holds a finished run of just this identity."""
-    done = read_json(Path(folder) / "done.json")
+    """Whether `folder` holds a finished run of just this identity; a damaged `done.json` is named and does not."""
+    try:
+        done = read_json(Path(folder) / "done.json")
+    except RunError as error:
+        print(error, flush=True)
+        return False
     return done is not None and done.get("identity") == identity
 
 
@@ -176,11 +179,16 @@ def set_aside(folder):
 
 
 def read_json(path):
-    """The JSON file, or None where there is none or it is damaged."""
+    """The dictionary in a JSON file, or None where there is no such file; RunError where it is damaged."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
         return None
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError("A file is damaged", where=path, expected="JSON", found=error) from error
+    if not isinstance(content, dict):
+        raise RunError("A file is damaged", where=path, expected="a JSON object", found=type(content).__name__)
+    return content
 
 
 def write_json(path, content):
@@ -201,31 +209,6 @@ def write_predictions(folder, predictions):
         for part in ("ids", "labels", "probabilities")
     }
     write_atomically(Path(folder) / "predictions.npz", lambda path: np.savez_compressed(path, **arrays))
-
-
-def code_hash():
-    """sha256 (hex) of the code that a run's numbers come from; comments and docstrings do not count."""
-    here = Path(__file__).parent
-    digest = hashlib.sha256()
-    for module in _NUMERIC_MODULES:
-        digest.update(_canonical(ast.parse((here / module).read_text(encoding="utf-8"))).encode())
-    return digest.hexdigest()
-
-
-def _canonical(node):
-    """The syntax tree as text, without docstrings, places and empty fields, which differ between Pythons."""
-    if isinstance(node, ast.AST):
-        fields = [(name, value) for name, value in ast.iter_fields(node) if value not in (None, [])]
-        return f"{type(node).__name__}({','.join(f'{name}={_canonical(value)}' for name, value in fields)})"
-    if isinstance(node, list):
-        return "[" + ",".join(_canonical(item) for item in node if not _is_bare_string(item)) + "]"
-    return repr(node)
-
-
-def _is_bare_string(node):
-    return (
-        isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-    )
 
 
 def _is_run(done):

@@ -203,9 +203,9 @@ class _Training:
 
 
 def _prepare_folder(folder, identity, parameters):
-    config = runs.read_json(folder / "config.json")
-    if config is not None and config.get("identity") != identity:
-        print(f"{folder.name} was made from other parameters, data or code; kept as {runs.set_aside(folder).name}")
+    if reason := _why_another(folder, identity):
+        aside = runs.set_aside(folder).name
+        print(f"{identity['variant']}, seed {identity['seed']}: {reason}; the earlier run was moved to {aside}")
     runs.write_json(
         folder / "config.json",
         {
@@ -216,6 +216,17 @@ def _prepare_folder(folder, identity, parameters):
             "environment": describe_environment(),
         },
     )
+
+
+def _why_another(folder, identity):
+    """Why what lies in `folder` is not a part of this run, or None."""
+    try:
+        config = runs.read_json(folder / "config.json")
+    except RunError:
+        return "config.json is damaged"
+    earlier = identity if config is None else config.get("identity", {})
+    changed = [name.replace("_", " ") for name in identity if earlier.get(name) != identity[name]]
+    return f"{' and '.join(changed)} changed" if changed else None
 
 
 @contextlib.contextmanager

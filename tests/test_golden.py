@@ -86,6 +86,21 @@ def test_a_training_gives_the_numbers_that_it_gave(variant, tmp_path):
         )
 
 
+def test_keras_json_of_the_user_changes_no_number(tmp_path):
+    settings = ("floatx", "epsilon", "image_data_format")
+    before = {name: getattr(keras.config, name)() for name in settings}
+    for name, value in zip(settings, ("float64", 1e-2, "channels_first"), strict=True):
+        getattr(keras.config, f"set_{name}")(value)
+    try:
+        found = numbers("resnet14v2", tmp_path)
+    finally:
+        for name, value in before.items():
+            getattr(keras.config, f"set_{name}")(value)
+    np.testing.assert_allclose(
+        found["probabilities"], json.loads(GOLDEN.read_text())["resnet14v2"]["probabilities"], rtol=1e-4
+    )
+
+
 def test_the_functions_give_numbers_of_their_own():
     """Else a golden number would say nothing of the function that it stands for."""
     golden = json.loads(GOLDEN.read_text())
