@@ -50,7 +50,7 @@ bench-gpu: $(STAMP)
 
 # The answer and the table in README.md, from the files of the study of real faces.
 readme: $(STAMP)
-	$(BIN)/python -m fer_lib.readme README.md outputs/fer2013_grid
+	$(BIN)/python -m fer_lib.report.readme README.md outputs/fer2013_grid
 
 # The other backends of Keras, beside TensorFlow, and Ray: the tests then run on all of them.
 backends: $(VENV)/.backends

@@ -201,7 +201,7 @@ def said(result):
 
 def in_process(case):
     """The result of a case from a process of its own; `{"failed": ...}` or `{"does not fit": True}` where none."""
-    # The loop draws its rows by `fer_lib.batches`, which needs some backend: not one that takes the GPU's memory.
+    # The loop draws its rows by `fer_lib.training.batches`, which needs a backend: not one that takes the GPU.
     backend = {"KERAS_BACKEND": "torch"} if case["side"] == "pytorch" else {}
     run = subprocess.run(
         [sys.executable, __file__, "--case", json.dumps(case)],
@@ -270,12 +270,12 @@ def matrix_rate(case):
 
 
 def project(case):
-    """The study's own step: `fit` on an epoch's rows and transforms, as `fer_lib.training` calls it."""
+    """The study's own step: `fit` on an epoch's rows and transforms, as `fer_lib.training.loop` calls it."""
     import numpy as np
 
-    from fer_lib.batches import FaceBatches, draw_order, draw_transforms
-    from fer_lib.complexity import count
-    from fer_lib.recipe import build_classifier, build_trainer
+    from fer_lib.analysis.complexity import count
+    from fer_lib.training.batches import FaceBatches, draw_order, draw_transforms
+    from fer_lib.training.recipe import build_classifier, build_trainer
 
     _allow_tensor_float()
     parameters = _parameters(case)
@@ -312,7 +312,7 @@ def pytorch(case):
     import torch
     from torch_network import TorchLoop
 
-    from fer_lib.batches import draw_order, draw_transforms
+    from fer_lib.training.batches import draw_order, draw_transforms
 
     parameters = _parameters(case)
     images, labels = _faces(parameters)

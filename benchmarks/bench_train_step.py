@@ -27,10 +27,10 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 from results import write_table  # noqa: E402
 
-from fer_lib.batches import FaceBatches, draw_order, draw_transforms  # noqa: E402
-from fer_lib.complexity import count  # noqa: E402
+from fer_lib.analysis.complexity import count  # noqa: E402
 from fer_lib.parameters import read_parameters  # noqa: E402
-from fer_lib.recipe import CLASSES, build_classifier, build_trainer  # noqa: E402
+from fer_lib.training.batches import FaceBatches, draw_order, draw_transforms  # noqa: E402
+from fer_lib.training.recipe import CLASSES, build_classifier, build_trainer  # noqa: E402
 from fer_lib.variants import Variant  # noqa: E402
 
 COLUMNS = ("variant", "images/s", "lost to batches", "step / plain", "multiply-adds / plain")

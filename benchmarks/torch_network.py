@@ -128,7 +128,7 @@ class TorchLoop:
 
         Args:
             order: int32, (n,), rows of `images`.
-            transforms: float32, (n, 3), see `fer_lib.batches.draw_transforms`.
+            transforms: float32, (n, 3), see `fer_lib.training.batches.draw_transforms`.
         """
         order, transforms = (torch.as_tensor(part, device=self.device) for part in (order, transforms))
         for rows, moved in zip(
@@ -163,7 +163,7 @@ def moved_faces(faces, transforms, size):
 
     Args:
         faces: uint8, (batch, channels, height, width).
-        transforms: float32, (batch, 3), see `fer_lib.batches.draw_transforms`.
+        transforms: float32, (batch, 3), see `fer_lib.training.batches.draw_transforms`.
         size: side in pixels.
 
     Returns:

@@ -15,10 +15,10 @@ from typing import Annotated
 
 import typer
 
-from fer_lib.deadline import set_deadline
 from fer_lib.environment import TENSORFLOW_SETTINGS
 from fer_lib.errors import FerError, ParameterError, RunError
 from fer_lib.parameters import read_parameters
+from fer_lib.training.deadline import set_deadline
 
 _STOPPED = {signal.SIGINT: 130, signal.SIGTERM: 75}
 
@@ -84,11 +84,11 @@ def run(
     set_deadline(time_limit)
     if ray_address is not None and engine is not Engine.ray:
         raise ParameterError("There is a cluster, but no engine for it", "--ray-address", "--engine ray", engine)
-    from fer_lib.runner import run_study
+    from fer_lib.execution.runner import run_study
 
     train_grid = None
     if engine is Engine.ray:
-        from fer_lib.grid import train_on_ray
+        from fer_lib.execution.ray_grid import train_on_ray
 
         train_grid = functools.partial(train_on_ray, address=ray_address)
     report = run_study(
@@ -102,7 +102,7 @@ def check(params: Params, data: Data = None, overrides: Overrides = None):
     """Read all of the data; print counts, flaws, and copies across splits."""
     from fer_lib import datasets
     from fer_lib.datasets import flaws
-    from fer_lib.runner import refuse_problems
+    from fer_lib.execution.runner import refuse_problems
 
     splits = datasets.load(read_parameters(params, overrides or ()), data)
     found = flaws.check(splits)
@@ -138,7 +138,7 @@ def cell(
     set_deadline(time_limit)
     os.environ.update({"FER_PROGRESS": "lines", **TENSORFLOW_SETTINGS, **os.environ})
     from fer_lib import datasets
-    from fer_lib.training import train_run
+    from fer_lib.training.loop import train_run
 
     splits = datasets.load(parameters, data)
     variant, seed = grid[index]
@@ -150,7 +150,7 @@ def cell(
 @app.command()
 def report(study_dir: Annotated[Path, typer.Argument(metavar="STUDY_DIR", help="Such as outputs/demo.")]):
     """Write the report of a study again, from its files alone."""
-    from fer_lib.report import write_report
+    from fer_lib.report.page import write_report
 
     typer.echo(f"Report: {write_report(study_dir)}")
 

@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from fer_lib.answer import answer
 from fer_lib.errors import DataError
+from fer_lib.report.answer import answer
 
 
 def row(variant, difference, p_holm, seeds=3, half_width=0.012, detectable=0.02):

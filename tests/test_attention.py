@@ -6,12 +6,13 @@ import keras
 import numpy as np
 import pytest
 
-from fer_lib import attention, training
+from fer_lib.analysis import attention
 from fer_lib.errors import RunError
 from fer_lib.models import NonLocal2D, resnet_v2
 from fer_lib.parameters import build_parameters
-from fer_lib.recipe import build_classifier
-from fer_lib.runs import Predictions, Run, write_predictions
+from fer_lib.training.loop import loop as training
+from fer_lib.training.recipe import build_classifier
+from fer_lib.training.runs import Predictions, Run, write_predictions
 
 numpy = keras.ops.convert_to_numpy
 VARIANT = "resnet14v2-nl23"

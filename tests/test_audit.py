@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_lib import audit
+from fer_lib.analysis import audit
+from fer_lib.analysis.reported import reading_table
 from fer_lib.datasets import FaceSet, Splits
 from fer_lib.parameters import build_parameters
-from fer_lib.reported import reading_table
 
 # What ResNetV2-50 at 96 px costs with a block after every bottleneck of one stage, by hand:
 # parameters added s (2 C^2 + 3.5 C) for s blocks of C channels; maps N^2 of 4 bytes.

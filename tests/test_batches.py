@@ -7,7 +7,7 @@ import scipy.stats
 from keras import ops
 from PIL import Image
 
-from fer_lib.batches import (
+from fer_lib.training.batches import (
     FaceBatches,
     FaceTable,
     draw_order,

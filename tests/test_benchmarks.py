@@ -18,9 +18,9 @@ from bench_non_local import FUNCTIONS
 from bench_train_step import ConstantBatch
 from textbook import built_pair
 
-from fer_lib.batches import FaceTable
 from fer_lib.parameters import build_parameters
-from fer_lib.recipe import build_classifier
+from fer_lib.training.batches import FaceTable
+from fer_lib.training.recipe import build_classifier
 
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch: not installed")
 

@@ -7,9 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from fer_lib import cli, datasets, deadline, grid, runner
+from fer_lib import cli, datasets
 from fer_lib.datasets import fetch, flaws, kdef_reorganise
 from fer_lib.errors import DataError, RunError, TimeLimitError
+from fer_lib.execution import ray_grid as grid
+from fer_lib.execution import runner
+from fer_lib.training.loop import deadline
 
 
 @pytest.fixture(autouse=True)
@@ -146,7 +149,7 @@ def test_a_cell_is_trained_into_the_study_without_the_place_of_the_data(
         given.append((parameters.data, variant, seed, splits, study_dir))
         return SimpleNamespace(folder="the/folder")
 
-    monkeypatch.setitem(sys.modules, "fer_lib.training", SimpleNamespace(train_run=train_run))
+    monkeypatch.setitem(sys.modules, "fer_lib.training.loop", SimpleNamespace(train_run=train_run))
     monkeypatch.setattr(datasets, "load", lambda parameters, data: tiny_splits)
     arguments = ["--index", "3", "--set", "data=a.zip", "--output-root", str(tmp_path)]
     status, out, _ = call(capsys, "cell", params, *arguments)

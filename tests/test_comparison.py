@@ -9,9 +9,10 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from fer_lib import comparison, statistics
+from fer_lib.analysis import comparison
+from fer_lib.analysis import inference as statistics
 from fer_lib.errors import DataError, ParameterError
-from fer_lib.runs import Predictions
+from fer_lib.training.runs import Predictions
 
 IMAGES = 400
 LABELS = np.random.default_rng(0).integers(0, 7, IMAGES)

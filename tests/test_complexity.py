@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from fer_lib.complexity import COSTS, by_stage, cost_by_stage, count, measure, stage_of
+from fer_lib.analysis.complexity import COSTS, by_stage, cost_by_stage, count, measure, stage_of
 from fer_lib.models import NonLocal2D, resnet_v2
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fer_lib.costs import read_costs
+from fer_lib.analysis.costs import read_costs
 from fer_lib.errors import RunError
 
 COUNTS = """variant,parameters,multiply-adds,held (B)

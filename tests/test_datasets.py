@@ -37,8 +37,7 @@ def test_a_path_may_come_from_the_call_or_from_the_parameters(archive):
     assert given.fingerprint == expected and given.dataset == "fer2013"
     assert load(Parameters(dataset="fer2013", protocol="official", data=str(archive))).fingerprint == expected
     assert (
-        load(Parameters(dataset="fer2013", protocol="official", data="nowhere"), archive).fingerprint
-        == expected
+        load(Parameters(dataset="fer2013", protocol="official", data="nowhere"), archive).fingerprint == expected
     )
 
 

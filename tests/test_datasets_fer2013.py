@@ -333,9 +333,7 @@ class TestTable:
             "emotion, Usage, pixels",
             *(f"{emotion},{usage},{pixels}" for emotion, pixels, usage in rows),
         ]
-        (tmp_path / "icml_face_data.csv").write_bytes(
-            b"\xef\xbb\xbf" + "\r\n".join(lines).encode() + b"\r\n\r\n"
-        )
+        (tmp_path / "icml_face_data.csv").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode() + b"\r\n\r\n")
         one = load_fer2013(tmp_path / "fer2013.csv", "official")
         assert load_fer2013(tmp_path / "icml_face_data.csv", "official").fingerprint == one.fingerprint
 

@@ -174,16 +174,10 @@ def test_people_in_two_splits_are_refused_where_the_protocol_says_otherwise(trai
             face_set, metadata=pd.DataFrame({"person": np.arange(len(face_set)) % 7 + first})
         )
 
-    (problem,) = check(
-        cut(people(train, 0), people(validation, 5), dataset="kdef", protocol="subject")
-    ).problems
+    (problem,) = check(cut(people(train, 0), people(validation, 5), dataset="kdef", protocol="subject")).problems
     assert problem == "2 people stand in both train and validation, the first is 5."
-    assert (
-        check(cut(people(train, 0), people(validation, 7), dataset="kdef", protocol="subject")).problems == ()
-    )
-    assert (
-        check(cut(people(train, 0), people(validation, 5), dataset="kdef", protocol="random")).problems == ()
-    )
+    assert check(cut(people(train, 0), people(validation, 7), dataset="kdef", protocol="subject")).problems == ()
+    assert check(cut(people(train, 0), people(validation, 5), dataset="kdef", protocol="random")).problems == ()
 
 
 class TestAgainstPublished:

@@ -2,8 +2,8 @@ import time
 
 import pytest
 
-from fer_lib import deadline
 from fer_lib.errors import TimeLimitError
+from fer_lib.training.loop import deadline
 
 
 @pytest.fixture(autouse=True)

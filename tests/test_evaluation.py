@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from sklearn.metrics import classification_report, confusion_matrix
 
-from fer_lib import evaluation
+from fer_lib.analysis import evaluation
 from fer_lib.datasets import CLASS_NAMES
 from fer_lib.errors import DataError, ParameterError, RunError
-from fer_lib.runs import Predictions, Run, write_predictions
+from fer_lib.training.runs import Predictions, Run, write_predictions
 
 # Ten faces. Predicted: 8 right; disgust is called angry once, fear is never predicted.
 LABELS = np.array([0, 0, 0, 1, 1, 2, 3, 3, 6, 6])

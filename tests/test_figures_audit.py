@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fer_lib.analysis.reported import reading_table
 from fer_lib.figures import audit as draw
-from fer_lib.reported import reading_table
 
 
 def test_two_metrics_has_the_epochs_and_the_papers_numbers():

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_lib import evaluation, runs
+from fer_lib.analysis import evaluation
+from fer_lib.analysis.per_class import confusion_changes, confusion_shares, scores_table
 from fer_lib.figures import confusion, groups, results, style
-from fer_lib.per_class import confusion_changes, confusion_shares, scores_table
+from fer_lib.training import runs
 
 BASELINE = "resnet26v2"
 # Ten networks, among them the longest label that a name can have.

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from fer_lib import audit, gains
+from fer_lib.analysis import audit, gains
 from fer_lib.parameters import build_parameters
 
 FER2013 = build_parameters({"dataset": "fer2013", "protocol": "paper"})

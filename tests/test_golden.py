@@ -15,7 +15,7 @@ import pytest
 
 from fer_lib.datasets import CLASS_NAMES, FaceSet, Splits
 from fer_lib.parameters import Parameters
-from fer_lib.training import train_run
+from fer_lib.training.loop import train_run
 from fer_lib.variants import PAIRWISE_FUNCTIONS
 
 GOLDEN = Path(__file__).with_name("golden.json")

@@ -12,9 +12,12 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 from test_runner import is_alive, wait_for
 
-from fer_lib import datasets, deadline, grid, runner, runs
+from fer_lib import datasets
 from fer_lib.errors import ParameterError, RunError, TimeLimitError
+from fer_lib.execution import ray_grid as grid
+from fer_lib.execution import runner
 from fer_lib.parameters import build_parameters
+from fer_lib.training.loop import deadline, runs
 
 ray = pytest.importorskip("ray", reason="ray: not installed")
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals")
@@ -27,7 +30,7 @@ FINGERPRINT = "of the data"
 OPENING = f"""
 import json, os, signal, time
 from pathlib import Path
-from fer_lib import runs
+from fer_lib.training import runs
 from fer_lib.parameters import Parameters
 
 folder = runs.run_folder(study_dir, variant, seed)
@@ -142,7 +145,7 @@ def test_no_cluster_and_no_ray(tmp_path, monkeypatch):
 
 
 def test_results_equal_those_of_the_local_engine(tmp_path, monkeypatch):
-    from fer_lib.training import train_run
+    from fer_lib.training.loop import train_run
 
     monkeypatch.setenv("FER_CACHE", str(tmp_path / "cache"))
     parameters = PARAMETERS.model_copy(update={"variants": ["resnet14v2"], "epochs": 1, "image_size": 32})
@@ -160,9 +163,7 @@ def test_the_study_trains_its_grid_first(tmp_path, monkeypatch, tiny_splits):
     monkeypatch.setattr(runner, "write_report", lambda study_dir: study_dir / "report.html")
     order = []
     monkeypatch.setattr(runner.Execution, "finish", lambda self, title: order.append(title))
-    runner.run_study(
-        PARAMETERS, "a.zip", ["01"], tmp_path, train_grid=lambda *given: order.append(given[1:])
-    )
+    runner.run_study(PARAMETERS, "a.zip", ["01"], tmp_path, train_grid=lambda *given: order.append(given[1:]))
     assert order == [(tmp_path / "tiny", "a.zip", tiny_splits.fingerprint), "[1/1] 01_baseline"]
 
 

@@ -5,7 +5,7 @@ import pytest
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
-from fer_lib import metrics
+from fer_lib.analysis import metrics
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fer_lib.pareto import pareto_front
+from fer_lib.analysis.pareto import pareto_front
 
 
 def test_front_by_hand():

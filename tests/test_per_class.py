@@ -9,10 +9,11 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from fer_lib import per_class, statistics
+from fer_lib.analysis import inference as statistics
+from fer_lib.analysis import per_class
 from fer_lib.datasets import CLASS_NAMES
 from fer_lib.errors import DataError, ParameterError
-from fer_lib.runs import Predictions
+from fer_lib.training.runs import Predictions
 
 IMAGES = 400
 LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(7), [80, 8, 80, 80, 72, 40, 40]))

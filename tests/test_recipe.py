@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fer_lib.parameters import build_parameters
-from fer_lib.recipe import build_classifier, build_trainer
+from fer_lib.training.recipe import build_classifier, build_trainer
 
 PARAMETERS = build_parameters({"image_size": 32, "variants": ["resnet14v2", "resnet14v2-nl2"]})
 

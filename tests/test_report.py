@@ -14,7 +14,7 @@ from PIL import Image
 
 from fer_lib.errors import ParameterError, RunError
 from fer_lib.parameters import build_parameters, read_parameters, write_parameters
-from fer_lib.report import write_report
+from fer_lib.report.page import write_report
 
 BASELINE, STAGE_1, STAGE_3 = "resnet14v2", "resnet14v2-nl1", "resnet14v2-nl3"
 VOID = {"meta", "link", "img", "line", "circle", "br", "hr", "input"}

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from statsmodels.stats.power import NormalIndPower
 
-from fer_lib import reported
+from fer_lib.analysis import reported
 from fer_lib.errors import DataError
-from fer_lib.runs import Predictions, Run, write_predictions
+from fer_lib.training.runs import Predictions, Run, write_predictions
 
 LABELS = np.zeros(8, dtype="int64")
 

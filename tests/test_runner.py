@@ -16,9 +16,11 @@ import pytest
 from filelock import FileLock
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from fer_lib import execution, files, runner
+from fer_lib import files
 from fer_lib.datasets import flaws
 from fer_lib.errors import DataError, ParameterError, RunError
+from fer_lib.execution import runner
+from fer_lib.execution.notebook import notebook as execution
 from fer_lib.parameters import build_parameters
 
 PARAMETERS = 'study: str = "smoke"\nepochs: int = 1\nstudy_dir: str = "../outputs/smoke"'
@@ -274,7 +276,7 @@ def test_a_study_that_is_stopped_leaves_no_kernel_and_the_same_command_goes_on(t
     params = tmp_path / "params.yaml"
     params.write_text("study: tiny\ngenerated_images: 210\n")
     program = (
-        "import functools, sys\nfrom fer_lib import cli, runner\n"
+        "import functools, sys\nfrom fer_lib import cli\nfrom fer_lib.execution import runner\n"
         "runner.run_study = functools.partial(runner.run_study, notebook_dir='notebooks')\n"
         f"sys.exit(cli.main(['run', {str(params)!r}]))"
     )

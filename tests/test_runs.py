@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_lib import runs
 from fer_lib.errors import RunError
 from fer_lib.parameters import build_parameters
+from fer_lib.training import runs
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import proportion_confint
 
-from fer_lib import metrics, statistics
+from fer_lib.analysis import inference as statistics
+from fer_lib.analysis import metrics
 
 
 def margin(rate, trials):
@@ -54,9 +55,7 @@ def test_clustered_mean_agrees_with_statsmodels():
     people = rng.integers(0, 9, 200)  # of unequal size
     right = rng.random(200) < (0.3 + 0.05 * people)
     found = statistics.clustered_mean(right, [f"person {number}" for number in people], level=0.9)
-    model = OLS(right.astype(float), np.ones(200)).fit(
-        cov_type="cluster", cov_kwds={"groups": people}, use_t=True
-    )
+    model = OLS(right.astype(float), np.ones(200)).fit(cov_type="cluster", cov_kwds={"groups": people}, use_t=True)
     assert (found.low, found.high) == pytest.approx(tuple(model.conf_int(0.1)[0]))
     assert found.estimate == pytest.approx(right.mean())
 

@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from fer_lib import runner
 from fer_lib.datasets import make_synthetic
+from fer_lib.execution import runner
 from fer_lib.parameters import build_parameters
 
 

@@ -7,8 +7,8 @@ import PIL.Image
 import pytest
 from matplotlib.figure import Figure
 
+from fer_lib.execution.study import Study
 from fer_lib.parameters import Parameters
-from fer_lib.study import Study
 
 NOISE = np.random.default_rng(0)
 

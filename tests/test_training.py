@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_lib import deadline, runs, training
 from fer_lib.errors import RunError, TimeLimitError
 from fer_lib.parameters import build_parameters
+from fer_lib.training.loop import deadline, runs
+from fer_lib.training.loop import loop as training
 
 VARIANT = "resnet14v2-nl2"
 PARAMETERS = build_parameters(
@@ -119,7 +120,7 @@ def test_a_damaged_checkpoint_is_recognised_and_the_one_before_it_used(
 def test_killed_at_random_points_it_ends_as_if_it_never_was(whole, tiny_splits, tmp_path):
     # kill -9, again and again, from the first file to the last: wherever it falls, the same call goes on.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["fer_lib.training"])  # so that a start takes no import
+    context.set_forkserver_preload(["fer_lib.training.loop"])  # so that a start takes no import
     seed = time.time_ns()
     print(f"moments from seed {seed}")
     moments, kills, attempt, duration = random.Random(seed), 0, 0, None

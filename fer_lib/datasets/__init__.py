@@ -49,9 +49,7 @@ def _load_kdef(parameters, path):
 def _load_synthetic(parameters, _):
     per_class = max(1, round(parameters.generated_images / len(CLASS_NAMES)))
     target = default_cache_dir() / f"generated-{per_class}.zip"
-    splits = load_fer2013(
-        make_synthetic(target, "fer2013_zip", images_per_class=per_class), parameters.protocol
-    )
+    splits = load_fer2013(make_synthetic(target, "fer2013_zip", images_per_class=per_class), parameters.protocol)
     return dataclasses.replace(splits, dataset="synthetic")
 
 

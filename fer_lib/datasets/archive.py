@@ -188,9 +188,7 @@ def _check_entries(path, entries):
                 advice="Such a zip was made by mistake or to do harm; get it from another place",
             )
         if entry.flag_bits & 1:
-            raise DataError(
-                "The zip is encrypted", where=f"{path}: {name}", advice="Unpack it, give the folder"
-            )
+            raise DataError("The zip is encrypted", where=f"{path}: {name}", advice="Unpack it, give the folder")
         if name in seen:
             raise DataError("The zip has two entries of one name", where=path, found=repr(name))
         seen.add(name)

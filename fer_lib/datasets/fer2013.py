@@ -69,8 +69,7 @@ def published_counts(protocol):
     if protocol == "official":
         return {split: list(PUBLISHED[usage]) for split, usage in OFFICIAL_USAGES.items()}
     test = [
-        public + private
-        for public, private in zip(PUBLISHED["PublicTest"], PUBLISHED["PrivateTest"], strict=True)
+        public + private for public, private in zip(PUBLISHED["PublicTest"], PUBLISHED["PrivateTest"], strict=True)
     ]
     return {
         "train": [n - int(PAPER_VALIDATION_SHARE * n) for n in PUBLISHED["Training"]],
@@ -82,9 +81,7 @@ def _check_readable(path):
     if not path.exists():
         raise DataError("The data do not exist", where=path, advice=WHERE_TO_GET_IT)
     if not (path.is_file() or path.is_dir()) or not os.access(path, os.R_OK):
-        raise DataError(
-            "The data cannot be read", where=path, expected="a file or folder that this user may read"
-        )
+        raise DataError("The data cannot be read", where=path, expected="a file or folder that this user may read")
 
 
 def _read_splits(path, protocol):
@@ -120,8 +117,7 @@ def _csv_among(files):
         "FER-2013 is not there" if not names else "There is more than one CSV of FER-2013",
         where=files.path,
         expected=f"folders train/ and test/ with a folder a class in each, or {' or '.join(CSV_NAMES)}",
-        found=", ".join(listed[:3]) + (f" and {len(listed) - 3:,} more" if len(listed) > 3 else "")
-        or "no file",
+        found=", ".join(listed[:3]) + (f" and {len(listed) - 3:,} more" if len(listed) > 3 else "") or "no file",
         advice="Give the path of the one to read" if listed else WHERE_TO_GET_IT,
     )
 

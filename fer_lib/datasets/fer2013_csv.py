@@ -116,9 +116,7 @@ def _check_row(row, columns, where):
 
 def _label(text, where):
     if text.strip() not in "0123456" or len(text.strip()) != 1:
-        raise DataError(
-            "A label is out of range", where=where, expected="an integer 0..6", found=repr(text[:40])
-        )
+        raise DataError("A label is out of range", where=where, expected="an integer 0..6", found=repr(text[:40]))
     return CLASS_NAMES.index(CSV_CLASS_NAMES[int(text)])
 
 

@@ -51,9 +51,7 @@ class Flaws:
 
     def __str__(self):
         tables = [self.counts, self.totals.to_frame().T.set_axis([""]), self.sharpness.round(3)]
-        sentences = [f"PROBLEM: {text}" for text in self.problems] + [
-            f"Note: {text}" for text in self.warnings
-        ]
+        sentences = [f"PROBLEM: {text}" for text in self.problems] + [f"Note: {text}" for text in self.warnings]
         return "\n\n".join([table.to_string() for table in tables] + sentences)
 
 
@@ -202,9 +200,7 @@ def _against_published(splits, sharp):
             if found > expected
         ]
         if more:
-            problems.append(
-                f"The split {name} has more images than FER-2013 as published: {', '.join(more)}."
-            )
+            problems.append(f"The split {name} has more images than FER-2013 as published: {', '.join(more)}.")
         elif (total := sum(published[name])) != len(faces):
             warnings.append(
                 f"The split {name} has {len(faces):,} of the {total:,} images of FER-2013: what is measured "

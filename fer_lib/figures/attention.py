@@ -1,6 +1,6 @@
 """What non-local blocks attend to: maps over faces, and how far and how evenly they look.
 
-Maps and tables come from `fer_lib.attention`. Bars are 95 % intervals of the mean over images (normal).
+Maps and tables come from `fer_lib.analysis.attention`. Bars are 95 % intervals of the mean over images (normal).
 """
 
 import numpy as np

@@ -1,11 +1,11 @@
 """The paper's numbers in pictures: two metrics of the same predictions, what one run can show, copies.
 
-Tables come from `fer_lib.reported` and `fer_lib.evaluation`. Bars are 95 % intervals.
+Tables come from `fer_lib.analysis.reported` and `fer_lib.analysis.evaluation`. Bars are 95 % intervals.
 """
 
 import numpy as np
 
-from fer_lib import statistics
+from fer_lib.analysis import inference as statistics
 from fer_lib.figures.dots import draw_interval, name_rows, write_beside
 from fer_lib.figures.style import (
     INK,

@@ -1,6 +1,6 @@
 """Which expressions are taken for which: confusion matrices, and what changed in them against the baseline.
 
-Tables come from `fer_lib.per_class`; shares are of the images of a label, drawn in percent.
+Tables come from `fer_lib.analysis.per_class`; shares are of the images of a label, drawn in percent.
 """
 
 import numpy as np

@@ -6,6 +6,7 @@ Bars are 95 % intervals. Hue is the function's here, not the stage's.
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from fer_lib.analysis.pareto import pareto_front
 from fer_lib.figures.dots import ROW, draw_interval, name_rows
 from fer_lib.figures.style import (
     INK,
@@ -18,7 +19,6 @@ from fer_lib.figures.style import (
     new_figure,
     styled,
 )
-from fer_lib.pareto import pareto_front
 from fer_lib.variants import Variant
 
 COSTS = {

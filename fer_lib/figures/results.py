@@ -1,6 +1,6 @@
 """What runs reached: training curves, accuracies with their intervals, differences to the baseline, calibration.
 
-Tables come from `fer_lib.evaluation`. Bars are 95 % intervals wherever there are bars; accuracies are drawn in
+Tables come from `fer_lib.analysis`. Bars are 95 % intervals wherever there are bars; accuracies are drawn in
 percent, differences in percentage points.
 """
 

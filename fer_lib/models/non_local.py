@@ -140,9 +140,7 @@ class NonLocal2D(keras.layers.Layer):
         self.w_z.build((None, None, None, inner))
         self.normalization.build((None, None, None, channels))
         if self.pairwise == "concatenation":
-            self.w_f = self.add_weight(
-                name="w_f", shape=(2 * inner,), initializer=_clone(self.kernel_initializer)
-            )
+            self.w_f = self.add_weight(name="w_f", shape=(2 * inner,), initializer=_clone(self.kernel_initializer))
         super().build(input_shape)
 
     def call(self, inputs, training=None, return_attention=False):

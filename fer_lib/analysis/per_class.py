@@ -1,13 +1,13 @@
 """Class by class: precision, recall and F1 of a variant over its seeds, confusion, and what changed in it.
 
-`fer_lib.evaluation` has the same for one run; here the seeds of a variant are taken together. Like there, only
+`evaluation` has the same for one run; here the seeds of a variant are taken together. Like there, only
 saved predictions are read, scores are fractions, and intervals are 95 % unless told otherwise.
 """
 
 import numpy as np
 import pandas as pd
 
-from fer_lib import statistics
+from fer_lib.analysis import inference as statistics
 from fer_lib.datasets import CLASS_NAMES
 from fer_lib.errors import DataError, ParameterError
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from fer_lib.environment import leave_out_messages
 from fer_lib.models import NonLocal2D, resnet_v2
-from fer_lib.recipe import jit_setting
+from fer_lib.training.recipe import jit_setting
 
 leave_out_messages()
 

@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from fer_lib import runs
-from fer_lib.batches import FaceBatches, draw_order, draw_transforms, identity_transforms
-from fer_lib.deadline import check_deadline
 from fer_lib.environment import describe_environment, leave_out_messages
 from fer_lib.errors import RunError
 from fer_lib.files import write_atomically
-from fer_lib.progress import Progress
-from fer_lib.recipe import CLASSES, build_classifier, build_trainer
+from fer_lib.training import runs
+from fer_lib.training.batches import FaceBatches, draw_order, draw_transforms, identity_transforms
+from fer_lib.training.deadline import check_deadline
+from fer_lib.training.progress import Progress
+from fer_lib.training.recipe import CLASSES, build_classifier, build_trainer
 
 leave_out_messages()
 

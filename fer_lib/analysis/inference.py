@@ -71,8 +71,8 @@ def bootstrap_interval(metric, *arrays, level=0.95, method="BCa", resamples=2000
     """Bootstrap interval over images for any metric.
 
     Args:
-        metric: `metric(*arrays) -> float`. Where it takes `axis` (`fer_lib.metrics.accuracy`, `macro_recall`,
-            `macro_f1`) the resamples are worked out together.
+        metric: `metric(*arrays) -> float`. Where it takes `axis`, as `metrics.accuracy` does, the resamples are worked
+            out together.
         arrays: arrays whose first axis is the images; an image's entries stay together.
         level: confidence level.
         method: `"BCa"` (bias-corrected and accelerated, Efron 1987) or `"percentile"`. BCa has no answer (NaN,

@@ -4,8 +4,8 @@ import zlib
 
 import keras
 
-from fer_lib.batches import with_faces
 from fer_lib.models import resnet_v2
+from fer_lib.training.batches import with_faces
 from fer_lib.variants import Variant
 
 CLASSES = 7

@@ -13,7 +13,7 @@ from PIL import Image
 
 from fer_lib.errors import RunError
 from fer_lib.notebooks import read_notebook
-from fer_lib.runs import read_json
+from fer_lib.training.runs import read_json
 
 TEMPLATES = Path(__file__).parent / "templates"
 _IMG = re.compile(r"<img[^>]*>")

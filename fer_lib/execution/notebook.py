@@ -23,14 +23,11 @@ from fer_lib.environment import TENSORFLOW_SETTINGS, describe_environment, keras
 from fer_lib.errors import RunError, TimeLimitError
 from fer_lib.files import write_atomically
 from fer_lib.parameters import Parameters
-from fer_lib.runs import read_json, write_json
+from fer_lib.training.runs import read_json, write_json
 
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parents[1]
 # What a notebook's outputs cannot depend on.
-_OUTSIDE_OF_NOTEBOOKS = {
-    "cli.py", "runner.py", "execution.py", "papermill_process.py", "notebooks.py", "environment.py", "report.py",
-    "page.py", "readme.py", "grid.py",
-}  # fmt: skip
+_OUTSIDE_OF_NOTEBOOKS = ("cli.py", "notebooks.py", "environment.py", "report/", "execution/")
 # Seconds for a kernel to end after SIGTERM, before it is killed.
 _PATIENCE = 20
 
@@ -124,9 +121,7 @@ def notebook_values(source, parameters, study_dir, **more):
     known = parameters.model_dump() | {"study_dir": place} | more
     declared = notebooks.declared_parameters(source)
     if unknown := [name for name in declared if name not in known]:
-        raise RunError(
-            "A notebook declares a parameter that no study has", where=source, found=", ".join(unknown)
-        )
+        raise RunError("A notebook declares a parameter that no study has", where=source, found=", ".join(unknown))
     return {name: known[name] for name in declared}
 
 
@@ -169,7 +164,7 @@ def _show(line):
 
 def _command(source, target, values):
     target = os.path.relpath(target, source.parent)
-    return [sys.executable, "-m", "fer_lib.papermill_process", source.name, target, json.dumps(values)]
+    return [sys.executable, "-m", "fer_lib.execution.papermill_process", source.name, target, json.dumps(values)]
 
 
 def _environment(scratch, data):
@@ -264,7 +259,7 @@ def _library_hash():
     """sha256 (hex) of the library, those modules apart that stand outside of the notebooks."""
     digest = hashlib.sha256()
     for path in sorted(_PACKAGE.rglob("*.py")):
-        if path.name not in _OUTSIDE_OF_NOTEBOOKS:
+        if not _place(path, _PACKAGE).startswith(_OUTSIDE_OF_NOTEBOOKS):
             digest.update(_place(path, _PACKAGE).encode() + path.read_bytes())
     return digest.hexdigest()
 

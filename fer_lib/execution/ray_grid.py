@@ -11,11 +11,12 @@ import signal
 import socket
 from pathlib import Path
 
-from fer_lib import notebooks, runs
-from fer_lib.deadline import VARIABLE as DEADLINE
-from fer_lib.deadline import check_deadline
+from fer_lib import notebooks
 from fer_lib.errors import ParameterError, RunError, TimeLimitError
-from fer_lib.execution import execute_notebook, notebook_values
+from fer_lib.execution.notebook import execute_notebook, notebook_values
+from fer_lib.training import runs
+from fer_lib.training.deadline import VARIABLE as DEADLINE
+from fer_lib.training.deadline import check_deadline
 
 NOTEBOOK = "cell.ipynb"
 # A cell goes on from its last epoch, so trying again is cheap, after a lost node as after a failure of its own.

@@ -1,4 +1,4 @@
-"""One notebook executed by papermill: `python -m fer_lib.papermill_process SOURCE TARGET PARAMETERS`.
+"""One notebook executed by papermill: `python -m fer_lib.execution.papermill_process SOURCE TARGET PARAMETERS`.
 
 The parameters are JSON. Ends with 1 where a cell failed, with 75 where training stopped for its time limit.
 Standard input is held open by whoever started it: its end means that the parent is gone, and this process with it.

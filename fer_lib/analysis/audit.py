@@ -1,9 +1,8 @@
 """The paper's claims against what is computed or was run here: claim, test, outcome, verdict.
 
 The paper is Xue, "Facial Expression Recognition via Non-Local ResNet50". Every function takes tables of
-`fer_lib.complexity`, `fer_lib.evaluation` or the faces themselves, and returns `Finding`s; the verdict follows
-from the values, by a rule that the function's docstring states. What was not run on the paper's data is not
-judged (`fer_lib.gains` has the sentences on what blocks bring).
+`fer_lib.analysis` or the faces themselves, and returns `Finding`s; the verdict follows from the values, by a rule
+that the function's docstring states. What was not run on the paper's data is not judged (`fer_lib.analysis.gains` has the sentences on what blocks bring).
 """
 
 from dataclasses import asdict, dataclass

@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 from keras import ops
 
-from fer_lib.batches import identity_transforms, with_faces
-from fer_lib.complexity import stage_of
+from fer_lib.analysis.complexity import stage_of
 from fer_lib.datasets import CLASS_NAMES
 from fer_lib.files import write_atomically
 from fer_lib.models import NonLocal2D
-from fer_lib.recipe import build_classifier
-from fer_lib.training import restore_classifier
+from fer_lib.training.batches import identity_transforms, with_faces
+from fer_lib.training.loop import restore_classifier
+from fer_lib.training.recipe import build_classifier
 
 # Where brow, eye and mouth lie in an aligned frontal face, as (row, column) in parts of the side, read off the
 # mean face of FER-2013. Brow and eye are those on the left of the picture.

@@ -1,6 +1,6 @@
 """The study's answer in one paragraph: do non-local blocks help here, where, at what cost, and how sure are we?
 
-Every word that judges depends on the numbers of `fer_lib.evaluation.pooled_comparison_table`.
+Every word that judges depends on the numbers of `fer_lib.analysis.evaluation.pooled_comparison_table`.
 """
 
 from math import isnan

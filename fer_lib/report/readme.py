@@ -3,13 +3,13 @@
 import re
 from pathlib import Path
 
-from fer_lib.answer import answer
-from fer_lib.comparison import pooled_comparison_table, summary_table
-from fer_lib.costs import read_costs
+from fer_lib.analysis.comparison import pooled_comparison_table, summary_table
+from fer_lib.analysis.costs import read_costs
 from fer_lib.errors import RunError
 from fer_lib.files import write_atomically
 from fer_lib.parameters import read_parameters
-from fer_lib.runs import study_runs
+from fer_lib.report.answer import answer
+from fer_lib.training.runs import study_runs
 from fer_lib.variants import Variant
 
 BEGIN, END = "<!-- result: begin, made by `make readme` -->", "<!-- result: end -->"

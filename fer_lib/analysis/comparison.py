@@ -5,7 +5,7 @@ from itertools import groupby
 import numpy as np
 import pandas as pd
 
-from fer_lib import statistics
+from fer_lib.analysis import inference as statistics
 from fer_lib.errors import DataError, ParameterError
 
 _SHARED = "baseline variant {} n baseline_accuracy accuracy {} difference low high p_value p_holm {}"

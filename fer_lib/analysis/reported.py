@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from fer_lib import metrics, statistics
-from fer_lib.audit import ACCURACIES, IMAGES
+from fer_lib.analysis import inference as statistics
+from fer_lib.analysis import metrics
+from fer_lib.analysis.audit import ACCURACIES, IMAGES
 from fer_lib.errors import DataError
 from fer_lib.variants import Variant
 

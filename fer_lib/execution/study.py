@@ -13,7 +13,7 @@ from IPython.display import Image, Markdown, display
 from fer_lib import datasets
 from fer_lib.files import write_atomically
 from fer_lib.parameters import Parameters
-from fer_lib.runs import write_json
+from fer_lib.training.runs import write_json
 from fer_lib.variants import Variant
 
 _DPI = 144
@@ -56,7 +56,7 @@ class Study:
         Returns:
             list of `Run`, seed by seed.
         """
-        from fer_lib.training import train_run  # notebooks that only read need not wait for Keras
+        from fer_lib.training.loop import train_run  # notebooks that only read need not wait for Keras
 
         return [
             train_run(self.parameters, variant, seed, self.splits, self.folder)

@@ -11,14 +11,14 @@ from pathlib import Path
 import jinja2
 import pandas as pd
 
-from fer_lib import page
-from fer_lib.answer import answer
-from fer_lib.comparison import pooled_comparison_table, summary_table
-from fer_lib.costs import read_costs
+from fer_lib.analysis.comparison import pooled_comparison_table, summary_table
+from fer_lib.analysis.costs import read_costs
 from fer_lib.errors import DataError, ParameterError
 from fer_lib.files import write_atomically
 from fer_lib.parameters import read_parameters
-from fer_lib.runs import read_json, study_runs
+from fer_lib.report import pieces as page
+from fer_lib.report.answer import answer
+from fer_lib.training.runs import read_json, study_runs
 from fer_lib.variants import Variant
 
 _DATASETS = {"fer2013": "FER-2013", "kdef": "KDEF", "synthetic": "generated faces"}

@@ -2,15 +2,16 @@
 
 Every function reads saved predictions through `run.predictions(split)` and nothing else, so that a table can be
 made again from the files alone. Accuracies are fractions; intervals are 95 % unless told otherwise. The tables
-that need several runs at once live in `fer_lib.comparison` and are named here too.
+that need several runs at once live in `fer_lib.analysis.comparison` and are named here too.
 """
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from fer_lib import metrics, statistics
-from fer_lib.comparison import clustered_table, comparison_table, pooled_comparison_table, summary_table
+from fer_lib.analysis import inference as statistics
+from fer_lib.analysis import metrics
+from fer_lib.analysis.comparison import clustered_table, comparison_table, pooled_comparison_table, summary_table
 from fer_lib.datasets import CLASS_NAMES
 from fer_lib.errors import DataError, ParameterError
 
@@ -32,7 +33,7 @@ def accuracy_table(runs, split="validation", level=0.95):
     """One row a run.
 
     Args:
-        runs: `fer_lib.runs.Run` objects.
+        runs: `fer_lib.training.runs.Run` objects.
         split: `"validation"` or `"test"`.
         level: confidence level of Wilson's interval.
 

@@ -8,13 +8,13 @@ from filelock import FileLock, Timeout
 
 from fer_lib import datasets, notebooks
 from fer_lib.datasets import flaws
-from fer_lib.deadline import check_deadline
 from fer_lib.errors import DataError, ParameterError, RunError
-from fer_lib.execution import Execution
+from fer_lib.execution.notebook import Execution
 from fer_lib.files import write_atomically
 from fer_lib.parameters import write_parameters
-from fer_lib.report import write_report
-from fer_lib.runs import write_json
+from fer_lib.report.page import write_report
+from fer_lib.training.deadline import check_deadline
+from fer_lib.training.runs import write_json
 
 
 def run_study(
@@ -29,7 +29,7 @@ def run_study(
         output_root: the study's folder is `output_root/<study>`.
         notebook_dir: where the notebooks lie.
         train_grid: called with parameters, study_dir, data and fingerprint before the first notebook, to train
-            all runs somewhere else, see `fer_lib.grid`; without it the notebooks train them one by one.
+            all runs somewhere else, see `ray_grid`; without it the notebooks train them one by one.
 
     Returns:
         Path of `report.html`.

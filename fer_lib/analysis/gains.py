@@ -1,6 +1,6 @@
 """The paper's sentences on what non-local blocks bring, against differences between networks that were trained."""
 
-from fer_lib.audit import ACCURACIES, CONTRADICTED, REPRODUCED, UNTESTED, Finding
+from fer_lib.analysis.audit import ACCURACIES, CONTRADICTED, REPRODUCED, UNTESTED, Finding
 from fer_lib.variants import Variant
 
 # "Around 1 %" is what rounds to 1.
