@@ -70,12 +70,13 @@ class Variant:
 
     @property
     def label(self):
-        """Short words for axes and tables: `plain`, `stage 3`, `stages 3-4, dot product`."""
+        """Short words for axes and tables: `baseline`, `stage 3`, `stages 3-4, dot product`."""
         if not self.stages:
-            return "plain"
+            return "baseline"
         words = ("stage " if len(self.stages) == 1 else "stages ") + "-".join(map(str, self.stages))
         if self.pairwise != "embedded_gaussian":
-            words += ", " + ("no mixing" if self.pairwise == "none" else self.pairwise.replace("_", " "))
+            control = "identity attention (control)"
+            words += ", " + (control if self.pairwise == "none" else self.pairwise.replace("_", " "))
         if self.placement != "every":
             words += ", one block"
         return words

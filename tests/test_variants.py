@@ -63,8 +63,8 @@ def test_what_is_no_name_is_refused(name, found):
 
 
 def test_labels_are_short_words():
-    assert Variant(50).label == "plain"
+    assert Variant(50).label == "baseline"
     assert Variant(50, (3,)).label == "stage 3"
     assert Variant(50, (3, 4), "dot_product").label == "stages 3-4, dot product"
-    assert Variant(50, (3,), "none").label == "stage 3, no mixing"
+    assert Variant(50, (3,), "none").label == "stage 3, identity attention (control)"
     assert Variant(50, (3,), placement="before_last").label == "stage 3, one block"

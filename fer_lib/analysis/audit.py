@@ -2,7 +2,7 @@
 
 The paper is Xue, "Facial Expression Recognition via Non-Local ResNet50". Every function takes tables of
 `fer_lib.analysis` or the faces themselves, and returns `Finding`s; the verdict follows from the values, by a rule
-that the function's docstring states. What was not run on the paper's data is not judged (`fer_lib.analysis.gains` has the sentences on what blocks bring).
+that the function's docstring states. What was not run on the paper's data is not judged.
 """
 
 from dataclasses import asdict, dataclass

@@ -71,7 +71,7 @@ def bootstrap_interval(metric, *arrays, level=0.95, method="BCa", resamples=2000
     """Bootstrap interval over images for any metric.
 
     Args:
-        metric: `metric(*arrays) -> float`. Where it takes `axis`, as `metrics.accuracy` does, the resamples are worked
+        metric: `metric(*arrays) -> float`. Where it takes `axis`, the resamples are worked
             out together.
         arrays: arrays whose first axis is the images; an image's entries stay together.
         level: confidence level.

@@ -41,6 +41,16 @@ class Predictions:
         return self.probabilities.argmax(axis=1)
 
     @property
+    def y_true(self):
+        """The true classes, int64, (n,)."""
+        return self.labels
+
+    @property
+    def y_pred(self):
+        """The predicted classes, int64, (n,)."""
+        return self.classes
+
+    @property
     def correct(self):
         """Whether it is the true class, bool, (n,)."""
         return self.classes == self.labels
