@@ -16,7 +16,7 @@ from fer_lib.analysis.complexity import stage_of
 from fer_lib.datasets import CLASS_NAMES
 from fer_lib.files import write_atomically
 from fer_lib.models import NonLocal2D
-from fer_lib.training.batches import identity_transforms, with_faces
+from fer_lib.training.batches import identity_transforms, with_images
 from fer_lib.training.loop import restore_classifier
 from fer_lib.training.recipe import build_classifier
 
@@ -65,7 +65,7 @@ def choose_faces(run, split="validation"):
     order = np.argsort(found.ids)
     rows = []
     for label, name in enumerate(CLASS_NAMES):
-        members = order[found.labels[order] == label]
+        members = order[found.y_true[order] == label]
         if members.size:
             first = members[np.argmax(found.correct[members])]  # the first True, or the first of all
             rows.append({"class": name, "id": str(found.ids[first]), "right": bool(found.correct[first])})
@@ -276,7 +276,7 @@ def _set_to_zero(weights):
 
 def _over_faces(model, faces, image_size, batch_size=64):
     """A model's outputs for all faces, NumPy arrays; not compiled, for a model goes over the faces just once."""
-    shown, transforms = with_faces(model, faces.images, image_size), identity_transforms(len(faces))
+    shown, transforms = with_images(model, faces.images, image_size), identity_transforms(len(faces))
     parts = []
     for start in range(0, len(faces), batch_size):
         rows = np.arange(start, min(start + batch_size, len(faces)), dtype="int32")

@@ -254,7 +254,7 @@ def _correct(runs, split):
         found = run.predictions(split)
         own = np.argsort(found.ids)
         same_ids = np.array_equal(found.ids[own], first.ids[order])
-        if not same_ids or not np.array_equal(found.labels[own], first.labels[order]):
+        if not same_ids or not np.array_equal(found.y_true[own], first.y_true[order]):
             raise _not_the_same_images(runs[0], first, run, found, "labels" if same_ids else "ids")
         rows.append(found.correct[own])
     return np.array(rows)

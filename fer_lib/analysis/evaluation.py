@@ -48,10 +48,10 @@ def accuracy_table(runs, split="validation", level=0.95):
                 "variant": run.variant,
                 "seed": run.seed,
                 **_accuracy(found.correct, level),
-                "binary_accuracy": metrics.binary_accuracy(found.probabilities, found.labels).value,
-                "macro_recall": float(metrics.macro_recall(found.labels, found.classes)),
-                "macro_f1": float(metrics.macro_f1(found.labels, found.classes)),
-                "ece": metrics.expected_calibration_error(found.probabilities, found.labels),
+                "binary_accuracy": metrics.binary_accuracy(found.probabilities, found.y_true).value,
+                "macro_recall": float(metrics.macro_recall(found.y_true, found.y_pred)),
+                "macro_f1": float(metrics.macro_f1(found.y_true, found.y_pred)),
+                "ece": metrics.expected_calibration_error(found.probabilities, found.y_true),
             }
         )
     return pd.DataFrame(rows)
@@ -64,9 +64,9 @@ def per_class_table(run, split="validation", level=0.95):
     """
     found = run.predictions(split)
     precision, recall, f1, support = precision_recall_fscore_support(
-        found.labels, found.classes, labels=np.arange(len(CLASS_NAMES)), zero_division=0
+        found.y_true, found.y_pred, labels=np.arange(len(CLASS_NAMES)), zero_division=0
     )
-    hits = np.bincount(found.labels[found.correct], minlength=len(CLASS_NAMES))
+    hits = np.bincount(found.y_true[found.correct], minlength=len(CLASS_NAMES))
     limits = [statistics.wilson_interval(h, n, level) for h, n in zip(hits, support, strict=True)]
     return pd.DataFrame(
         {
@@ -94,8 +94,8 @@ def confusion_table(run, split="validation", normalise=None):
     """
     found = run.predictions(split)
     counts = confusion_matrix(
-        found.labels,
-        found.classes,
+        found.y_true,
+        found.y_pred,
         labels=np.arange(len(CLASS_NAMES)),
         normalize=normalise,
     )
@@ -107,7 +107,7 @@ def confusion_table(run, split="validation", normalise=None):
 def reliability_table(run, split="validation", bins=15, level=0.95):
     """One row a confidence bin: from, to, n, confidence, accuracy, and accuracy's Wilson interval as low, high."""
     found = run.predictions(split)
-    curve = metrics.reliability(found.probabilities, found.labels, bins)
+    curve = metrics.reliability(found.probabilities, found.y_true, bins)
     right = np.nan_to_num(curve.accuracy * curve.counts).round()
     limits = [statistics.wilson_interval(k, n, level) for k, n in zip(right, curve.counts, strict=True)]
     return pd.DataFrame(

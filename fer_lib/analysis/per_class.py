@@ -169,12 +169,12 @@ def _predictions(runs, split):
         found = run.predictions(split)
         order = np.argsort(found.ids)
         if not said:
-            ids, labels = found.ids[order], found.labels[order]
+            ids, labels = found.ids[order], found.y_true[order]
         for part, first in (("ids", ids), ("labels", labels)):
             if not np.array_equal(getattr(found, part)[order], first):
                 raise DataError(
                     f"Runs can be taken together on the same images only, and these differ in their {part}",
                     where=f"{runs[0].variant}, seed {runs[0].seed}, and {run.variant}, seed {run.seed}",
                 )
-        said.append(found.classes[order])
+        said.append(found.y_pred[order])
     return labels, np.array(said)

@@ -132,7 +132,7 @@ def _spreads(runs, baseline, images, split):
 def _decisions(predictions):
     """Share of an image's seven yes/no decisions that are right, float (n,)."""
     yes = predictions.probabilities > 0.5
-    return (yes == (np.arange(yes.shape[1]) == predictions.labels[:, None])).mean(axis=1)
+    return (yes == (np.arange(yes.shape[1]) == predictions.y_true[:, None])).mean(axis=1)
 
 
 def _pairs(runs, baseline, split):
