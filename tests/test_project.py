@@ -75,7 +75,7 @@ def test_nothing_imports_to_its_right():
 
 
 def test_the_library_imports_keras_and_no_backend():
-    # The one exception: on TensorFlow batches come from its own pipeline, the only feed that does not slow the step.
+    # The one exception, inside of a function: on TensorFlow batches come from its own pipeline, the fastest feed.
     allowed = {"fer_lib.training.batches": {"tensorflow"}}
     for name, path in library():
         assert not {imported.split(".")[0] for imported in imports(path, lazy=False)} & BACKENDS, name

@@ -155,41 +155,68 @@ def test_a_resumed_run_equals_an_uninterrupted_one(whole, splits, half_copy):
     assert {path.name for path in folder_of(half_copy).iterdir()} == FILES
 
 
-def damage_newest(folder):
-    flip_bit(folder / "checkpoint-0002.npz")
+def test_the_run_goes_on_from_the_checkpoint_before_a_damaged_one(whole, splits, half_copy, capsys):
+    flip_bit(folder_of(half_copy) / "checkpoint-0002.npz")
+    (folder_of(half_copy) / "history.csv").write_text("edited")
+    (folder_of(half_copy) / "checkpoint-0003.npz" / "inside").mkdir(parents=True)
+    assert_same(loop.train_run(PARAMETERS, VARIANT, 0, splits, half_copy), whole)
+    said = capsys.readouterr().out
+    assert "checkpoint-0002.npz is damaged" in said and "going on after epoch 1" in said
+    assert {path.name for path in folder_of(half_copy).iterdir()} == FILES
 
 
-def exchange_for_a_folder(folder):
-    (folder / "checkpoint-0003.npz" / "inside").mkdir(parents=True)
-    flip_bit(folder / "checkpoint-0002.npz")
+@pytest.fixture(scope="module")
+def restored(splits, half, tmp_path_factory):
+    """Restores a run from the checkpoints in a folder: the epochs that are done, and the variables' values."""
+    identity = runs.run_identity(PARAMETERS, VARIANT, 0, splits.fingerprint)
+    scratch = tmp_path_factory.mktemp("scratch")
+    training = loop._Training(PARAMETERS, identity, splits.train, splits.validation, scratch)
+    fresh = [np.asarray(variable) for variable in training.variables]
+
+    def restore(folder):
+        for variable, value in zip(training.variables, fresh, strict=True):
+            variable.assign(value)
+        training.history, training.folder = [], folder
+        training._restore()
+        return len(training.history), [np.asarray(variable) for variable in training.variables]
+
+    return restore
 
 
-def truncate(folder):
-    path = folder / "checkpoint-0002.npz"
+def truncate(path):
     path.write_bytes(path.read_bytes()[:-100])
 
 
-def damage_all(folder):
-    for path in folder.glob("checkpoint-*.npz"):
-        flip_bit(path)
+def empty(path):
+    path.write_bytes(b"")
 
 
-def of_another_run(folder):
-    path = folder / "checkpoint-0002.npz"
+def relabel(path, old='"seed": 0', new='"seed": 1'):
     with np.load(path) as file:
         arrays = dict(file)
-    arrays["state"] = np.array(str(arrays["state"]).replace('"seed": 0', '"seed": 1'))
+    arrays["state"] = np.array(str(arrays["state"]).replace(old, new))
     np.savez(path, **arrays)
 
 
-@pytest.mark.parametrize(
-    "damage", [damage_newest, exchange_for_a_folder, truncate, damage_all, of_another_run], ids=lambda f: f.__name__
-)
-def test_a_damaged_checkpoint_is_recognised_and_the_one_before_it_used(damage, whole, splits, half_copy, capsys):
-    damage(folder_of(half_copy))
-    assert_same(loop.train_run(PARAMETERS, VARIANT, 0, splits, half_copy), whole)
-    assert "checkpoint-0002.npz is damaged" in capsys.readouterr().out
-    assert {path.name for path in folder_of(half_copy).iterdir()} == FILES
+def exchange_a_shape(path):
+    with np.load(path) as file:
+        arrays = dict(file)
+    arrays["arr_9"] = arrays["arr_9"][..., None]
+    np.savez(path, **arrays)
+
+
+@pytest.mark.parametrize("damage", [truncate, relabel, exchange_a_shape, empty], ids=lambda f: f.__name__)
+def test_what_is_not_a_whole_checkpoint_of_this_run_is_not_used(damage, restored, half_copy, capsys):
+    first, second = (folder_of(half_copy) / f"checkpoint-000{number}.npz" for number in (1, 2))
+    expected, _ = loop._read_checkpoint(first)
+    assert restored(folder_of(half_copy))[0] == 2
+    damage(second)
+    epochs, values = restored(folder_of(half_copy))
+    assert epochs == 1 and not second.exists() and "checkpoint-0002.npz is damaged" in capsys.readouterr().out
+    for value, other in zip(values, expected, strict=True):
+        np.testing.assert_array_equal(value, other)
+    flip_bit(first)
+    assert restored(folder_of(half_copy))[0] == 0
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -214,7 +241,9 @@ def test_a_checkpoint_with_other_bytes_is_identical_or_refused(data, half, tmp_p
 
 @pytest.mark.parametrize("name", sorted(FILES - {"seconds.csv"}))
 @pytest.mark.parametrize("damage", [flip_bit, os.unlink], ids=["flipped", "lost"])
-def test_a_finished_run_that_is_damaged_is_trained_again(damage, name, whole, splits, tmp_path, capsys, monkeypatch):
+def test_a_finished_run_that_is_damaged_is_trained_again(
+    damage, name, whole, splits, tmp_path, capsys, monkeypatch
+):
     study = tmp_path / "study"
     shutil.copytree(whole.folder.parents[2], study)
     damage(folder_of(study) / name)
@@ -287,7 +316,9 @@ def test_several_steps_a_call_are_the_same_run(whole, splits, tmp_path):
     assert_same(loop.train_run(several, VARIANT, 0, splits, tmp_path), whole)
 
 
-def test_a_second_process_waits_and_takes_what_the_first_has_finished(whole, splits, tmp_path, monkeypatch, capsys):
+def test_a_second_process_waits_and_takes_what_the_first_has_finished(
+    whole, splits, tmp_path, monkeypatch, capsys
+):
     folder = folder_of(tmp_path)
     monkeypatch.setattr(loop, "_Training", None)  # to train is an error
     with ThreadPoolExecutor() as pool:
@@ -297,7 +328,7 @@ def test_a_second_process_waits_and_takes_what_the_first_has_finished(whole, spl
                 second.result(timeout=1)
             shutil.copytree(whole.folder, folder)
         assert_same(second.result(timeout=60), whole)
-    assert "is being trained by another process; waiting for it" in capsys.readouterr().out
+    assert "another process trains it; waiting for its end" in capsys.readouterr().out
 
 
 def test_a_signal_ends_the_waiting_for_another_process(splits, tmp_path):
@@ -369,39 +400,33 @@ def test_training_cannot_see_the_test_split_and_predicts_it_at_its_end(tiny_spli
     found, said = first.predictions("test"), second.predictions("test")
     assert list(found.ids) == list(tiny_splits.test.ids) and list(found.y_true) == list(tiny_splits.test.labels)
     assert (found.probabilities != said.probabilities).any()
-    classifier = loop.restore_classifier(OTHER, first)
-    again = loop.predict(OTHER, classifier, tiny_splits.test)
-    np.testing.assert_allclose(again.probabilities, found.probabilities, atol=1e-6)
 
 
-def test_what_is_observed_at_the_end_is_part_of_the_run(splits, tmp_path, monkeypatch):
+def test_three_classes_and_what_is_observed_at_the_end(splits, tmp_path):
+    def three(faces):
+        return dataclasses.replace(faces.subset(faces.labels < 3), class_names=("a", "b", "c"))
+
     def observe(parameters, run, classifier, faces):
-        assert parameters == OTHER and faces is splits.validation
-        assert run.predictions().correct.mean() == run.history["val_accuracy"].iloc[-1]
+        assert parameters == OTHER and faces is few.validation
+        assert run.predictions().correct.mean() == pytest.approx(run.history["val_accuracy"].iloc[-1])
         assert not (run.folder / "done.json").exists()
         classifier.set_weights([0 * weight for weight in classifier.get_weights()])
         return {"a.csv": "x\n1\n", "b.npz": lambda path: np.savez(path, maps=np.ones(3))}
 
-    run = loop.train_run(OTHER, VARIANT, 0, splits, tmp_path, observe)
+    train, validation = three(splits.train), three(splits.validation)
+    few = dataclasses.replace(splits, train=train, validation=validation, fingerprint="")
+    run = loop.train_run(OTHER, VARIANT, 0, few, tmp_path, observe)
+    assert run.class_names == ("a", "b", "c") and run.predictions().probabilities.shape == (9, 3)
     done = runs.read_json(run.folder / "done.json", runs.Done)
-    assert {"a.csv", "b.npz"} <= set(done.files) and (run.folder / "a.csv").read_text() == "x\n1\n"
+    assert set(done.files) == {path.name for path in run.folder.iterdir()} - {"done.json"}
+    assert (run.folder / "a.csv").read_text() == "x\n1\n"
     with np.load(run.folder / "b.npz") as file:
         assert file["maps"].sum() == 3
     trained = loop.restore_classifier(OTHER, run)
-    assert any(np.asarray(weight).any() for weight in trained.trainable_weights), "the weights are those of training"
+    assert trained.output_shape == (None, 3)
+    assert any(np.asarray(weight).any() for weight in trained.trainable_weights), "weights before `observe`"
     (run.folder / "a.csv").write_text("x\n2\n")
     assert not runs.is_finished(run.folder, run.config["identity"])
-
-
-def test_three_classes(splits, tmp_path):
-    def three(faces):
-        chosen = faces.subset(faces.labels < 3)
-        return dataclasses.replace(chosen, class_names=("a", "b", "c"))
-
-    few = dataclasses.replace(splits, train=three(splits.train), validation=three(splits.validation), fingerprint="")
-    run = loop.train_run(OTHER, VARIANT, 0, few, tmp_path)
-    assert run.class_names == ("a", "b", "c") and run.predictions().probabilities.shape == (9, 3)
-    assert loop.restore_classifier(OTHER, run).output_shape == (None, 3)
 
 
 def test_seeds_differ_and_weights_that_are_gone_are_named(whole, splits, tmp_path):
@@ -418,21 +443,21 @@ def test_a_loss_that_is_not_finite_is_said(splits, tmp_path):
         loop.train_run(wild, VARIANT, 0, splits, tmp_path)
 
 
-@pytest.mark.parametrize("suffix", [".npz", ".h5", ".csv"])
-def test_a_full_disk_leaves_nothing_behind_and_the_next_call_goes_on(suffix, whole, splits, half_copy, monkeypatch):
+def test_a_full_disk_leaves_nothing_behind_and_the_next_call_goes_on(whole, splits, half_copy, monkeypatch):
     folder, flush = folder_of(half_copy), files._flush_to_disk
-    before = {path.name for path in folder.iterdir()}
+    for suffix, new in ((".npz", set()), (".h5", {"checkpoint-0003.npz"})):
+        before = {path.name for path in folder.iterdir()}
 
-    def no_space(path):
-        if str(path).endswith(suffix):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        flush(path)
+        def no_space(path, suffix=suffix):
+            if str(path).endswith(suffix):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            flush(path)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(files, "_flush_to_disk", no_space)
-        with pytest.raises(RunError, match=r"No space left on device.*same command again"):
-            loop.train_run(PARAMETERS, VARIANT, 0, splits, half_copy)
-    assert {path.name for path in folder.iterdir()} - before <= {"checkpoint-0003.npz"}
+        with monkeypatch.context() as patch:
+            patch.setattr(files, "_flush_to_disk", no_space)
+            with pytest.raises(RunError, match=r"No space left on device.*same command again"):
+                loop.train_run(PARAMETERS, VARIANT, 0, splits, half_copy)
+        assert {path.name for path in folder.iterdir()} - before == new
     assert_same(loop.train_run(PARAMETERS, VARIANT, 0, splits, half_copy), whole)
 
 

@@ -19,9 +19,9 @@ class ImageTable(keras.layers.Layer):
     """All images of a study on the device; called with rows and transforms it gives batches for a network.
 
     The transform is that of `ImageDataGenerator(width_shift_range, height_shift_range, horizontal_flip,
-    rescale=1/255)` (the paper, section 3.2.3): the image is resized, then translated by parts of a pixel with linear
-    interpolation and the edge repeated, then flipped. All of it is linear and separable, so it is two matrix
-    products an image: rows . image . columns^T.
+    rescale=1/255)` (the paper, section 3.2.3): the image is resized, translated by parts of a pixel with linear
+    interpolation and the edge repeated, then flipped. All of it is linear and separable: two matrix products an
+    image, rows . image . columns^T.
 
     Args:
         images: uint8, (n, height, width, channels).
@@ -40,13 +40,8 @@ class ImageTable(keras.layers.Layer):
         if images.dtype != np.uint8 or images.ndim != 4:
             raise ValueError(f"`images` must be uint8 of rank 4. Received: {images.dtype}, shape {images.shape}")
         self.size = size
-        self.table = self.add_weight(
-            name="table",
-            shape=images.shape,
-            dtype="uint8",
-            trainable=False,
-            initializer=lambda shape, dtype: images,
-        )
+        given = {"shape": images.shape, "dtype": "uint8", "initializer": lambda shape, dtype: images}
+        self.table = self.add_weight(name="table", trainable=False, **given)
         self.resize_rows = resize_matrix(images.shape[1], size)
         self.resize_columns = resize_matrix(images.shape[2], size)
 
@@ -66,10 +61,9 @@ class ImageTable(keras.layers.Layer):
 
 
 def translation_matrix(shift, size):
-    """Return matrices, float32, (batch, size, size), that translate a line of `size` pixels.
+    """Return matrices, float32, (batch, size, size): output pixel i shows input coordinate i + shift * size.
 
-    Linear between pixels, the edge pixel repeated outside, so each row sums to 1. Output pixel i shows input
-    coordinate i + shift * size; `shift`: float32, (batch,).
+    Linear between pixels, the edge pixel repeated outside, so each row sums to 1. `shift`: float32, (batch,).
     """
     pixels = ops.arange(size, dtype="float32")
     sources = ops.clip(pixels[None] + shift[:, None] * size, 0.0, size - 1.0)  # (batch, size)
@@ -86,21 +80,16 @@ def resize_matrix(source, target):
 
 
 def draw_order(count, seed, epoch):
-    """Draw the order of the training images in an epoch, a permutation, int32, (count,), by (seed, epoch) alone."""
+    """Draw the order of an epoch's images, a permutation, int32, (count,), by (seed, epoch) alone."""
     return np.random.default_rng([seed, epoch, _ORDER]).permutation(count).astype("int32")
 
 
 def draw_transforms(count, seed, epoch, shift=0.1, flip=True):
     """Draw a transform for each image of an epoch, in the order of its steps, by (seed, epoch) alone.
 
-    Args:
-        count: number of images.
-        seed, epoch: whole numbers from 0.
-        shift: translations are uniform in [-shift, shift], as a share of the side, down and right independently.
-        flip: half of the images are flipped horizontally.
-
     Returns:
-        float32, (count, 3): down, right, flipped (0 or 1).
+        float32, (count, 3): down and right, independent and uniform in [-shift, shift] as shares of the side, and
+        flipped (0 or 1), half of the images if `flip`.
     """
     generator = np.random.default_rng([seed, epoch, _TRANSFORMS])
     transforms = np.zeros((count, 3), "float32")
@@ -116,11 +105,10 @@ def identity_transforms(count):
 
 
 def batches(inputs, labels=None, batch_size=64):
-    """Return the arrays in batches of their order, for `fit(shuffle=False)` and, without labels, `predict`.
+    """Return arrays in batches of their order, for `fit(shuffle=False)` and, without labels, `predict`.
 
     Args:
-        inputs: dictionary of arrays, as the model of `with_images` takes them.
-        labels: array of as many rows.
+        inputs: dictionary of arrays, as the model of `with_images` takes them; `labels` has as many rows.
         batch_size: rows a batch; the last batch may have fewer.
     """
     arrays = inputs if labels is None else (inputs, labels)
@@ -150,12 +138,9 @@ class _ArrayBatches(keras.utils.PyDataset):
 
 
 def with_images(classifier, images, size):
-    """Return a model from rows and transforms to the classifier's probabilities, the images inside.
+    """Return a model from rows and transforms to the classifier's probabilities, with the images inside.
 
-    Args:
-        classifier: a `keras.Model` on images of `size` pixels. Its weights are the model's own but for the table.
-        images: uint8, (n, height, width, channels), all that will be asked for.
-        size: side in pixels that the classifier takes.
+    Args as for `ImageTable`; `classifier` takes images of `size` pixels and shares its weights with the model.
     """
     inputs = {
         "row": keras.Input((), dtype="int32", name="row"),

@@ -33,21 +33,18 @@ def train_run(
     """Return the run of a variant and seed: read where it is finished, else trained from its last checkpoint.
 
     Args:
-        parameters: `Parameters`.
-        variant: name, see `Variant.from_name`.
-        seed: whole number from 0; fixes weights, order, augmentation and dropout.
-        splits: `Splits`; trained on `train`, measured on `validation` after each epoch; `test`, if any, is
-            predicted when the training has ended.
+        parameters, variant, seed: `Parameters`, name of a `Variant`, whole number from 0. The seed fixes weights,
+            order, augmentation and dropout.
+        splits: `Splits`; trained on `train`, measured on `validation` after each epoch. `test` is not seen.
         study_dir: folder of the study, `outputs/<study>`.
-        observe: called when the training has ended with parameters, run (its predictions can be read), classifier
-            and the validation `FaceSet`; returns a dictionary of file name to content, see `write_atomically`,
-            that the run's folder keeps. It may change the classifier's weights.
-        expected_fingerprint: of the data that the study was checked with; not compared by default.
-        position: (i, n): the run is the i-th of n, for the progress.
+        observe: called after the last epoch with parameters, run (its predictions can be read), classifier (it may
+            change the weights) and validation `FaceSet`; returns file name -> content, see `write_atomically`,
+            that the run's folder keeps.
+        expected_fingerprint: of the data that were checked; by default not compared.
+        position: (i, n), for the progress: the run is the i-th of n.
 
     Returns:
-        The finished `Run`. Its predictions are those of the last epoch: no epoch is chosen on the images that
-        score it.
+        The finished `Run`. Its predictions are those of the last epoch: no epoch is chosen by them.
 
     Raises:
         DataError: the data are not those of `expected_fingerprint`.
@@ -59,7 +56,7 @@ def train_run(
             where=f"{variant}, seed {seed}",
             expected=f"fingerprint {expected_fingerprint}",
             found=splits.fingerprint,
-            advice="The same command checks them again; runs on other data are then set aside",
+            advice="The same command checks them again",
         )
     folder = runs.run_folder(study_dir, variant, seed)
     identity = runs.run_identity(parameters, variant, seed, splits.fingerprint)
@@ -76,19 +73,11 @@ def train_run(
 
 
 def restore_classifier(parameters, run):
-    """Return the trained network of a run, with the weights of its last epoch.
-
-    Args:
-        parameters: the `Parameters` that it was trained with.
-        run: a `Run` whose weights are still there; committed results have none.
-    """
+    """Return the network of a `Run` with the weights of its last epoch; RunError where they are gone."""
     path = run.folder / runs.WEIGHTS
     if not path.is_file():
-        raise RunError(
-            "The weights of a run are missing",
-            where=path,
-            advice="Results are committed without weights: delete the run's folder and run the study to train it",
-        )
+        advice = "Results are committed without weights: delete the run's folder and run the study to train it"
+        raise RunError("The weights of a run are missing", where=path, advice=advice)
     classifier = build_classifier(parameters, run.variant, run.seed, len(run.class_names))
     classifier.load_weights(path)
     return classifier
@@ -115,14 +104,9 @@ class _Training:
         # Not the trainer's own: those hold the images.
         self.variables = [*self.classifier.variables, *self.trainer.optimizer.variables]
         self.history, self.seconds = [], []
-        self.config = {
-            "variant": self.variant,
-            "seed": self.seed,
-            "identity": identity,
-            "class_names": list(train.class_names),
-            "parameters": parameters.model_dump(),
-            "environment": describe_environment(),
-        }
+        self.config = {"variant": self.variant, "seed": self.seed, "identity": identity}
+        self.config |= {"class_names": list(train.class_names), "parameters": parameters.model_dump()}
+        self.config["environment"] = describe_environment()
         runs.write_json(folder / "config.json", self.config)
 
     def run_epochs(self, position):
@@ -137,7 +121,8 @@ class _Training:
                 progress.end_epoch(self.history[-1], self.seconds[-1])
 
     def keep_results(self, test, observe):
-        """Write weights, predictions, what `observe` returns, and last of all `done.json`."""
+        """Write tables, weights, predictions, what `observe` returns, and last of all `done.json`."""
+        self._write_tables()
         weights = _WeightsInMemory()
         self.classifier.save_weights(weights)
         write_atomically(self.folder / runs.WEIGHTS, weights.getvalue())
@@ -153,10 +138,9 @@ class _Training:
         runs.finish(self.folder, self.identity, len(self.history))
 
     def _train_epoch(self, epoch, progress):
-        order = draw_order(len(self.train), self.seed, epoch)
-        transforms = draw_transforms(
-            len(self.train), self.seed, epoch, self.parameters.shift, self.parameters.flip
-        )
+        count, recipe = len(self.train), self.parameters
+        order = draw_order(count, self.seed, epoch)
+        transforms = draw_transforms(count, self.seed, epoch, recipe.shift, recipe.flip)
 
         # PyTorch draws dropout from its global generator, which no checkpoint holds; the other backends draw it
         # from a variable of the network. Seeded within `fit`: the first `fit` of a process opens the data once
@@ -164,33 +148,33 @@ class _Training:
         def seed_dropout(_epoch, _logs):
             keras.utils.set_random_seed(int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0]))
 
-        size = self.parameters.batch_size
+        validation, targets = _inputs(self.validation, first_row=count), _one_hot(self.validation)
         result = self.trainer.fit(
-            batches({"row": order, "transform": transforms}, _one_hot(self.train)[order], size),
+            batches({"row": order, "transform": transforms}, _one_hot(self.train)[order], recipe.batch_size),
             shuffle=False,  # else Keras mixes the batches of a dataset
             verbose=0,
             callbacks=[progress, keras.callbacks.LambdaCallback(on_epoch_begin=seed_dropout)],
-            validation_data=batches(_inputs(self.validation, len(self.train)), _one_hot(self.validation), size),
+            validation_data=batches(validation, targets, recipe.batch_size),
         )
         row = {"epoch": epoch + 1, **{name: float(values[-1]) for name, values in result.history.items()}}
         row["learning_rate"] = float(self.trainer.optimizer.learning_rate)
         if not math.isfinite(row["loss"]):
-            raise RunError(
-                "Training diverged: the loss is not finite",
-                where=f"{self.variant}, seed {self.seed}, epoch {epoch + 1}",
-                found=row["loss"],
-                advice="Lower learning_rate, or set precision: float32",
-            )
+            where = f"{self.variant}, seed {self.seed}, epoch {epoch + 1}"
+            advice = "Lower learning_rate, or set precision: float32"
+            raise RunError("Training diverged: the loss is not finite", where, found=row["loss"], advice=advice)
         return row
 
-    def _save_epoch(self):
+    def _write_tables(self):
         history = pd.DataFrame(self.history)
         write_atomically(self.folder / "history.csv", history.to_csv(index=False))
         seconds = pd.DataFrame({"epoch": history["epoch"], "seconds": self.seconds}).round(2)
         write_atomically(self.folder / "seconds.csv", seconds.to_csv(index=False))
+
+    def _save_epoch(self):
+        self._write_tables()
         values = [keras.ops.convert_to_numpy(variable) for variable in self.variables]
         state = json.dumps({"identity": self.identity, "history": self.history, "seconds": self.seconds})
-        path = self.folder / f"checkpoint-{len(history):04d}.npz"
+        path = self.folder / f"checkpoint-{len(self.history):04d}.npz"
         write_atomically(path, lambda temporary: np.savez(temporary, *values, state=np.array(state)))
         _remove(*_checkpoints(self.folder)[:-_CHECKPOINTS_KEPT])
 
@@ -214,7 +198,7 @@ class _Training:
 
 
 class _WeightsInMemory(io.BytesIO):
-    """A file for `save_weights` under a name that Keras takes: on a full disk HDF5 would end the process."""
+    """A file for `save_weights` with a name that Keras takes: HDF5 itself ends the process on a full disk."""
 
     def __str__(self):
         return runs.WEIGHTS
@@ -238,9 +222,7 @@ def _only_process(folder):
     try:
         lock.acquire(timeout=0.1)
     except Timeout:
-        print(
-            f"{folder.parent.name}, {folder.name} is being trained by another process; waiting for it", flush=True
-        )
+        print(f"{folder.parent.name}, {folder.name}: another process trains it; waiting for its end", flush=True)
         lock.acquire(poll_interval=0.5)  # between the polls a signal is heeded
     try:
         yield

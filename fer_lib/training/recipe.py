@@ -17,17 +17,12 @@ def fix_keras_settings():
 
 
 def build_classifier(parameters, variant, seed, classes=7):
-    """Return the network of a variant with fresh weights.
+    """Return the network of a variant with fresh weights: images in [0, 1] -> (batch, classes) probabilities.
 
     Args:
-        parameters: `Parameters`.
-        variant: name, see `Variant.from_name`.
+        parameters, variant: `Parameters`, and a name, see `Variant.from_name`.
         seed: fixes initial weights and dropout. Networks of one seed start from the same backbone, so that a
             comparison of two of them is paired in this too.
-        classes: number of classes of the data.
-
-    Returns:
-        A `keras.Model`, (batch, size, size, channels) in [0, 1] -> (batch, classes) probabilities.
     """
     fix_keras_settings()
     keras.utils.set_random_seed(seed)

@@ -118,12 +118,7 @@ def run_folder(study_dir, variant, seed):
 
 
 def run_identity(parameters, variant, seed, fingerprint):
-    """Return what a run is made from: variant, seed, hashes (hex) of parameters and data, `RESULTS_VERSION`.
-
-    Args:
-        parameters: `Parameters`.
-        fingerprint: of the `Splits`.
-    """
+    """Return what a run is made from: variant, seed, hashes (hex) of parameters and data, `RESULTS_VERSION`."""
     made_from = {"parameters": parameters.training_hash(), "data": fingerprint}
     return {"variant": variant, "seed": seed, **made_from, "results_version": RESULTS_VERSION}
 
@@ -166,9 +161,7 @@ def read_run(folder):
 def study_runs(study_dir, parameters):
     """Return a study's own finished runs in the order of its grid; its folder may hold others.
 
-    Args:
-        study_dir: `outputs/<study>`; where its `data.json` names the data, runs on others are left out.
-        parameters: its `Parameters`.
+    Where `data.json` in `study_dir` names the data, runs on others are left out.
     """
     fingerprint = (read_json(Path(study_dir) / "data.json") or {}).get("fingerprint")
     found = []
@@ -204,12 +197,11 @@ def take_back(folder, identity):
 
 def finish(folder, identity, epochs):
     """Write `done.json`, which makes what is in `folder` a finished run."""
-    files = {path.name: _describe(path) for path in sorted(folder.glob("[!.]*")) if path.suffix != ".lock"}
-    files = {name: files[name] for name in files if not name.startswith(("checkpoint-", "done.json"))}
-    finished = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    write_json(
-        folder / "done.json", Done(identity=identity, epochs=epochs, finished=finished, files=files).model_dump()
-    )
+    kept = [
+        path for path in sorted(folder.glob("[!.]*")) if not path.name.startswith(("checkpoint-", "done.json"))
+    ]
+    done = {"identity": identity, "epochs": epochs, "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+    write_json(folder / "done.json", done | {"files": {path.name: _describe(path) for path in kept}})
 
 
 def leftovers(folder):
@@ -218,7 +210,7 @@ def leftovers(folder):
 
 
 def read_json(path, schema=dict):
-    """Return a JSON file as `schema` (`dict` or a pydantic model), None where there is none; RunError if damaged."""
+    """Return a JSON file as `schema` (`dict`, a pydantic model); None if there is none, RunError if damaged."""
     try:
         return TypeAdapter(schema).validate_json(Path(path).read_bytes())
     except FileNotFoundError:
