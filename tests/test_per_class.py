@@ -129,7 +129,7 @@ def test_confusion_changes_over_seeds_pair_equal_seeds():
 
 def test_runs_on_other_images_are_refused():
     runs = [make_run("resnet26v2", 0, say(1, 0.5)), make_run("resnet26v2-nl3", 0, say(1, 0.5), (LABELS + 1) % 7)]
-    with pytest.raises(DataError, match="differ in their labels"):
+    with pytest.raises(DataError, match="differ in their y_true"):
         per_class.confusion_changes(runs, "resnet26v2")
     with pytest.raises(ParameterError, match="baseline is not among the runs"):
         per_class.confusion_changes(runs, "resnet50v2")

@@ -191,6 +191,7 @@ def test_where_runs_were_trained_is_said_when_they_were_evaluated_elsewhere(stud
     path = study / "runs" / STAGE_1 / "seed-0" / "config.json"
     elsewhere = {"packages": {"keras": "3.15.1"}, "backend": "jax", "gpus": ["A GPU", "A GPU"], "cpus": 16}
     path.write_text(json.dumps(json.loads(path.read_text()) | {"environment": elsewhere}))
+    runs.finish(path.parent, runs.read_json(path)["identity"], epochs=1)
     text = page_of(study).text
     assert "Trained on Keras 3.15.1 on jax; A GPU, A GPU" in text
     assert "Evaluated on Keras 3.14.7 on tensorflow; 2 CPUs, no GPU" in text

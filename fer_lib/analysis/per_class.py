@@ -170,7 +170,7 @@ def _predictions(runs, split):
         order = np.argsort(found.ids)
         if not said:
             ids, labels = found.ids[order], found.y_true[order]
-        for part, first in (("ids", ids), ("labels", labels)):
+        for part, first in (("ids", ids), ("y_true", labels)):
             if not np.array_equal(getattr(found, part)[order], first):
                 raise DataError(
                     f"Runs can be taken together on the same images only, and these differ in their {part}",
