@@ -7,11 +7,11 @@ A step is what a run does: rows and transforms drawn on the host, images gathere
 on the device, forward, backward, update. The contestants take turns, so that other work on the machine meets all
 alike; ratios are medians over the turns, by the clock.
 
-The first table has the study's variants. "Constant batch" is the same network on one batch of floats from memory
-(TensorFlow alone): what the step takes longer is the price of batches and augmentation. The second table trains
-ResNetV2-50 at 96 px, batch 64: this project; its classifier, and that of `keras.applications`, by a plain `fit` on
-tf.data from JPEG files (TensorFlow alone), which flips and does not translate; and, where they are installed, timm's
-resnetv2_50 with PyTorch's DataLoader on the same files.
+The first table has the study's variants. "Constant batch" is the same network on one batch of floats from
+memory (TensorFlow alone): what the step takes longer is the price of batches and augmentation. The second table
+trains ResNetV2-50 at 96 px, batch 64: this project; its classifier, and that of `keras.applications`, by a
+plain `fit` on tf.data from JPEG files (TensorFlow alone), which flips and does not translate; and timm's
+resnetv2_50 with PyTorch's DataLoader on the same files, where both are installed.
 """
 
 import argparse

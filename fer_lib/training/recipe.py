@@ -29,7 +29,7 @@ def build_classifier(parameters, variant, seed, classes=7):
     keras.config.set_dtype_policy(parameters.precision)
     try:
         described = Variant.from_name(variant)
-        same = {name: getattr(parameters, name) for name in ("width", "stem", "pooling", "dropout")}
+        own = parameters.model_dump(include={"width", "stem", "pooling", "dropout"})
         classifier = resnet_v2(
             depth=described.depth,
             input_shape=(parameters.image_size, parameters.image_size, parameters.channels),
@@ -39,7 +39,7 @@ def build_classifier(parameters, variant, seed, classes=7):
             placement=described.placement,
             subsample=parameters.subsample and described.pairwise != "none",
             name=described.name,
-            **same,
+            **own,
         )
         _draw_kernels_by_name(classifier, seed)
         return classifier
@@ -72,10 +72,7 @@ def build_trainer(parameters, classifier, images, steps_per_epoch):
     trainer.compile(
         optimizer=_optimizer(parameters, steps_per_epoch),
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=parameters.label_smoothing),
-        metrics=[
-            keras.metrics.CategoricalAccuracy(name="accuracy"),
-            keras.metrics.BinaryAccuracy(name="binary_accuracy"),
-        ],
+        metrics=[keras.metrics.CategoricalAccuracy("accuracy"), keras.metrics.BinaryAccuracy("binary_accuracy")],
         jit_compile=jit_setting(parameters.jit_compile),
         # Keras refuses several steps a call on PyTorch; one at a time gives the same numbers.
         steps_per_execution=1 if keras.config.backend() == "torch" else parameters.steps_per_execution,
@@ -89,15 +86,12 @@ def jit_setting(jit_compile):
 
 
 def _optimizer(parameters, steps_per_epoch):
-    settings = {
-        "learning_rate": _learning_rate(parameters, steps_per_epoch),
-        "weight_decay": parameters.weight_decay or None,
-    }
+    rate, decay = _learning_rate(parameters, steps_per_epoch), parameters.weight_decay or None
     if parameters.optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(momentum=parameters.momentum, nesterov=True, **settings)
+        optimizer = keras.optimizers.SGD(rate, parameters.momentum, nesterov=True, weight_decay=decay)
     else:
-        optimizer = keras.optimizers.Adam(**settings)
-    if parameters.weight_decay:
+        optimizer = keras.optimizers.Adam(rate, weight_decay=decay)
+    if decay:
         # Decay is for the kernels: it would pull the normalisations' scales, and the blocks' gammas, to nothing.
         optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     return optimizer
@@ -110,6 +104,5 @@ def _learning_rate(parameters, steps_per_epoch):
     total = parameters.epochs * steps_per_epoch
     if not warmup:
         return keras.optimizers.schedules.CosineDecay(parameters.learning_rate, total)
-    return keras.optimizers.schedules.CosineDecay(
-        0.0, total - warmup, warmup_target=parameters.learning_rate, warmup_steps=warmup
-    )
+    then = {"warmup_target": parameters.learning_rate, "warmup_steps": warmup}
+    return keras.optimizers.schedules.CosineDecay(0.0, total - warmup, **then)

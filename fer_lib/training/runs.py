@@ -155,7 +155,8 @@ def read_run(folder):
             where=folder / damaged,
             advice="`fer-study run` finishes it, or trains it again",
         )
-    return Run(folder, done.identity["variant"], done.identity["seed"], read_json(folder / "config.json"))
+    seed = int(folder.name.removeprefix("seed-"))
+    return Run(folder, folder.parent.name, seed, read_json(folder / "config.json"))
 
 
 def study_runs(study_dir, parameters):
@@ -185,10 +186,8 @@ def set_aside(folder):
 
 def take_back(folder, identity):
     """Rename a run that was set aside and is just this one, finished or not; return its earlier path, or None."""
-    asides = sorted(
-        folder.parent.glob(f"{folder.name}.aside-*"), key=lambda path: not (path / "done.json").exists()
-    )
-    fitting = [path for path in asides if why_another(path, identity) is None]
+    asides = [path for path in folder.parent.glob(f"{folder.name}.aside-*") if why_another(path, identity) is None]
+    fitting = sorted(asides, key=lambda path: not (path / "done.json").exists())
     if not fitting or folder.exists():
         return None
     os.replace(fitting[0], folder)
@@ -197,9 +196,8 @@ def take_back(folder, identity):
 
 def finish(folder, identity, epochs):
     """Write `done.json`, which makes what is in `folder` a finished run."""
-    kept = [
-        path for path in sorted(folder.glob("[!.]*")) if not path.name.startswith(("checkpoint-", "done.json"))
-    ]
+    paths = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    kept = [path for path in paths if not path.name.startswith((".", "checkpoint-", "done.json"))]
     done = {"identity": identity, "epochs": epochs, "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
     write_json(folder / "done.json", done | {"files": {path.name: _describe(path) for path in kept}})
 
