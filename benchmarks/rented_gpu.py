@@ -35,6 +35,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = "images.tar.xz"
+# Decodes the images into the cache, once for all trainings.
+_DECODE = (
+    "import sys; from fer_lib import datasets; from fer_lib.parameters import read_parameters; "
+    "datasets.load(read_parameters(sys.argv[1]), sys.argv[3] if len(sys.argv) > 3 else None)"
+)
 # Seconds before the end at which running trainings are asked to stop, to pack what is finished.
 RESERVE = 15
 
@@ -107,7 +112,7 @@ class Trainings:
     def __init__(self, params, data, environment, out, deadline):
         self.environment, self.out, self.deadline = environment, out, deadline
         self.arguments = [str(params), *(["--data", str(data)] if data else [])]
-        listed = self._call("cells", str(params)).stdout.splitlines()
+        listed = self._call("-m", "fer_lib.cli", "cells", str(params)).stdout.splitlines()
         self.todo = [line.split("\t") for line in listed if line.strip()]
         self.study_dir = ROOT / "outputs" / self._study(params)
         self.todo = [cell for cell in self.todo if not (self._folder(cell) / "done.json").is_file()]
@@ -116,7 +121,7 @@ class Trainings:
     def finish(self, jobs):
         """Train what is missing, `jobs` at a time; the number of runs that failed."""
         if self.todo:
-            print(self._call("check", *self.arguments).stdout.splitlines()[0])  # decodes the images, once for all
+            self._call("-c", _DECODE, *self.arguments)
         failed = 0
         try:
             while self.todo or self.running:
@@ -197,7 +202,7 @@ class Trainings:
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("study:"))
 
     def _call(self, *arguments):
-        command = [sys.executable, "-m", "fer_lib.cli", *arguments]
+        command = [sys.executable, *arguments]
         return subprocess.run(
             command, cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, text=True, check=True
         )
