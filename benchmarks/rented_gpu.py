@@ -74,6 +74,7 @@ def prepare(carry, scratch):
             "--quiet",
             "--no-index",
             "--no-deps",
+            "--upgrade",
             "--target",
             str(site),
         ]
