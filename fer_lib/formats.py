@@ -117,7 +117,7 @@ COLUMNS = {
     "distance": ("attention distance (px)", decimals(1)),
     "uniform_distance": ("distance of uniform attention (px)", decimals(1)),
     "entropy": ("normalised entropy", decimals(3)),
-    "update_norm": ("relative update norm (%)", _bare_percent),
+    "relative_update": ("relative update norm (%)", _bare_percent),
     "trainable_parameters": ("trainable parameters", count),
     "parameters": ("parameters", count),
     "macs": ("MACs", count),
