@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from fer_lib.datasets import kdef, load, make_synthetic
-from fer_lib.datasets.flaws import check
+from fer_lib.datasets.checks import check
 from fer_lib.datasets.kdef import load_kdef, shared_persons
 from fer_lib.datasets.kdef_names import all_names, parse_name
 from fer_lib.datasets.kdef_protocols import known_to_train
