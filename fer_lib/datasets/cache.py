@@ -1,8 +1,8 @@
 """Decoded images kept on disk, so that only the first load of a data set is slow.
 
-An entry is a sha256 and, after it, an uncompressed .npz of the arrays of a `Splits`. Its name is a hash of the CONTENT
-of the source and of how it was read, so a moved archive is found again and a changed one is not. The sha256 is of the
-whole .npz and compared before anything is parsed: an entry with a single flipped bit is decoded again.
+An entry is a sha256 and, after it, an uncompressed .npz of the arrays of a `Splits`. Its name is a hash of the
+CONTENT of the source and of how it was read, so a moved archive is found again and a changed one is not. The sha256
+is of the whole .npz and compared before anything is parsed: one flipped bit, and the images are decoded again.
 """
 
 import hashlib
@@ -65,7 +65,7 @@ def content_hash(source):
         with open_regular(source) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     digest = hashlib.sha256()
-    for name, status in sorted(list_folder(source)[0].items()):
+    for name, status in sorted(list_folder(source).items()):
         digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 

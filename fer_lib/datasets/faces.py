@@ -1,4 +1,4 @@
-"""Labelled images in memory: what every loader returns, and all that the rest of the study knows about the data."""
+"""Labelled images in memory: what every loader returns, and all that the study knows about the data."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -55,14 +55,14 @@ class FaceSet:
         )
 
     def limited_to(self, images):
-        """Return at most so many images, evenly spaced through each class, so that the classes keep their shares."""
+        """Return at most so many images, evenly spaced through each class: the classes keep their shares."""
         if len(self) <= images:
             return self
         by_class = np.argsort(self.labels, kind="stable")
         return self.subset(np.sort(by_class[np.arange(images) * len(self) // images]))
 
     def counts(self):
-        """Count the images of each class: an int64 Series indexed by class name, in label order, zeros included."""
+        """Count the images of each class: an int64 Series by class name, in label order, zeros included."""
         counts = np.bincount(self.labels, minlength=len(self.class_names))
         return pd.Series(counts, index=list(self.class_names), name="images", dtype="int64")
 
@@ -75,7 +75,7 @@ class Splits:
         train: the `FaceSet` to learn from.
         validation: the `FaceSet` that may choose a run's epoch, or None.
         test: the `FaceSet` that is opened once, at the end, or None where the protocol has none.
-        dataset: `"fer2013"`, `"ferplus"` (FER-2013 with the labels of FER+), `"kdef"`, `"synthetic"` or `"folders"`.
+        dataset: `"fer2013"`, `"ferplus"` (with the labels of FER+), `"kdef"`, `"synthetic"` or `"folders"`.
         protocol: the name of the division, such as `"paper"` or `"official"`.
         notes: sentences that say what was left out or mapped, and why.
         fingerprint: sha256 (hex) of the images, labels and ids of all splits; worked out when not given.
@@ -120,22 +120,17 @@ def require_every_class(splits, path, advice=None):
             )
 
 
-def draw_fifth(names, seed=0):
-    """Draw a fifth of the names, rounded, but at least one of two: a set.
+def fifth_of_each(names, groups):
+    """Draw a fifth of the names of each group, rounded, but at least one of two: a bool mask `(n,)`.
 
     The order of their hashes is as good as a random one, and depends on nothing else: not on NumPy's version, and
     hardly on which other names are there, so that data that lack an image are divided as whole ones are.
     """
-    order = sorted(names, key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest())
-    return set(order[: max(round(0.2 * len(names)), int(len(names) > 1))])
-
-
-def fifth_of_each_class(faces, seed=0):
-    """Draw a fifth of the images of each class: a bool mask `(n,)`."""
-    drawn = set()
-    for label in np.unique(faces.labels):
-        drawn |= draw_fifth(faces.ids[faces.labels == label].tolist(), seed)
-    return np.isin(faces.ids, list(drawn))
+    names, drawn = pd.Series(np.asarray(names)), set()
+    for _, group in names.groupby(np.asarray(groups)):
+        order = sorted(group.unique(), key=lambda name: hashlib.sha256(f"0 {name}".encode()).digest())
+        drawn |= set(order[: max(round(0.2 * len(order)), int(len(order) > 1))])
+    return names.isin(drawn).to_numpy()
 
 
 def fingerprint(face_sets):

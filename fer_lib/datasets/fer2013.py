@@ -12,6 +12,7 @@ FER+            `fer2013new.csv` (Barsoum et al., 2016): other labels for the CS
 """
 
 import dataclasses
+import os
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -23,12 +24,11 @@ from fer_lib.datasets.cache import cached_splits, content_hash
 from fer_lib.datasets.faces import CLASS_NAMES, FaceSet, Splits, require_every_class
 from fer_lib.datasets.images import opened
 from fer_lib.datasets.tables import read_images, read_votes
-from fer_lib.datasets.trees import FERPLUS_NAME, class_of, find_tree, nothing_found, require_classes
-from fer_lib.errors import DataError, ParameterError
+from fer_lib.datasets.trees import CSV_NAMES, FERPLUS_NAME, class_of, find_tree, nothing_found, require_classes
+from fer_lib.errors import DataError, ParameterError, shown
 
 OFFICIAL_USAGES = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
 PAPER_VALIDATION_SHARE = 0.2
-CSV_NAMES = ("fer2013.csv", "icml_face_data.csv")
 # Images of each class, in the order of CLASS_NAMES. The folder form's test/ is Public and Private together.
 PUBLISHED = {
     "Training": (3995, 436, 4097, 7215, 4965, 4830, 3171),
@@ -51,7 +51,7 @@ def load_fer2013(path, protocol="paper", labels="original", cache_dir=None):
             (1,432); no test split. Only the tree with `train/` and `test/` can give it.
             `"official"`, the splits of the challenge: Training (28,709), PublicTest (3,589), PrivateTest (3,589).
         labels: `"original"`; or `"ferplus"`, the majority of FER+'s ten votes, which need a CSV and `fer2013new.csv`
-            in or beside `path`. Images without a majority for one of the seven classes are left out.
+            beside it. Images without a majority for one of the seven classes are left out.
         cache_dir: where decoded images are kept; `$FER_CACHE` or `~/.cache/fer-study` when None.
 
     Returns:
@@ -62,16 +62,16 @@ def load_fer2013(path, protocol="paper", labels="original", cache_dir=None):
         DataError: the data are missing, damaged, of another kind, or cannot give this protocol or these labels.
         ParameterError: unknown protocol or labels.
     """
-    if protocol not in ("paper", "official"):
-        raise ParameterError("Unknown protocol", expected="'paper' or 'official'", found=repr(protocol))
-    if labels not in ("original", "ferplus"):
-        raise ParameterError("Unknown labels", expected="'original' or 'ferplus'", found=repr(labels))
+    for name, value, known in (
+        ("protocol", protocol, ("paper", "official")),
+        ("labels", labels, ("original", "ferplus")),
+    ):
+        if value not in known:
+            raise ParameterError(f"Unknown {name}", expected=" or ".join(map(repr, known)), found=repr(value))
     path = data_path(path, WHERE_TO_GET_IT)
-    how = {"dataset": "fer2013", "protocol": protocol}
-    if labels == "ferplus":
-        beside = _votes_beside(path)
-        how["labels"] = content_hash(beside) if beside else "inside"
-    return cached_splits(path, how, lambda: _read_splits(path, protocol, labels), cache_dir)
+    votes = _votes_beside(path) if labels == "ferplus" else None
+    how = {"dataset": "fer2013", "protocol": protocol, "labels": labels, "votes": votes and content_hash(votes)}
+    return cached_splits(path, how, lambda: _read_splits(path, protocol, labels, votes), cache_dir)
 
 
 def published_counts(protocol):
@@ -85,25 +85,20 @@ def published_counts(protocol):
     }
 
 
-def _read_splits(path, protocol, labels):
+def _read_splits(path, protocol, labels, votes):
     with open_files(path) as files:
-        tables = [
-            name
-            for name in files.names
-            if _base_name(name) in CSV_NAMES or len(files.names) == 1 and _is_csv(name)
-        ]
-        if tables:
-            faces, notes = _read_table(files, tables)
-        else:
-            faces, notes = _read_tree(files)
+        tables = [name for name in files.names if _base_name(name) in CSV_NAMES]
+        if not tables and len(files.names) == 1 and _base_name(files.names[0]).endswith((".csv", ".tsv")):
+            tables = files.names
+        faces, notes = _read_table(files, tables) if tables else _read_tree(files)
         if labels == "ferplus":
-            faces, note = _with_votes(faces, files, path)
+            faces, note = _with_votes(faces, files, votes)
             notes.append(note)
-    divided = _divide_paper(faces, path) if protocol == "paper" else _divide_official(faces, path)
-    if unused := len(faces) - sum(len(part) for part in divided.values() if part is not None):
+    parts = _divide_paper(faces, path) if protocol == "paper" else _divide_official(faces, path)
+    if unused := len(faces) - sum(len(part) for part in parts.values() if part is not None):
         notes.append(f"{unused:,} of the {len(faces):,} images are used by no split of this protocol.")
     dataset = "ferplus" if labels == "ferplus" else "fer2013"
-    splits = Splits(**divided, dataset=dataset, protocol=protocol, notes=tuple(notes))
+    splits = Splits(**parts, dataset=dataset, protocol=protocol, notes=tuple(notes))
     require_every_class(splits, path)
     return splits
 
@@ -112,21 +107,12 @@ def _base_name(name):
     return PurePosixPath(name).name.lower()
 
 
-def _is_csv(name):
-    return _base_name(name).endswith((".csv", ".tsv", ".txt")) and _base_name(name) != FERPLUS_NAME
-
-
 def _read_table(files, tables):
     if len(tables) > 1:
-        raise DataError(
-            "There is more than one CSV of FER-2013",
-            where=files.path,
-            expected=f"{' or '.join(CSV_NAMES)}",
-            found=listed(tables, 3),
-            advice="Give the path of the one to read",
-        )
+        advice = "Give the path of the one to read"
+        raise DataError("There is more than one CSV of FER-2013", files.path, "one", listed(tables, 3), advice)
     with files.open(tables[0]) as stream:
-        faces = read_images(stream, f"{files.path}: {tables[0]}")
+        faces = read_images(stream, files.where(tables[0]))
     others = [name for name in files.names if name != tables[0] and _base_name(name) != FERPLUS_NAME]
     return faces, [f"Read {tables[0]}; left out {listed(others, 5)}."] if others else []
 
@@ -143,13 +129,12 @@ def _read_tree(files):
         usage, folder = _usage(files, image, splits)
         name = f"{folder}/{class_of(image.class_name)}/{image.file_name}"
         if name in rows:
-            raise DataError("Two images have one name", f"{files.path}: {image.name}", found=rows[name][0])
+            raise DataError("Two images have one name", files.path, found=f"{image.name} and {rows[name][0]}")
         rows[name] = (image.name, usage, folder)
-    renamed = {
-        f"{image.split}/{image.class_name}": f"{image.split}/{class_of(image.class_name)}" for image in tree
-    }
-    if renamed := [f"{old} as {new}" for old, new in renamed.items() if old != new]:
-        notes.append(f"Read {listed(renamed, 21)}.")
+    if renamed := sorted({folder for image in tree if class_of(folder := image.class_name) != folder}):
+        notes.append(
+            f"Read as classes: {', '.join(f'{shown(folder)} as {class_of(folder)}' for folder in renamed)}."
+        )
     ids = sorted(rows)
     images = np.empty((len(ids), 48, 48, 1), np.uint8)
     # disable=None: no bar where stderr is a log file or a notebook that is being executed.
@@ -161,7 +146,7 @@ def _read_tree(files):
 
 
 def _usage(files, image, splits):
-    """The usage of an image, "" where nothing says it, and the folder of the published tree: train or test."""
+    """The usage of an image, "" where nothing says it, and its folder in the ids: train or test, as published."""
     usage = image.file_name.partition("_")[0]
     folder = "train" if image.split == "train" else "test"
     if usage not in PUBLISHED:
@@ -172,8 +157,8 @@ def _usage(files, image, splits):
     ):
         raise DataError(
             "Training and test images are mixed up",
-            where=f"{files.path}: {image.name}",
-            expected=f"only images of {usage} in a folder of that name, or in {'train' if usage == 'Training' else 'test'}/",
+            where=files.where(image.name),
+            expected=f"no image of {usage} in a folder of {image.split} images",
             advice="Get the data from another place: what is measured on such files is not FER-2013",
         )
     return usage, folder
@@ -185,50 +170,40 @@ def _decode(files, name):
         # Before decoding, so that a large image costs nothing.
         if image.size == (48, 48) and image.mode == "L":
             return np.asarray(image)
-        raise DataError(
-            "An image is not as in FER-2013",
-            where=f"{files.path}: {name}",
-            expected="48 x 48 pixels of 8-bit grey (Pillow's mode L)",
-            found=f"{image.width} x {image.height} pixels of mode {image.mode}",
-            advice="`dataset: folders` reads images of any size, grey or colour",
-        )
+        expected = "48 x 48 pixels of 8-bit grey (Pillow's mode L)"
+        found = f"{image.width} x {image.height} pixels of mode {image.mode}"
+        advice = "`dataset: folders` reads images of any size, grey or colour"
+        raise DataError("An image is not as in FER-2013", files.where(name), expected, found, advice)
 
 
 def _votes_beside(path):
-    """The path of fer2013new.csv beside a CSV or archive, or None."""
-    if path.is_dir():
-        return None
-    return next((file for file in path.parent.iterdir() if file.name.lower() == FERPLUS_NAME), None)
+    """The path of fer2013new.csv beside a CSV or an archive, or None."""
+    names = [] if path.is_dir() else os.listdir(path.parent)
+    return next((path.parent / name for name in sorted(names) if name.lower() == FERPLUS_NAME), None)
 
 
-def _with_votes(faces, files, path):
+def _with_votes(faces, files, beside):
     """The images that FER+ gives one of the seven classes, with these labels; and a note."""
     inside = [name for name in files.names if _base_name(name) == FERPLUS_NAME]
-    beside = _votes_beside(path)
-    if faces.metadata["folder"].any() or not (inside or beside):
+    is_tree = faces.metadata["folder"].any()
+    if is_tree or not (inside or beside):
         raise DataError(
             "The labels of FER+ cannot be used with these data",
-            where=path,
-            expected=f"fer2013.csv or icml_face_data.csv, and {FERPLUS_NAME} beside it: FER+ numbers the rows of the CSV",
-            found="a tree of images" if faces.metadata["folder"].any() else f"no {FERPLUS_NAME}",
+            where=files.path,
+            expected=f"fer2013.csv, whose rows FER+ numbers, and {FERPLUS_NAME} beside it",
+            found="a tree of images" if is_tree else f"no {FERPLUS_NAME}",
             advice="FER+ is at github.com/microsoft/FERPlus",
         )
-    if beside:
-        with open_regular(beside) as stream:
-            votes = read_votes(stream, beside)
-    else:
-        with files.open(inside[0]) as stream:
-            votes = read_votes(stream, f"{path}: {inside[0]}")
+    with open_regular(beside) if beside else files.open(inside[0]) as stream:
+        votes = read_votes(stream, beside or files.where(inside[0]))
     if votes["usage"].tolist() != faces.metadata["usage"].tolist():
         found = f"{len(votes):,} rows of votes for {len(faces):,} images, or another order"
-        raise DataError(
-            "FER+ does not fit the CSV", path, "a row for each row of the CSV, with the same Usage", found
-        )
+        raise DataError("FER+ does not fit the CSV", files.path, "a row for each row, of the same Usage", found)
     keep = votes["class_name"].isin(CLASS_NAMES).to_numpy()
     left_out = votes["class_name"][~keep].replace({"nf": "not a face"}).value_counts().sort_index()
     labels = votes["class_name"][keep].map(CLASS_NAMES.index).to_numpy(np.int64)
     parts = ", ".join(f"{number:,} {name}" for name, number in left_out.items())
-    note = f"Labels of FER+, majority of ten votes; left out {(~keep).sum():,} images: {parts}."
+    note = f"Labels of FER+, majority of ten votes; left out {(~keep).sum():,} images: {parts or 'none'}."
     return dataclasses.replace(faces.subset(keep), labels=labels), note
 
 
@@ -265,7 +240,6 @@ def _divide_official(faces, path):
             where=f"{path}: {faces.ids[~known][0]}",
             expected="file names that begin with Training_, PublicTest_ or PrivateTest_, or a folder for each",
             found=f"{np.count_nonzero(~known):,} names that do not",
-            advice="fer2013.csv, icml_face_data.csv and the archive of kaggle.com/datasets/msambare/fer2013 can; "
-            "protocol 'paper' needs no such names",
+            advice="fer2013.csv and icml_face_data.csv can; protocol 'paper' needs no such names",
         )
     return {split: faces.subset(usage == name) for split, name in OFFICIAL_USAGES.items()}

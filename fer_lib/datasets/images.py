@@ -35,7 +35,7 @@ def opened(files, name, formats=FORMATS):
         name: the name of one of its files.
         formats: those of Pillow's names that are accepted.
     """
-    where, content = f"{files.path}: {name}", files.read(name)
+    where, content = files.where(name), files.read(name)
     try:
         with Image.open(io.BytesIO(content), formats=formats) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -63,8 +63,8 @@ def decode(files, names, size, colour, aspect, formats=FORMATS):
         size: side of the squares in pixels.
         colour: 3 channels (RGB); otherwise 1, luminance.
         aspect: `"crop"`: the largest square in the middle. Of KDEF's 562 x 762 pixels it keeps the whole width and
-            the rows 100 to 662: the publisher centred eyes and mouths on one grid, only hair and chest are cut off.
-            `"pad"`: the whole image, its outermost pixels repeated beside it. `"squash"`: the whole image, stretched.
+            rows 100 to 662: the publisher centred eyes and mouths on one grid, only hair and chest are cut off.
+            `"pad"`: the whole image, its outermost pixels repeated beside it. `"squash"`: the whole, stretched.
 
     Returns:
         uint8 `(n, size, size, channels)` in the order of `names`; and for each its `Header`, or the DataError of

@@ -30,7 +30,7 @@ def reorganise_kdef(source, target):
         are, `load_kdef` finds them in either form.
 
     Raises:
-        DataError: source and target overlap, the source is not KDEF, or a link or another file is in an image's place.
+        DataError: source and target overlap, the source is not KDEF, or something else is in an image's place.
         RunError: the target cannot be written, or the disk is full.
     """
     source, target = data_path(source, WHERE_TO_GET_IT), data_path(target, must_exist=False)

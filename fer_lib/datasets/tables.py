@@ -1,7 +1,7 @@
 """FER-2013 as a table: `fer2013.csv` and `icml_face_data.csv`, and the labels of FER+, `fer2013new.csv`.
 
-A row is an image: the emotion as 0..6, the 48 * 48 grey values row by row between blanks, and the usage. Copies differ
-in the delimiter (comma, semicolon, tab), the encoding (UTF-8, UTF-16) and the spelling of headers and usages.
+A row is an image: the emotion as 0..6, the 48 * 48 grey values row by row between blanks, and the usage. Copies
+differ in the delimiter (comma, semicolon, tab), the encoding and the spelling of headers and usages.
 """
 
 import codecs
@@ -12,7 +12,7 @@ import pandas as pd
 
 from fer_lib.datasets.archive import check_kind
 from fer_lib.datasets.faces import CLASS_NAMES, FaceSet
-from fer_lib.datasets.trees import class_of
+from fer_lib.datasets.trees import FERPLUS_ADVICE, class_of
 from fer_lib.errors import DataError, shown
 
 # The integers of the column `emotion`, in their order, which is NOT the alphabetical one: neutral is last.
@@ -56,24 +56,22 @@ def read_images(stream, where):
 def read_votes(stream, where):
     """Read the labels of FER+ (Barsoum et al., 2016), which has a row for each row of fer2013.csv.
 
-    As in the authors' released code for the majority vote: votes that a class has from one person only are dropped; an
-    image has a label where a class has more than half of the votes that are left.
+    As in the authors' released code for the majority vote, single votes are dropped, and an image has a label where
+    a class has more than half of the votes that are left.
 
     Returns:
-        A DataFrame: `usage`; and `class_name`, one of `CLASS_NAMES`, or what else won: "contempt", "unknown", "NF" (not
-        a face), or "no majority".
+        A DataFrame: `usage`; and `class_name`, one of `CLASS_NAMES`, or what else won: "contempt", "unknown", "nf"
+        (not a face), or "no majority".
     """
     table = _read_table(stream, where, ("usage", "neutral", "unknown", "nf"))
-    columns = [name for name in table if name not in ("usage", "image name")]
-    texts = table[columns].apply(lambda column: column.str.strip())
-    for column in columns:
+    texts = table.drop(columns=["usage", "image name"], errors="ignore")
+    for column in texts:
         _require(
             texts[column].str.fullmatch(r"\d{1,3}"), texts[column], "A vote is not a number", where, "0 to 10"
         )
     votes = texts.astype(int)
     votes = votes.where(votes > 1, 0)
-    names = pd.Series({name: class_of(name) or name for name in columns})
-    winners = votes.idxmax(axis=1).map(names)
+    winners = votes.idxmax(axis=1).map({name: class_of(name) or name for name in votes})
     winners[votes.max(axis=1) <= votes.sum(axis=1) / 2] = "no majority"
     return pd.DataFrame({"usage": _usages(table, where), "class_name": winners}).reset_index(drop=True)
 
@@ -84,68 +82,50 @@ def _read_table(stream, where, needed):
     stream.seek(0)
     check_kind(head, where)
     encoding = "utf-16" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
-    header = head.decode(encoding, errors="replace").splitlines()[:1]
-    delimiter = max(",;\t", key=(header or [""])[0].count)
-    columns = [name.strip().strip('"').lower() for name in (header or [""])[0].split(delimiter)]
-    _check_columns(columns, needed, where)
+    header = (head.decode(encoding, errors="replace").splitlines() or [""])[0]
+    delimiter = max(",;\t", key=header.count)
+    columns = [name.strip(' "').lower() for name in header.split(delimiter)]
+    if not set(needed) <= set(columns) or len(set(columns)) < len(columns):
+        found = f"the columns {shown(', '.join(columns))}" if header.strip() else "an empty first line"
+        expected = f"the columns {', '.join(needed)}"
+        raise DataError("This is not the table of FER-2013", where, expected, found, _advice(columns))
     try:
         with warnings.catch_warnings():
             # pandas warns, and drops values, where the first row is longer than the header.
             warnings.simplefilter("error", pd.errors.ParserWarning)
             table = pd.read_csv(
-                stream, sep=delimiter, encoding=encoding, encoding_errors="replace", dtype=str,
-                names=columns, header=0, index_col=False, keep_default_na=False, skip_blank_lines=False,
+                stream, sep=delimiter, names=columns, header=0, index_col=False, dtype=str, keep_default_na=False,
+                skip_blank_lines=False, encoding=encoding, encoding_errors="replace",
             )  # fmt: skip
-    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
         expected = f"{len(columns)} values in each line: {', '.join(columns)}"
         raise DataError("The table cannot be read", where, expected, error, _JUNK) from error
     table.index += 2  # the header is line 1
-    table = table[table.fillna("").ne("").any(axis=1)]
-    if not len(table):
+    table = table[table.ne("").any(axis=1)].fillna("")
+    if table.empty:
         raise DataError("The table has no rows", where=where)
-    whole = table.notna().all(axis=1)
-    first = table.apply(lambda row: delimiter.join(row.dropna()), axis=1) if not whole.all() else whole
-    _require(
-        whole,
-        first,
-        "A line is not a row of the table",
-        where,
-        f"{len(columns)} values: {', '.join(columns)}",
-        _JUNK,
-    )
     return table
 
 
-def _check_columns(columns, needed, where):
-    missing = [name for name in needed if name not in columns]
-    if not missing and len(set(columns)) == len(columns):
-        return
-    advice = None
-    if "pixels" in columns and "emotion" in missing:
-        advice = (
-            "The challenge's test.csv has no labels; fer2013.csv and icml_face_data.csv have labels for all images"
-        )
-    elif "pixels" in columns and "usage" in missing:
-        advice = "The challenge's train.csv has no usage; fer2013.csv and icml_face_data.csv have all images"
-    elif {"neutral", "nf"} <= set(columns):
-        advice = "These are the labels of FER+: put fer2013.csv beside them and set labels: ferplus"
-    found = f"the columns {', '.join(columns)}" if any(columns) else "an empty first line"
-    raise DataError(
-        "This is not the table of FER-2013", where, f"the columns {', '.join(needed)}", shown(found), advice
-    )
+def _advice(columns):
+    """What to do about a table that is known, but not FER-2013's."""
+    if {"neutral", "nf"} <= set(columns):
+        return FERPLUS_ADVICE
+    if "pixels" in columns:
+        return "The challenge's train.csv and test.csv lack columns; use fer2013.csv or icml_face_data.csv"
+    return None
 
 
-def _require(good, values, what, where, expected, advice=None):
+def _require(good, values, what, where, expected):
     """DataError that names the first line whose value is not good."""
     if not good.all():
         line = good.index[~good.to_numpy(bool)][0]
-        raise DataError(what, f"{where}: line {line}", expected, repr(values[line])[:80], advice)
+        raise DataError(what, f"{where}: line {line}", expected, shown(repr(values[line])), _JUNK)
 
 
 def _usages(table, where):
     usages = table["usage"].str.strip().str.lower().map(USAGES)
-    expected = "Training, PublicTest or PrivateTest"
-    _require(usages.notna(), table["usage"].str.strip(), "Unknown Usage", where, expected)
+    _require(usages.notna(), table["usage"], "Unknown Usage", where, "Training, PublicTest or PrivateTest")
     return usages
 
 
