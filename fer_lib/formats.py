@@ -5,7 +5,13 @@ import math
 from fer_lib.errors import ParameterError
 from fer_lib.variants import Variant
 
-DATASET_NAMES = {"fer2013": "FER-2013", "kdef": "KDEF", "synthetic": "generated faces"}
+DATASET_NAMES = {
+    "fer2013": "FER-2013",
+    "ferplus": "FER-2013 with the labels of FER+",
+    "kdef": "KDEF",
+    "folders": "own images",
+    "synthetic": "generated faces",
+}
 # BinaryAccuracy of seven one-hot outputs of which none exceeds one half: the all-negative baseline.
 BINARY_FLOOR = 6 / 7
 MISSING = "–"
