@@ -274,7 +274,7 @@ def project(case):
     import numpy as np
 
     from fer_lib.analysis.complexity import count
-    from fer_lib.training.batches import FaceBatches, draw_order, draw_transforms
+    from fer_lib.training.batches import batches, draw_order, draw_transforms
     from fer_lib.training.recipe import build_classifier, build_trainer
 
     _allow_tensor_float()
@@ -293,7 +293,7 @@ def project(case):
         order = np.resize(draw_order(len(images), 0, steps), faces)
         transforms = draw_transforms(faces, 0, steps, parameters.shift, parameters.flip)
         trainer.fit(
-            FaceBatches({"row": order, "transform": transforms}, one_hot[order], parameters.batch_size),
+            batches({"row": order, "transform": transforms}, one_hot[order], parameters.batch_size),
             shuffle=False,
             verbose=0,
         )

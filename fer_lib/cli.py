@@ -1,7 +1,7 @@
 """The command line `fer-study`.
 
-Exit status: 0 done, 1 the work failed, 2 bad arguments, parameters or data, 75 stopped by SIGTERM or by the time
-limit, 130 by Ctrl-C; after the last two the same command goes on.
+Exit status: 0 done, 1 the work failed, 2 bad arguments, parameters or data, 75 stopped by SIGTERM (such as by
+`timeout --preserve-status -s TERM 8h fer-study ...`), 130 by Ctrl-C; after the last two the same command goes on.
 """
 
 import functools
@@ -18,7 +18,6 @@ import typer
 from fer_lib.environment import TENSORFLOW_SETTINGS
 from fer_lib.errors import FerError, ParameterError, RunError
 from fer_lib.parameters import read_parameters
-from fer_lib.training.deadline import set_deadline
 
 _STOPPED = {signal.SIGINT: 130, signal.SIGTERM: 75}
 
@@ -37,10 +36,6 @@ Overrides = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Wins over the file; may be given several times."),
 ]
 OutputRoot = Annotated[Path, typer.Option("--output-root", help="Studies are written to folders in this one.")]
-TimeLimit = Annotated[
-    float | None,
-    typer.Option("--time-limit", metavar="MINUTES", min=0, help="Stop before, at an epoch's end, with status 75."),
-]
 
 
 class Engine(StrEnum):
@@ -77,11 +72,9 @@ def run(
     ray_address: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Of a running Ray cluster; `auto` finds one here.")
     ] = None,
-    time_limit: TimeLimit = None,
     output_root: OutputRoot = Path("outputs"),
 ):
     """Run a study: check the data, execute the notebooks, write the report. What is finished is not done again."""
-    set_deadline(time_limit)
     if ray_address is not None and engine is not Engine.ray:
         raise ParameterError("There is a cluster, but no engine for it", "--ray-address", "--engine ray", engine)
     from fer_lib.execution.runner import run_study
@@ -125,7 +118,6 @@ def cell(
     index: Annotated[int, typer.Option(help="Of the cell in the list of `fer-study cells`.")],
     data: Data = None,
     overrides: Overrides = None,
-    time_limit: TimeLimit = None,
     output_root: OutputRoot = Path("outputs"),
 ):
     """Train one cell of a study, as a job of a batch system; `fer-study run` then finds it finished."""
@@ -135,7 +127,6 @@ def cell(
         raise ParameterError(
             "There is no such cell", where="--index", expected=f"0 to {len(grid) - 1}", found=index
         )
-    set_deadline(time_limit)
     os.environ.update({"FER_PROGRESS": "lines", **TENSORFLOW_SETTINGS, **os.environ})
     from fer_lib import datasets
     from fer_lib.training.loop import train_run

@@ -50,18 +50,6 @@ class RunError(FerError):
     """The work itself failed: a notebook, a training run, a file that cannot be written."""
 
 
-class TimeLimitError(FerError):
-    """The time that was given is over; what was trained is saved."""
-
-    exit_status = 75  # as after SIGTERM: to be tried again
-
-    def __init__(self):
-        super().__init__(
-            "The time limit is reached", advice="What was finished stays: the same command goes on from there"
-        )
-        self.args = ()  # with which pickle makes it again, on the way back from another machine
-
-
 def shown(value, most=80):
     """Return a value as text for a message: on one line, printable, of at most `most` characters.
 

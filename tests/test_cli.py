@@ -2,17 +2,15 @@ import errno
 import os
 import signal
 import sys
-import time
 from types import SimpleNamespace
 
 import pytest
 
 from fer_lib import cli, datasets
 from fer_lib.datasets import checks, fetch, reorganise
-from fer_lib.errors import DataError, RunError, TimeLimitError
+from fer_lib.errors import DataError, RunError
 from fer_lib.execution import ray_grid as grid
 from fer_lib.execution import runner
-from fer_lib.training.loop import deadline
 
 
 @pytest.fixture(autouse=True)
@@ -119,19 +117,6 @@ def test_the_engine_ray_trains_the_grid_at_its_address(capsys, monkeypatch, para
     assert (given[1].func, given[1].keywords) == (grid.train_on_ray, {"address": "10.0.0.1:6379"})
     status, _, err = call(capsys, "run", params, "--ray-address", "auto")
     assert (status, "Expected: --engine ray. Found: local." in err) == (2, True)
-
-
-def test_a_time_limit_is_a_deadline_and_an_exit_status_of_its_own(capsys, monkeypatch, params):
-    monkeypatch.setenv(deadline.VARIABLE, "")
-
-    def run_study(*_, **__):
-        assert float(os.environ[deadline.VARIABLE]) == pytest.approx(time.time() + 90, abs=5)
-        raise TimeLimitError()
-
-    monkeypatch.setattr(runner, "run_study", run_study)
-    status, _, err = call(capsys, "run", params, "--time-limit", "1.5")
-    assert (status, err) == (75, f"{TimeLimitError()}\n")
-    assert call(capsys, "run", params, "--time-limit", "-1")[0] == 2
 
 
 def test_cells_seed_by_seed(capsys, params):

@@ -29,8 +29,7 @@ def many(tmp_path_factory):
     for seed in range(3):
         for index, variant in enumerate(VARIANTS):
             _write_run(study, variant, seed, accuracy=0.5 + 0.02 * index)
-    found = {(run.variant, run.seed): run for run in runs.find_runs(study)}
-    return [found[variant, seed] for seed in range(3) for variant in VARIANTS]
+    return [runs.read_run(runs.run_folder(study, variant, seed)) for seed in range(3) for variant in VARIANTS]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +51,7 @@ def _write_run(study, variant, seed, accuracy):
     history |= {"val_accuracy": curve - 0.02, "val_binary_accuracy": 0.86 + curve / 20}
     pd.DataFrame(history).to_csv(folder / "history.csv", index=False)
     runs.write_json(folder / "config.json", {"variant": variant, "seed": seed})
-    runs.write_json(folder / "done.json", {})
+    runs.finish(folder, {"variant": variant, "seed": seed}, epochs=12)
 
 
 def bars(axes):

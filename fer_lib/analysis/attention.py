@@ -16,7 +16,7 @@ from keras import ops
 from fer_lib.analysis.complexity import stage_of
 from fer_lib.datasets import CLASS_NAMES
 from fer_lib.models import NonLocal2D
-from fer_lib.training.batches import identity_transforms, with_faces
+from fer_lib.training.batches import identity_transforms, with_images
 from fer_lib.training.recipe import build_classifier
 
 # Where brow, eye and mouth lie in an aligned frontal face, as (row, column) in parts of the side, read off the
@@ -265,7 +265,7 @@ def _set_to_zero(weights):
 
 def _over_faces(model, faces, image_size, batch_size=64):
     """Return a model's outputs for all faces, NumPy arrays; not compiled, as a model sees the faces only once."""
-    shown, transforms = with_faces(model, faces.images, image_size), identity_transforms(len(faces))
+    shown, transforms = with_images(model, faces.images, image_size), identity_transforms(len(faces))
     parts = []
     for start in range(0, len(faces), batch_size):
         rows = np.arange(start, min(start + batch_size, len(faces)), dtype="int32")

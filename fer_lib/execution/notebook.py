@@ -20,7 +20,7 @@ import nbformat
 
 from fer_lib import notebooks
 from fer_lib.environment import TENSORFLOW_SETTINGS, describe_environment, keras_backend, package_versions
-from fer_lib.errors import RunError, TimeLimitError
+from fer_lib.errors import RunError
 from fer_lib.files import write_atomically
 from fer_lib.parameters import Parameters
 from fer_lib.training.runs import read_json, write_json
@@ -138,7 +138,6 @@ def execute_notebook(source, target, values, data=None, tell=None):
 
     Raises:
         RunError: a cell failed, or the process ended.
-        TimeLimitError: its training stopped at the end of an epoch.
     """
     partial = target.with_name(f".{target.stem}.partial.ipynb")
     failed = target.with_name(f"{target.stem}.failed.ipynb")
@@ -148,8 +147,6 @@ def execute_notebook(source, target, values, data=None, tell=None):
         try:
             command = _command(source, partial, values)
             status = _run_process(command, source.parent, _environment(scratch, data), log, tell or _show)
-            if status == TimeLimitError.exit_status:
-                raise TimeLimitError()
             if status != 0:
                 raise _failure(source, status, partial, failed, log, data)
             _keep(partial, target, source, data)

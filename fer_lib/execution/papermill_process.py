@@ -1,6 +1,6 @@
 """One notebook executed by papermill: `python -m fer_lib.execution.papermill_process SOURCE TARGET PARAMETERS`.
 
-The parameters are JSON. Ends with 1 where a cell failed, with 75 where training stopped for its time limit.
+The parameters are JSON. Ends with 1 where a cell failed.
 Standard input is held open by whoever started it: its end means that the parent is gone, and this process with it.
 """
 
@@ -18,8 +18,6 @@ from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.paths import jupyter_runtime_dir
 from papermill import PapermillExecutionError, execute_notebook
 from traitlets import default
-
-from fer_lib.errors import TimeLimitError
 
 
 class OwnKernelManager(AsyncKernelManager):
@@ -58,9 +56,8 @@ def main(arguments):
             progress_bar=False,
             stdout_file=sys.stdout,
         )
-    except PapermillExecutionError as error:
-        stopped = error.ename == TimeLimitError.__name__
-        return TimeLimitError.exit_status if stopped else 1  # the cell, with its error, stands in the target
+    except PapermillExecutionError:
+        return 1  # the cell, with its error, stands in the target
     return 0
 
 

@@ -12,11 +12,9 @@ import socket
 from pathlib import Path
 
 from fer_lib import notebooks
-from fer_lib.errors import ParameterError, RunError, TimeLimitError
+from fer_lib.errors import ParameterError, RunError
 from fer_lib.execution.notebook import execute_notebook, notebook_values
 from fer_lib.training import runs
-from fer_lib.training.deadline import VARIABLE as DEADLINE
-from fer_lib.training.deadline import check_deadline
 
 NOTEBOOK = "cell.ipynb"
 # A cell goes on from its last epoch, so trying again is cheap, after a lost node as after a failure of its own.
@@ -44,7 +42,6 @@ def train_on_ray(parameters, study_dir, data, fingerprint, address=None, noteboo
     Raises:
         ParameterError: Ray is not installed, or no cluster answers.
         RunError: cells failed; the others are finished.
-        TimeLimitError: the deadline came before the end.
     """
     # A worker has a working directory of its own.
     study_dir = Path(study_dir).absolute()
@@ -141,7 +138,7 @@ def _needs(ray):
 
 def _handed_over():
     """Variables that the cells need as they are here; None where they are not set."""
-    return {name: os.environ.get(name) for name in (DEADLINE, "KERAS_BACKEND", "FER_CACHE", "OMP_NUM_THREADS")}
+    return {name: os.environ.get(name) for name in ("KERAS_BACKEND", "FER_CACHE", "OMP_NUM_THREADS")}
 
 
 def _train_cell(source, cell, values, data, variables):
@@ -158,14 +155,14 @@ def _train_cell(source, cell, values, data, variables):
         print(f"{cell.title}, GPU {os.environ.get('CUDA_VISIBLE_DEVICES') or 'none'}", file=log)
         try:
             execute_notebook(source, cell.notebook, values, data, tell=lambda line: print(line, file=log))
-        except (RunError, TimeLimitError) as error:
+        except RunError as error:
             print(error, file=log)
             raise
 
 
 def _collect(ray, waiting, epochs):
     """Waits for all cells, telling how far they are; then says which failed."""
-    total, failed, stopped, told = len(waiting), [], False, None
+    total, failed, told = len(waiting), [], None
     try:
         while waiting:
             done, _ = ray.wait(list(waiting), timeout=_INTERVAL)
@@ -174,8 +171,6 @@ def _collect(ray, waiting, epochs):
                 try:
                     ray.get(reference)
                     print(f"      {cell.title}: finished, {total - len(waiting)} of {total}", flush=True)
-                except TimeLimitError:
-                    stopped = True
                 except ray.exceptions.RayError as error:
                     failed.append((cell, getattr(error, "cause", None) or error))
                     print(f"      {cell.title}: failed, see {cell.log}", flush=True)
@@ -194,6 +189,3 @@ def _collect(ray, waiting, epochs):
             found=str(error).strip().splitlines()[-1],
             advice="What was finished stays: the same command goes on from there",
         )
-    if stopped:
-        raise TimeLimitError()
-    check_deadline()

@@ -13,7 +13,6 @@ from fer_lib.execution.notebook import Execution
 from fer_lib.files import write_atomically
 from fer_lib.parameters import write_parameters
 from fer_lib.report.page import write_report
-from fer_lib.training.deadline import check_deadline
 from fer_lib.training.runs import write_json
 
 
@@ -38,7 +37,6 @@ def run_study(
         ParameterError: an unknown notebook, or a folder that cannot be written.
         DataError: the data cannot be read, or a study must not be made of them.
         RunError: a notebook failed, or another process runs this study.
-        TimeLimitError: the deadline came before the end.
     """
     sources = notebooks.find_notebooks(chosen, notebook_dir)
     data = data if data is not None else parameters.data
@@ -52,7 +50,6 @@ def run_study(
         if train_grid is not None:
             train_grid(parameters, study_dir, data, summary["fingerprint"])
         for number, source in enumerate(sources, 1):
-            check_deadline()
             execution = Execution(source, parameters, study_dir, data, summary["fingerprint"])
             execution.finish(f"[{number}/{len(sources)}] {source.stem}")
         return write_report(study_dir)
