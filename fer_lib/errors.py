@@ -1,5 +1,10 @@
 """Errors written for the person who reads them: what, where, what was expected, what was found, what to do."""
 
+import re
+
+# Characters of a quoted value: what stands in a damaged file may have millions.
+_LONGEST = 240
+
 
 class FerError(Exception):
     """Base of every error that a user can cause.
@@ -8,7 +13,7 @@ class FerError(Exception):
         what: one sentence, what went wrong.
         where: the file, the key or the run concerned.
         expected: what would have been right.
-        found: what stood there instead.
+        found: the value that was there instead.
         advice: what to do about it.
 
     `str(error)` is one paragraph. `exit_status` is what the command line ends with.
@@ -22,9 +27,12 @@ class FerError(Exception):
 
     def __str__(self):
         parts = [_sentence(self.what)]
-        for label, value in (("Where", self.where), ("Expected", self.expected), ("Found", self.found)):
-            if value is not None:
-                parts.append(_sentence(f"{label}: {value}"))
+        if self.where is not None:
+            parts.append(_sentence(f"Where: {printable(self.where)}"))
+        if self.expected is not None:
+            parts.append(_sentence(f"Expected: {self.expected}"))
+        if self.found is not None:
+            parts.append(_sentence(f"Found: {printable(self.found)}"))
         if self.advice:
             parts.append(_sentence(self.advice))
         return " ".join(parts)
@@ -58,6 +66,18 @@ class TimeLimitError(FerError):
         self.args = ()  # with which pickle makes it again, on the way back from another machine
 
 
+def printable(value, longest=_LONGEST):
+    """A value on one line: control characters escaped, and the middle of a long one left out."""
+    try:
+        text = str(value)
+    except ValueError:  # Python's limit on the digits of an integer
+        return "a number of thousands of digits"
+    if len(text) > longest:
+        text = f"{text[: longest // 2]} … {text[-longest // 2 :]}"
+    text = re.sub(r"\s*\n\s*", " ", text)
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+
+
 def _sentence(text):
-    text = str(text).strip()
+    text = printable(text, longest=4 * _LONGEST).strip()
     return text if text.endswith((".", "!", "?", ":")) else text + "."

@@ -1,7 +1,5 @@
 """Numbers and names as every table, axis, caption and sentence shows them."""
 
-import math
-
 DATASET_NAMES = {"fer2013": "FER-2013", "kdef": "KDEF", "synthetic": "generated faces"}
 # BinaryAccuracy of seven one-hot outputs of which none exceeds one half: the all-negative baseline.
 BINARY_FLOOR = 6 / 7
@@ -38,5 +36,13 @@ def count(number):
     return MISSING if _is_missing(number) else f"{round(number):,}"
 
 
+def formatter(form):
+    """What formats a value: one of the forms here by its name, or a format such as `"{:.2f}"`."""
+    return FORMS[form] if form in FORMS else lambda value: MISSING if _is_missing(value) else form.format(value)
+
+
 def _is_missing(value):
-    return value is None or math.isnan(value)
+    return value is None or bool(value != value)  # NaN alone differs from itself
+
+
+FORMS = {"percent": percent, "points": points, "p_value": p_value, "count": count}
