@@ -1,5 +1,10 @@
 """Errors written for the person who reads them: what, where, what was expected, what was found, what to do."""
 
+import re
+
+# Characters of a quoted value: what stands in a damaged file may have millions.
+_LONGEST = 240
+
 
 class FerError(Exception):
     """Base of every error that a user can cause.
@@ -8,7 +13,7 @@ class FerError(Exception):
         what: one sentence, what went wrong.
         where: the file, the key or the run concerned.
         expected: what would have been right.
-        found: what stood there instead.
+        found: the value that was there instead.
         advice: what to do about it.
 
     `str(error)` is one paragraph. `exit_status` is what the command line ends with.
@@ -56,7 +61,10 @@ def shown(value, most=80):
     Control characters, escape sequences and bytes that are no UTF-8 appear as `\\x1b`; of a long text the middle is
     left out, since the beginning and the end of a path say most.
     """
-    text = str(value)
+    try:
+        text = str(value)
+    except ValueError:  # Python's limit on the digits of an integer
+        return "a number of thousands of digits"
     if len(text) > most:
         text = f"{text[: most * 2 // 3 - 1]} … {text[len(text) - most // 3 + 2 :]}"
     text = " ".join(text.split())

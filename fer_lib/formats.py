@@ -47,8 +47,13 @@ def count(number):
     return MISSING if _is_missing(number) else f"{round(number):,}"
 
 
+def formatter(form):
+    """What formats a value: one of the forms here by its name, or a format such as `"{:.2f}"`."""
+    return FORMS[form] if form in FORMS else lambda value: MISSING if _is_missing(value) else form.format(value)
+
+
 def _is_missing(value):
-    return value is None or math.isnan(value)
+    return value is None or bool(value != value)  # NaN alone differs from itself
 
 
 def whole(number):
@@ -182,3 +187,6 @@ def _is_difference(pair, columns):
 
 def _is_absent(value):
     return value is None or str(value) in ("nan", "<NA>")
+
+
+FORMS = {"percent": percent, "points": points, "p_value": p_value, "count": count}
