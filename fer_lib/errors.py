@@ -1,6 +1,5 @@
 """Errors written for the person who reads them: what, where, what was expected, what was found, what to do."""
 
-import re
 
 # Characters of a quoted value: what stands in a damaged file may have millions.
 _LONGEST = 240

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+from fer_lib.analysis.reported import reading_table
 
 from fer_lib.analysis import audit
-from fer_lib.analysis.reported import reading_table
 from fer_lib.datasets import FaceSet, Splits
 from fer_lib.parameters import build_parameters
 

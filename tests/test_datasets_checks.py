@@ -8,9 +8,9 @@ import pytest
 import scipy.ndimage
 from PIL import Image, ImageFilter
 
+from fer_lib.datasets.checks import check, copies_of, pixel_hashes, sharpness
 from fer_lib.datasets.faces import CLASS_NAMES, FaceSet, Splits
 from fer_lib.datasets.fer2013 import published_counts
-from fer_lib.datasets.checks import check, copies_of, pixel_hashes, sharpness
 
 
 def faces(count, seed, prefix, channels=1):

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from fer_lib.analysis.per_class import confusion_changes, confusion_shares, scores_table
 
 from fer_lib.analysis import evaluation
-from fer_lib.analysis.per_class import confusion_changes, confusion_shares, scores_table
 from fer_lib.figures import confusion, groups, results, style
 from fer_lib.training import runs
 

@@ -19,8 +19,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from fer_lib import files
 from fer_lib.datasets import checks
 from fer_lib.errors import DataError, ParameterError, RunError
-from fer_lib.execution import runner
 from fer_lib.execution import notebook as execution
+from fer_lib.execution import runner
 from fer_lib.execution.processes import why_ended
 from fer_lib.parameters import build_parameters
 

@@ -3,8 +3,7 @@
 import numpy as np
 import seaborn as sns
 
-from fer_lib.figures import style
-from fer_lib.figures.style import INK, PALETTE, QUIET, new_figure, percent_axis, styled, variant_style
+from fer_lib.figures.style import INK, PALETTE, QUIET, new_figure, percent_axis, styled
 from fer_lib.formats import BINARY_FLOOR, DATASET_NAMES, count, percent
 
 _COLOURS = {"fer2013": PALETTE["orange"], "kdef": PALETTE["navy"]}

@@ -86,7 +86,7 @@ def subject_accuracy(groups):
     Args:
         groups: as for `group_accuracy`, with the column `person`; of several seeds the mean is drawn.
     """
-    means = groups.groupby(["variant", "person"], sort=False)["accuracy"].mean()
+    means = groups.groupby(["variant", "subject"], sort=False)["accuracy"].mean()
     variants = list(groups["variant"].unique())
     figure, axes = new_figure(0.9 + 0.5 * len(variants))
     for row, variant in enumerate(variants):

@@ -66,10 +66,10 @@ def one_subject(splits, angles):
         splits: a `Splits` of KDEF, or of generated faces in its form; images may be in any of its splits.
         angles: the columns, such as `["HL", "S", "HR"]`.
     """
-    first = splits.train.metadata[["person", "session"]].min()
+    first = splits.train.metadata[["subject", "session"]].min()
     images = {}
     for _, faces in splits.items():
-        for index in np.flatnonzero((faces.metadata[["person", "session"]] == first).all(axis=1)):
+        for index in np.flatnonzero((faces.metadata[["subject", "session"]] == first).all(axis=1)):
             images[faces.class_names[faces.labels[index]], faces.metadata["angle"].iloc[index]] = faces.images[
                 index
             ]
