@@ -185,7 +185,7 @@ def variant_rows(parameters, images, turns):
     ours = {variant: Ours(parameters, variant, images) for variant in parameters.variants}
     contestants, macs = dict(ours), {}
     for variant, one in ours.items():
-        macs[variant] = count(one.classifier)["multiply_adds"].sum()
+        macs[variant] = count(one.classifier)["macs"].sum()
         if keras.config.backend() == "tensorflow":
             constant = constant_batch((parameters.batch_size, *one.classifier.input_shape[1:]), one.steps)
             other = build_classifier(parameters, variant, seed=0)

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fer_lib.notebooks import declared_parameters, read_notebook
-from fer_lib.parameters import TRAINING_KEYS, Parameters
-from fer_lib.variants import PAIRWISE_FUNCTIONS, Variant
+from fer_lib.notebooks import read_notebook
+from fer_lib.parameters import Parameters
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -25,16 +24,12 @@ LAYERS = [
     {"analysis"},
     {"figures", "report"},
     {"execution"},
-    {"cli"},
+    {"cli", "commands"},
 ]
 # The others are read by people who have no backend at hand, or must not wait for one.
 WITH_KERAS = {
     "fer_lib.models", "fer_lib.training.batches", "fer_lib.training.recipe", "fer_lib.training.loop",
     "fer_lib.training.progress", "fer_lib.analysis.complexity", "fer_lib.analysis.attention",
-}  # fmt: skip
-# What a study must be read with: see Study.splits and load().
-DATA_KEYS = {
-    "dataset", "data", "protocol", "generated_images", "train_limit", "image_size", "colour", "angles", "aspect"
 }  # fmt: skip
 
 
@@ -111,8 +106,8 @@ def pins():
 def direct_dependencies():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    for line in [*project["dependencies"], extras["tensorflow"][0], *extras["test"]]:
-        yield re.fullmatch(r"([a-z0-9-]+)(?:>=([0-9.]+))?(?:,<([0-9.]+))?(?:;.*)?", line).groups()
+    for line in [*project["dependencies"], *extras["study"], *extras["tensorflow"], *extras["test"]]:
+        yield re.fullmatch(r"([a-z0-9-]+)(?:>=([0-9.]+))?(?:,<([0-9.]+))?(?:; (.*))?", line).groups()
 
 
 def numbers(version):
@@ -120,7 +115,7 @@ def numbers(version):
 
 
 def test_the_lock_satisfies_the_project():
-    for name, lowest, below in direct_dependencies():
+    for name, lowest, below, _ in direct_dependencies():
         assert numbers(pins()[name]) >= numbers(lowest), name
         assert below is None or numbers(pins()[name]) < numbers(below), name
 
@@ -138,7 +133,9 @@ def test_what_make_backends_adds_satisfies_the_extras():
 def test_conda_gets_the_same_pins():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     *_, pip = environment["dependencies"]
-    expected = {f"{name}=={pins()[name]}" for name, _, _ in direct_dependencies()} | {"-e ."}
+    expected = {"-e ."}
+    for name, _, _, marker in direct_dependencies():
+        expected.add(f"{name}=={pins()[name]}" + (f"; {marker}" if marker else ""))
     assert set(pip["pip"]) == expected
     assert environment["name"] == "fer-study"
     assert "python=3.11" in environment["dependencies"]
@@ -149,6 +146,14 @@ def test_the_lock_has_a_hash_for_every_pin_and_no_index():
     for block in re.split(r"\n(?=[a-z])", text):
         assert "--hash=sha256:" in block, block[:60]
     assert "index-url" not in text and "://" not in text
+
+
+def test_the_layer_alone_needs_keras_and_numpy():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert [re.match(r"[a-z]+", line)[0] for line in project["dependencies"]] == ["keras", "numpy"]
+    assert {"study", "test", "tensorflow", "jax", "torch", "gpu", "ray", "fetch"} == set(
+        project["optional-dependencies"]
+    )
 
 
 def make_targets():
@@ -167,7 +172,9 @@ def test_the_readmes_commands_exist():
     assert {"study", "test", "lab"} <= made <= make_targets()
     used = [line.split() for line in commands if "fer-study " in line]
     known = set(
-        re.findall(r"\n@app\.command\(\"?([a-z-]*)\"?\)\ndef (\w+)", (ROOT / "fer_lib" / "cli.py").read_text())
+        re.findall(
+            r"\n@app\.command\(\"?([a-z-]*)\"?\)\ndef (\w+)", (ROOT / "fer_lib" / "commands.py").read_text()
+        )
     )
     known = {name or function for name, function in known}
     assert {"run", "check"} <= {words[1] for words in used} <= known
@@ -222,24 +229,12 @@ def test_no_data_and_no_weights_are_tracked():
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebooks_parameters_are_the_studys_own(path):
-    declared = declared_parameters(path)
-    assert declared.pop("study_dir") == "../outputs/smoke"
-    if path.stem == "cell":
-        assert (declared.pop("variant"), declared.pop("seed")) in Parameters().cells()
-    assert set(declared) <= set(Parameters.model_fields)
-    if path.stem == "05_pairwise_functions":
-        # The one grid that is its own: each function once at one stage, beside the plain network.
-        grid = [Variant.from_name(name) for name in declared["variants"]]
-        assert [variant.pairwise for variant in grid if variant.stages] == list(PAIRWISE_FUNCTIONS)
-        assert {variant.stages for variant in grid} == {(), (3,)}
-        declared["variants"] = Parameters().variants
-    assert declared == {name: getattr(Parameters(), name) for name in declared}
-    source = "\n".join(cell.source for cell in read_notebook(path).cells if cell.cell_type == "code")
-    if "study.runs(" in source:
-        # One key left out, and the runs have another hash than those of the other notebooks.
-        assert {*TRAINING_KEYS, *DATA_KEYS, "study", "variants", "seeds"} <= set(declared)
-    if "study.splits" in source:
-        assert set(declared) >= DATA_KEYS
+    (cell,) = [cell for cell in read_notebook(path).cells if "parameters" in cell.metadata.get("tags", [])]
+    declared = {line.target.id: ast.literal_eval(line.value) for line in ast.parse(cell.source).body}
+    base = declared.pop("params")
+    assert (path.parent / base).is_file()
+    # None: as the file has it; a literal here would win over the study that the runner gives.
+    assert set(declared) <= set(Parameters.model_fields) and set(declared.values()) <= {None}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
