@@ -235,7 +235,7 @@ def main():
     parser.add_argument("--turns", type=int, default=7, help="turns of every contestant (7)")
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.steps, arguments.turns = 3, 3
+        arguments.steps, arguments.turns = 2, 3
     parameters = read_parameters(arguments.params)
     tables = {}
     if not arguments.peers:

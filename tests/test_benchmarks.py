@@ -41,8 +41,8 @@ def test_images_come_from_the_jpeg_files_with_their_classes(tmp_path):
     parameters = bench_train_step.PEER_PARAMETERS.model_copy(update={"batch_size": 14})
     ((batch, labels),) = bench_train_step.images_from_jpeg(tmp_path, parameters)
     assert batch.shape == (14, 96, 96, 1)
-    brightness = np.rint(255 * np.asarray(batch).mean(axis=(1, 2, 3)))
-    np.testing.assert_array_equal(brightness / 10 % 7, np.asarray(labels).argmax(axis=1))
+    brightness = 255 * np.asarray(batch).mean(axis=(1, 2, 3))
+    np.testing.assert_array_equal(np.rint(brightness / 10) % 7, np.asarray(labels).argmax(axis=1))
 
 
 def test_contestants_take_turns_and_the_first_turn_is_left_out():
