@@ -14,7 +14,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from fer_lib.environment import describe_environment, leave_out_messages
-from fer_lib.errors import DataError, RunError
+from fer_lib.errors import RunError
 from fer_lib.files import write_atomically
 from fer_lib.training import runs
 from fer_lib.training.batches import batches, draw_order, draw_transforms, identity_transforms
@@ -27,9 +27,7 @@ leave_out_messages()
 _CHECKPOINTS_KEPT = 2
 
 
-def train_run(
-    parameters, variant, seed, splits, study_dir, observe=None, expected_fingerprint=None, position=None
-):
+def train_run(parameters, variant, seed, splits, study_dir, observe=None, position=None):
     """Return the run of a variant and seed: read where it is finished, else trained from its last checkpoint.
 
     Args:
@@ -40,24 +38,14 @@ def train_run(
         observe: called after the last epoch with parameters, run (its predictions can be read), classifier (it may
             change the weights) and validation `FaceSet`; returns file name -> content, see `write_atomically`,
             that the run's folder keeps.
-        expected_fingerprint: of the data that were checked; by default not compared.
         position: (i, n), for the progress: the run is the i-th of n.
 
     Returns:
         The finished `Run`. Its predictions are those of the last epoch: no epoch is chosen by them.
 
     Raises:
-        DataError: the data are not those of `expected_fingerprint`.
         RunError: a file cannot be written, or the loss is no longer finite.
     """
-    if expected_fingerprint not in (None, splits.fingerprint):
-        raise DataError(
-            "The data changed after they were checked",
-            where=f"{variant}, seed {seed}",
-            expected=f"fingerprint {expected_fingerprint}",
-            found=splits.fingerprint,
-            advice="The same command checks them again",
-        )
     folder = runs.run_folder(study_dir, variant, seed)
     identity = runs.run_identity(parameters, variant, seed, splits.fingerprint)
     if not runs.is_finished(folder, identity) or runs.leftovers(folder):
@@ -84,7 +72,7 @@ def restore_classifier(parameters, run):
 
 
 def predict(parameters, classifier, faces):
-    """Return the classifier's `Predictions` of a `FaceSet`."""
+    """Return the `Predictions` of a `FaceSet`."""
     return _predict(build_trainer(parameters, classifier, faces.images, steps_per_epoch=1), faces, first_row=0)
 
 

@@ -21,7 +21,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from fer_lib.datasets.faces import CLASS_NAMES
 from fer_lib.errors import RunError
-from fer_lib.files import write_atomically
+from fer_lib.files import read_regular, write_atomically
 
 # Raised where the same parameters and data give other numbers than before: earlier runs are then other runs.
 # `tests/test_golden.py` says when. Commit and package versions are provenance, see `config.json`.
@@ -29,6 +29,8 @@ RESULTS_VERSION = 1
 WEIGHTS = "last.weights.h5"
 # A finished run may lack its weights: results are committed without.
 _NEEDED = ("config.json", "history.csv", "predictions.npz")
+# Of JSON, and of a table or predictions: more is no file of a run.
+_MAX_JSON, _MAX_BYTES = 16_000_000, 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -210,7 +212,7 @@ def leftovers(folder):
 def read_json(path, schema=dict):
     """Return a JSON file as `schema` (`dict`, a pydantic model); None if there is none, RunError if damaged."""
     try:
-        return TypeAdapter(schema).validate_json(Path(path).read_bytes())
+        return TypeAdapter(schema).validate_json(read_regular(path, _MAX_JSON))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -250,7 +252,7 @@ def _unpack(file, classes):
 
 def _read(path, reader):
     try:
-        return reader(io.BytesIO(path.read_bytes()))
+        return reader(io.BytesIO(read_regular(path, _MAX_BYTES)))
     except Exception as error:  # damage of each kind raises errors of its own: zip, deflate, array headers, CSV
         raise RunError("A file of a run is damaged or missing", where=path, found=error) from error
 
