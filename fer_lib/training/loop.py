@@ -33,7 +33,8 @@ def train_run(parameters, variant, seed, splits, study_dir, observe=None, positi
     Args:
         parameters, variant, seed: `Parameters`, name of a `Variant`, whole number from 0. The seed fixes weights,
             order, augmentation and dropout.
-        splits: `Splits`; trained on `train`, measured on `validation` after each epoch. `test` is not seen.
+        splits: `Splits`; trained on `train`, measured on `validation` after each epoch. `test`, where the protocol
+            has one, is predicted once, after the last epoch.
         study_dir: folder of the study, `outputs/<study>`.
         observe: called after the last epoch with parameters, run (its predictions can be read), classifier (it may
             change the weights) and validation `FaceSet`; returns file name -> content, see `write_atomically`,
