@@ -101,11 +101,11 @@ def run(
 def check(params: Params, data: Data = None, overrides: Overrides = None):
     """Read all of the data; print counts, flaws, and copies across splits."""
     from fer_lib import datasets
-    from fer_lib.datasets import flaws
+    from fer_lib.datasets import checks
     from fer_lib.execution.runner import refuse_problems
 
     splits = datasets.load(read_parameters(params, overrides or ()), data)
-    found = flaws.check(splits)
+    found = checks.check(splits)
     typer.echo(found)
     for note in splits.notes:
         typer.echo(f"Note: {note}")
@@ -169,7 +169,7 @@ def fetch(
 @app.command("reorganise-kdef")
 def reorganise(source: Path, target: Path):
     """Copy KDEF into a folder a class, the two misnamed pictures under their right names."""
-    from fer_lib.datasets.kdef_reorganise import reorganise_kdef
+    from fer_lib.datasets.reorganise import reorganise_kdef
 
     done = reorganise_kdef(source, target)
     for note in done.notes:

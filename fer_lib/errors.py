@@ -22,9 +22,13 @@ class FerError(Exception):
 
     def __str__(self):
         parts = [_sentence(self.what)]
-        for label, value in (("Where", self.where), ("Expected", self.expected), ("Found", self.found)):
+        for label, value, most in (
+            ("Where", self.where, 300),
+            ("Expected", self.expected, 1000),
+            ("Found", self.found, 200),
+        ):
             if value is not None:
-                parts.append(_sentence(f"{label}: {value}"))
+                parts.append(_sentence(f"{label}: {shown(value, most)}"))
         if self.advice:
             parts.append(_sentence(self.advice))
         return " ".join(parts)
@@ -58,6 +62,19 @@ class TimeLimitError(FerError):
         self.args = ()  # with which pickle makes it again, on the way back from another machine
 
 
+def shown(value, most=80):
+    """Return a value as text for a message: on one line, printable, of at most `most` characters.
+
+    Control characters, escape sequences and bytes that are no UTF-8 appear as `\\x1b`; of a long text the middle is
+    left out, since the beginning and the end of a path say most.
+    """
+    text = str(value)
+    if len(text) > most:
+        text = f"{text[: most * 2 // 3 - 1]} … {text[len(text) - most // 3 + 2 :]}"
+    text = " ".join(text.split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def _sentence(text):
-    text = str(text).strip()
+    text = shown(text, 1000)
     return text if text.endswith((".", "!", "?", ":")) else text + "."

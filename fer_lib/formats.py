@@ -5,7 +5,10 @@ import math
 from fer_lib.errors import ParameterError
 from fer_lib.variants import Variant
 
-DATASET_NAMES = {"fer2013": "FER-2013", "kdef": "KDEF", "synthetic": "generated faces"}
+DATASET_NAMES = {
+    **{"fer2013": "FER-2013", "ferplus": "FER-2013 with the labels of FER+", "kdef": "KDEF"},
+    **{"synthetic": "generated faces", "folders": "own images"},
+}
 # BinaryAccuracy of seven one-hot outputs of which none exceeds one half: the all-negative baseline.
 BINARY_FLOOR = 6 / 7
 MISSING = "–"

@@ -16,6 +16,7 @@ PROTOCOLS = {
     "fer2013": ("paper", "official"),
     "synthetic": ("paper", "official"),
     "kdef": ("random", "subject"),
+    "folders": ("official", "random"),
 }
 # What a run's numbers depend on besides the data, the variant and the seed. Names of the study, the grid and
 # the way to the data are left out: the same network in another study is the same run.
@@ -45,9 +46,10 @@ class Parameters(BaseModel):
     seeds: list[Annotated[int, Field(ge=0)]] = [0]
 
     # The data
-    dataset: Literal["synthetic", "fer2013", "kdef"] = "synthetic"
+    dataset: Literal["synthetic", "fer2013", "kdef", "folders"] = "synthetic"
     data: str | None = None
     protocol: Literal["paper", "official", "random", "subject"] = "official"
+    labels: Literal["original", "ferplus"] = "original"
     generated_images: Annotated[int, Field(ge=70)] = 840
     train_limit: Annotated[int, Field(ge=7)] | None = None
     colour: bool = False
@@ -103,8 +105,10 @@ class Parameters(BaseModel):
         if self.protocol not in PROTOCOLS[self.dataset]:
             known = " or ".join(PROTOCOLS[self.dataset])
             raise ValueError(f"dataset {self.dataset} has protocol {known}, found protocol: {self.protocol}")
-        if self.colour and self.dataset != "kdef":
-            raise ValueError(f"colour: true needs dataset: kdef; the images of {self.dataset} are grey")
+        if self.colour and self.dataset not in ("kdef", "folders"):
+            raise ValueError(f"colour: true needs dataset: kdef or folders; the images of {self.dataset} are grey")
+        if self.labels != "original" and (self.dataset, self.protocol) != ("fer2013", "official"):
+            raise ValueError(f"labels: {self.labels} needs dataset: fer2013 and protocol: official")
         if not self.angles or len(set(self.angles)) != len(self.angles):
             raise ValueError("angles needs at least one angle, each once")
         if self.warmup_epochs >= self.epochs and self.warmup_epochs > 0:

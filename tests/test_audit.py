@@ -59,7 +59,7 @@ def kdef(number):
     people = [f"{sex}{person:02d}" for sex in "FM" for person in range(1, 36)]
     named = np.resize(people, number)
     angles = np.resize(np.repeat(["FL", "HL", "S", "HR", "FR"], 70), number)
-    found = faces(number, sex=[name[0] for name in named], person=named, angle=angles)
+    found = faces(number, sex=[name[0] for name in named], subject=named, angle=angles)
     return Splits(found, None, None, "kdef", "random", fingerprint="-")
 
 

@@ -186,8 +186,8 @@ def test_group_accuracy_orders_angles_from_side_to_side(few):
 
 
 def test_people_draw_a_dot_each_and_the_median(few):
-    metadata = pd.DataFrame({"person": np.resize(["F01", "F02", "M01"], len(IDS))}, index=IDS)
-    tables = [evaluation.by_group(few[0], metadata, "person").assign(variant=BASELINE, seed=0)]
+    metadata = pd.DataFrame({"subject": np.resize(["F01", "F02", "M01"], len(IDS))}, index=IDS)
+    tables = [evaluation.by_group(few[0], metadata, "subject").assign(variant=BASELINE, seed=0)]
     dots, median = groups.people(pd.concat(tables)).axes[0].lines
     assert sorted(dots.get_xdata()) == sorted(tables[0]["accuracy"])
     assert median.get_xdata()[0] == tables[0]["accuracy"].median()

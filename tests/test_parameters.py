@@ -151,7 +151,7 @@ def test_the_hash_is_of_what_the_numbers_depend_on():
 def test_every_parameter_is_named_in_the_hash_or_known_to_stand_outside():
     outside = {
         "study", "title", "variants", "seeds",
-        "dataset", "data", "protocol", "generated_images", "train_limit", "colour", "angles", "aspect",
+        "dataset", "data", "protocol", "labels", "generated_images", "train_limit", "colour", "angles", "aspect",
         "steps_per_execution",
     }  # fmt: skip
     assert set(TRAINING_KEYS) | outside == set(Parameters.model_fields)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from fer_lib.datasets import CLASS_NAMES
 from fer_lib.datasets.fer2013 import published_counts
-from fer_lib.datasets.pixels import copies_of
+from fer_lib.datasets.checks import copies_of
 from fer_lib.variants import STAGE_BLOCKS, Variant
 
 EXACT, REPRODUCED, CONTRADICTED, UNTESTED = VERDICTS = (
@@ -101,7 +101,7 @@ def kdef_counts(splits):
     if splits.dataset != "kdef":
         return [arithmetic, Finding("2", "KDEF: 4,900 pictures", test, f"{_data(splits)}: not KDEF", UNTESTED)]
     people = pd.concat([faces.metadata for _, faces in splits.items()])
-    number, sexes = len(people), people.groupby("sex")["person"].nunique().to_dict()
+    number, sexes = len(people), people.groupby("sex")["subject"].nunique().to_dict()
     verdict = UNTESTED
     if people["angle"].nunique() == 5 and sexes == {"F": 35, "M": 35}:
         verdict = EXACT if number == KDEF_PICTURES else REPRODUCED if number >= 0.99 * KDEF_PICTURES else UNTESTED

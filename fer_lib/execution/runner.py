@@ -7,7 +7,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from fer_lib import datasets, notebooks
-from fer_lib.datasets import flaws
+from fer_lib.datasets import checks
 from fer_lib.errors import DataError, ParameterError, RunError
 from fer_lib.execution.notebook import Execution
 from fer_lib.files import write_atomically
@@ -62,7 +62,7 @@ def refuse_problems(found):
     """DataError where the data check found anything that would silently ruin a study.
 
     Args:
-        found: `fer_lib.datasets.flaws.Flaws`.
+        found: `fer_lib.datasets.checks.Flaws`.
     """
     if found.problems:
         others = len(found.problems) - 1
@@ -77,7 +77,7 @@ def refuse_problems(found):
 def _check_data(parameters, data):
     """Looks at all of the data; returns what `data.json` holds of them."""
     splits = datasets.load(parameters, data)
-    found = flaws.check(splits)
+    found = checks.check(splits)
     refuse_problems(found)
     for note in (*splits.notes, *found.warnings):
         print(f"Note: {note}", flush=True)

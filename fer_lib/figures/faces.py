@@ -70,20 +70,20 @@ def image_table(images, rows, columns):
 
 
 @styled
-def one_person(splits, angles, person=None, session=None):
+def one_person(splits, angles, subject=None, session=None):
     """One person in one session: a row an expression, a column an angle; empty where there is no picture.
 
     Args:
         splits: a `Splits` of KDEF, or of generated faces in its form; the pictures may be in any of its splits.
         angles: the columns, such as `["HL", "S", "HR"]`.
-        person, session: as in `metadata`; the first in training when None.
+        subject, session: as in `metadata`; the first in training when None.
     """
     metadata = splits.train.metadata
-    person = person or metadata["person"].min()
+    subject = subject or metadata["subject"].min()
     session = session or metadata["session"].min()
     images = {}
     for _, faces in splits.items():
-        wanted = (faces.metadata["person"] == person) & (faces.metadata["session"] == session)
+        wanted = (faces.metadata["subject"] == subject) & (faces.metadata["session"] == session)
         for index in np.flatnonzero(wanted):
             class_name = faces.class_names[faces.labels[index]]
             images[class_name, faces.metadata["angle"].iloc[index]] = faces.images[index]
@@ -149,7 +149,7 @@ def copies_across_splits(splits, flaws, limit=8, seed=0):
 
     Args:
         splits: a `Splits`.
-        flaws: what `fer_lib.datasets.flaws.check` found in it; `flaws.leaks` must have a row.
+        flaws: what `fer_lib.datasets.checks.check` found in it; `flaws.leaks` must have a row.
         limit: pairs shown, drawn at random where there are more.
         seed: of the draw.
     """
@@ -169,7 +169,7 @@ def same_sitting(splits, known, limit=8, seed=0):
 
     Args:
         splits: a `Splits` of KDEF; the pictures may be in any of its splits.
-        known: what `fer_lib.datasets.kdef_protocols.known_to_train` found; a row must be known by a picture.
+        known: what `fer_lib.datasets.kdef.known_to_train` found; a row must be known by a picture.
         limit: pairs shown, drawn at random where there are more.
         seed: of the draw.
     """
@@ -187,7 +187,7 @@ def contradicting_labels(splits, flaws, limit=8, seed=0):
 
     Args:
         splits: a `Splits`.
-        flaws: what `fer_lib.datasets.flaws.check` found in it; a row of `flaws.duplicates` must contradict.
+        flaws: what `fer_lib.datasets.checks.check` found in it; a row of `flaws.duplicates` must contradict.
         limit: groups shown, drawn at random where there are more.
         seed: of the draw.
     """
@@ -208,7 +208,7 @@ def constant_images(splits, flaws, limit=20):
 
     Args:
         splits: a `Splits`.
-        flaws: what `fer_lib.datasets.flaws.check` found in it; `flaws.constant` must have a row.
+        flaws: what `fer_lib.datasets.checks.check` found in it; `flaws.constant` must have a row.
         limit: images shown.
     """
     rows = flaws.constant.head(limit)

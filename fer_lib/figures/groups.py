@@ -99,9 +99,9 @@ def people(groups):
     """Accuracy on each person's images, a row a variant and a dot a person; the stroke is their median.
 
     Args:
-        groups: as for `group_accuracy`, with the column `person`; of several seeds a person's mean is drawn.
+        groups: as for `group_accuracy`, with the column `subject`; of several seeds a person's mean is drawn.
     """
-    means = groups.groupby(["variant", "person"], sort=False)["accuracy"].mean()
+    means = groups.groupby(["variant", "subject"], sort=False)["accuracy"].mean()
     variants = list(dict.fromkeys(groups["variant"]))
     colours = variant_colours(variants)
     figure, axes = new_figure(0.9 + 0.5 * len(variants))

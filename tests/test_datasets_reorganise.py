@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer_lib.datasets import kdef_reorganise
+from fer_lib.datasets import reorganise
 from fer_lib.datasets.kdef import load_kdef
-from fer_lib.datasets.kdef_reorganise import reorganise_kdef
+from fer_lib.datasets.reorganise import reorganise_kdef
 from fer_lib.errors import DataError, RunError
 
 CLASS_OF = {
@@ -71,7 +71,7 @@ def test_a_zip_is_a_source_too(source, tmp_path):
 
 
 def test_a_second_call_goes_on_where_the_first_stopped(source, tmp_path, monkeypatch):
-    write, written = kdef_reorganise.write_atomically, []
+    write, written = reorganise.write_atomically, []
 
     def disk_is_full(path, content):
         if len(written) == 10:
@@ -79,11 +79,11 @@ def test_a_second_call_goes_on_where_the_first_stopped(source, tmp_path, monkeyp
         written.append(path)
         write(path, content)
 
-    monkeypatch.setattr(kdef_reorganise, "write_atomically", disk_is_full)
+    monkeypatch.setattr(reorganise, "write_atomically", disk_is_full)
     with pytest.raises(RunError):
         reorganise_kdef(source, tmp_path / "classes")
     assert contents(tmp_path / "classes").items() <= expected(source).items()
-    monkeypatch.setattr(kdef_reorganise, "write_atomically", write)
+    monkeypatch.setattr(reorganise, "write_atomically", write)
     times = {path: path.stat().st_mtime_ns for path in written}
     done = reorganise_kdef(source, tmp_path / "classes")
     assert (done.copied, done.kept) == (19, 10)
@@ -96,9 +96,24 @@ def test_what_stands_in_the_target_is_left_alone(source, tmp_path):
     mine = tmp_path / "classes" / "angry" / "AF30ANS.JPG"
     mine.parent.mkdir(parents=True)
     mine.write_bytes(b"mine")
-    with pytest.raises(DataError, match="Another file stands"):
+    with pytest.raises(DataError, match="Another file is in"):
         reorganise_kdef(source, tmp_path / "classes")
     assert mine.read_bytes() == b"mine"
+
+
+def test_nothing_is_written_through_links(source, tmp_path):
+    before = contents(source)
+    (tmp_path / "classes").mkdir()
+    (tmp_path / "classes" / "angry").symlink_to(source / "AF30")
+    with pytest.raises(DataError, match="A link is in an image's place"):
+        reorganise_kdef(source, tmp_path / "classes")
+    (tmp_path / "classes" / "angry").unlink()
+    (tmp_path / "classes" / "angry").mkdir()
+    dead = tmp_path / "classes" / "angry" / "AF30ANS.JPG"
+    dead.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="A link is in an image's place"):
+        reorganise_kdef(source, tmp_path / "classes")
+    assert dead.is_symlink() and not (tmp_path / "nowhere").exists() and contents(source) == before
 
 
 def test_source_and_target_may_not_overlap(source, tmp_path):
@@ -116,8 +131,8 @@ def test_other_places_that_cannot_be(source, tmp_path):
     with pytest.raises(DataError, match="do not exist"):
         reorganise_kdef(tmp_path / "nowhere", tmp_path / "classes")
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="no folder"):
+    with pytest.raises(DataError, match="not a folder"):
         reorganise_kdef(source, tmp_path / "file")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="KDEF is not there"):
+    with pytest.raises(DataError, match="data set is not there"):
         reorganise_kdef(tmp_path / "empty", tmp_path / "classes")

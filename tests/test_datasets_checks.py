@@ -8,10 +8,9 @@ import pytest
 import scipy.ndimage
 from PIL import Image, ImageFilter
 
+from fer_lib.datasets.checks import check, copies_of, pixel_hashes, sharpness
 from fer_lib.datasets.faces import CLASS_NAMES, FaceSet, Splits
 from fer_lib.datasets.fer2013 import published_counts
-from fer_lib.datasets.flaws import check, copies_of
-from fer_lib.datasets.pixels import pixel_hashes, sharpness
 
 
 def faces(count, seed, prefix, channels=1):
@@ -171,11 +170,11 @@ def test_a_missing_class_and_a_repeated_id_are_refused(train, validation):
 def test_people_in_two_splits_are_refused_where_the_protocol_says_otherwise(train, validation):
     def people(face_set, first):
         return dataclasses.replace(
-            face_set, metadata=pd.DataFrame({"person": np.arange(len(face_set)) % 7 + first})
+            face_set, metadata=pd.DataFrame({"subject": np.arange(len(face_set)) % 7 + first})
         )
 
     (problem,) = check(cut(people(train, 0), people(validation, 5), dataset="kdef", protocol="subject")).problems
-    assert problem == "2 people stand in both train and validation, the first is 5."
+    assert problem == "2 subjects are in both train and validation, the first is 5."
     assert check(cut(people(train, 0), people(validation, 7), dataset="kdef", protocol="subject")).problems == ()
     assert check(cut(people(train, 0), people(validation, 5), dataset="kdef", protocol="random")).problems == ()
 
