@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
-from fer_lib.datasets.faces import CLASS_NAMES, FaceSet, Splits
 from fer_lib.datasets.checks import check
+from fer_lib.datasets.faces import CLASS_NAMES, FaceSet, Splits
 from fer_lib.figures import faces as figures
 from fer_lib.figures import style
 
