@@ -361,7 +361,7 @@ GOOD = csv_row(0, grey(0), "Training")
 @pytest.mark.parametrize(
     ("header", "words"),
     [
-        ("pixels", ["emotion, pixels, usage", "Found: the columns pixels.", "test.csv"]),
+        ("pixels", ["columns emotion, pixels, usage", "Found: the columns pixels.", "test.csv"]),
         ("emotion,pixels", ["Found: the columns emotion, pixels.", "train.csv"]),
         ("a,b,c", ["Found: the columns a, b, c"]),
         ("", ["not the table of FER-2013", "empty first line"]),
@@ -473,7 +473,7 @@ def test_where_ferplus_cannot_be_used(tree, tmp_path):
         ("PrivateTest,fer0000020.png", "Training,fer0000020.png", ["does not fit", "21 rows"]),
         (text.splitlines()[-1] + "\n", "", ["does not fit", "20 rows of votes for 21 images"]),
         ("9,", "many,", ["A vote is not a number", "line ", "'many'"]),
-        (",NF", "", ["the columns usage, neutral, unknown, nf"]),
+        (",NF", "", ["columns usage, neutral, unknown, nf"]),
     ):
         (tmp_path / "fer2013new.csv").write_text(text.replace(old, new))
         refused(loading(table, labels="ferplus"), *words)

@@ -88,8 +88,7 @@ class Files:
         sizes: a dict of name, with `/` between folders, -> bytes.
         open_stream: a callable that takes a name and returns a context with a binary stream.
 
-    Attributes:
-        names: the sorted names, without `clutter`, the files that operating systems and editors leave behind.
+    `names` are the sorted names, without `clutter`, the files that operating systems and editors leave behind.
     """
 
     def __init__(self, path, sizes, open_stream):
@@ -125,8 +124,7 @@ class Files:
 def open_files(path):
     """Open a folder, an archive (zip, tar, compressed tar) or a single file, compressed or not: yields `Files`.
 
-    Raises:
-        DataError: it is of another kind, truncated, encrypted, has names that lead out of it, or exceeds a limit.
+    DataError where it is of another kind, truncated, encrypted, has names that lead out of it, or exceeds a limit.
     """
     path = data_path(path)
     if path.is_dir():

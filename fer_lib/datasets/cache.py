@@ -27,7 +27,7 @@ _DIGEST_BYTES = 32
 
 def default_cache_dir():
     """`$FER_CACHE`, or `~/.cache/fer-study`."""
-    return Path(os.environ.get("FER_CACHE") or "~/.cache/fer-study").expanduser()
+    return Path(os.path.expanduser(os.environ.get("FER_CACHE") or "~/.cache/fer-study"))
 
 
 def cached_splits(source, how, make, cache_dir=None):

@@ -64,9 +64,6 @@ def load_fer2013(path, protocol="paper", labels="original", cache_dir=None):
     Returns:
         `Splits` with images uint8 `(n, 48, 48, 1)`. The ids are `train/angry/Training_3908.jpg`, the path inside
         the tree, or `Training/000123`, usage and position (from 0) of the row in the CSV.
-
-    Raises:
-        DataError: the data are missing, damaged, of another kind, or cannot give this protocol or these labels.
     """
     require_one_of("protocol", protocol, ("paper", "official"))
     require_one_of("labels", labels, ("original", "ferplus"))

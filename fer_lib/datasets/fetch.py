@@ -17,10 +17,7 @@ def fetch_fer2013(target):
     """Download the folder form of FER-2013 (about 60 MB) from Kaggle through kagglehub, an extra.
 
     Args:
-        target: the folder to make, for `load_fer2013`; it must not hold anything yet.
-
-    Returns:
-        The `Path` of the folder, with `train/` and `test/` in it.
+        target: the folder to make, for `load_fer2013`; it must not hold anything yet. Returned as a `Path`.
 
     Raises:
         ParameterError: `target` is a file or holds something.
@@ -40,10 +37,7 @@ def fetch_fer2013(target):
         shutil.copytree(downloaded, target, dirs_exist_ok=True)
     # kagglehub lets the errors of several libraries through: no network, no such version, a quota, a full disk.
     except Exception as error:
-        raise RunError(
-            "The download failed",
-            where=f"kaggle.com/datasets/{FER2013_HANDLE}",
-            found=f"{type(error).__name__}: {error}",
-            advice=f"Check the network and the free space, or {_BY_HAND}",
-        ) from error
+        where, found = f"kaggle.com/datasets/{FER2013_HANDLE}", f"{type(error).__name__}: {error}"
+        advice = f"Check the network and the free space, or {_BY_HAND}"
+        raise RunError("The download failed", where, None, found, advice) from error
     return target

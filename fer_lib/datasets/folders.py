@@ -28,9 +28,6 @@ def load_folders(path, protocol="official", size=96, colour=False, aspect="crop"
 
     Returns:
         `Splits` whose `class_names` are the sorted names of the folders; the ids are paths in the tree.
-
-    Raises:
-        DataError: there is no such tree, an image cannot be read, or a split is without a class.
     """
     require_one_of("protocol", protocol, PROTOCOLS)
     path = data_path(path)
@@ -54,9 +51,7 @@ def _read(path, size, colour, aspect):
         images, results = decode(files, [image.name for image in rows.values()], size, colour, aspect)
     if errors := [result for result in results if isinstance(result, DataError)]:
         what = f"{len(errors):,} of the {len(rows):,} files cannot be read. The first: {errors[0].what}"
-        raise DataError(
-            what, listed([error.where for error in errors], 3), found=errors[0].found, advice="Remove them"
-        )
+        raise DataError(what, listed([error.where for error in errors], 3), None, errors[0].found, "Remove them")
     labels = np.array([class_names.index(image.class_name) for image in rows.values()], np.int64)
     metadata = pd.DataFrame({"usage": [image.split for image in rows.values()]})
     faces = FaceSet(images, labels, np.array(list(rows)), tuple(class_names), metadata)
@@ -66,25 +61,14 @@ def _read(path, size, colour, aspect):
 def _divide(faces, protocol, path):
     usage = faces.metadata["usage"]
     there = [split for split in ("train", "validation", "test") if (usage == split).any()]
+    found = listed(there) or "folders of classes alone"
     if protocol == "random" and there:
-        advice = "Use protocol: official"
-        raise DataError(
-            "The data have splits of their own", path, "folders of classes alone", listed(there), advice
-        )
+        raise DataError("The data have splits of their own", path, None, found, "Use protocol: official")
     if protocol == "official" and ("train" not in there or len(there) < 2):
-        found = listed(there) or "folders of classes alone"
-        raise DataError(
-            "A split is missing", path, "train/ and validation/ or test/", found, "Use protocol: random"
-        )
-    usage = usage.replace("", "train").to_numpy()
+        expected = "train/ and validation/ or test/"
+        raise DataError("A split is missing", path, expected, found, "Use protocol: random for classes alone")
+    parts = {split: faces.subset((usage == split).to_numpy()) for split in there} or {"train": faces}
     if "validation" not in there:
-        in_train = np.flatnonzero(usage == "train")
-        held_out = fifth_of_each(faces.ids[in_train], faces.labels[in_train])
-        usage = usage.copy()
-        usage[in_train[held_out]] = "validation"
-    test = faces.subset(usage == "test") if "test" in there else None
-    return {
-        "train": faces.subset(usage == "train"),
-        "validation": faces.subset(usage == "validation"),
-        "test": test,
-    }
+        held_out = fifth_of_each(parts["train"].ids, parts["train"].labels)
+        parts |= {"train": parts["train"].subset(~held_out), "validation": parts["train"].subset(held_out)}
+    return {"test": None} | parts

@@ -69,9 +69,6 @@ def load_kdef(path, protocol="random", size=96, angles=ANGLES, colour=True, aspe
         `Splits` whose ids are KDEF's names, such as `AF01ANHL`, the same for both forms of the tree. `metadata`:
         `session` (A, B), `sex` (F, M), `subject` (F01, in both sessions), `expression` (KDEF's code, such as AF),
         `angle`, and `usage`, empty, for the publisher makes no splits. `notes` account for all 4,900 images.
-
-    Raises:
-        DataError: nothing of KDEF is there, or a split would be without a class.
     """
     require_one_of("protocol", protocol, PROTOCOLS)
     require_one_of("aspect", aspect, ("crop", "pad", "squash"))
@@ -129,9 +126,8 @@ def known_to_train(splits, protocol):
     """What train would know of each validation image, were all images of `splits` divided by `protocol`.
 
     Returns:
-        A DataFrame, a row a validation image: `id`; `subject_known`, whether train has the subject; and
-        `known_by`, the id of the train image of the same subject, session and expression from the nearest angle,
-        "" where there is none.
+        A DataFrame, a row a validation image: `id`; `subject_known`, whether train has the subject; `known_by`, the
+        id of the train image of the same subject, session and expression from the nearest angle, "" without one.
     """
     images = pd.concat([faces.metadata.assign(id=faces.ids) for _, faces in splits.items()])
     images = images.assign(place=images["angle"].map(ANGLES.index)).sort_values("id", ignore_index=True)

@@ -30,7 +30,6 @@ def reorganise_kdef(source, target):
 
     Raises:
         DataError: source and target overlap, the source is not KDEF, or something else is in an image's place.
-        RunError: the target cannot be written, or the disk is full.
     """
     source, target = data_path(source, WHERE_TO_GET_IT), data_path(target, must_exist=False)
     inner, outer = target.resolve(), source.resolve()

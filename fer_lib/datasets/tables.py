@@ -82,9 +82,7 @@ def _read_table(stream, where, needed):
         found = f"the columns {shown(', '.join(columns))}" if header.strip() else "an empty first line"
         advice = "The challenge's train.csv and test.csv lack columns; use fer2013.csv or icml_face_data.csv"
         advice = FERPLUS_ADVICE if "nf" in columns else advice if "pixels" in columns else None
-        raise DataError(
-            "This is not the table of FER-2013", where, f"the columns {', '.join(needed)}", found, advice
-        )
+        raise DataError("This is not the table of FER-2013", where, f"columns {', '.join(needed)}", found, advice)
     try:
         with warnings.catch_warnings():
             # pandas warns, and drops values, where the first row is longer than the header.

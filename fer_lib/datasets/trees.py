@@ -51,11 +51,7 @@ def class_of(folder):
 def find_tree(files, with_splits):
     """Find the images of an open folder or archive, in folders of classes, `with_splits` in such of splits above.
 
-    Returns:
-        A list of `TreeImage`; and notes.
-
-    Raises:
-        DataError: there is no tree, more than one, or an image elsewhere.
+    Returns a list of `TreeImage`, and notes; DataError where there is no tree, more than one, or an image elsewhere.
     """
     images = [name for name in files.names if PurePosixPath(name).suffix.lower() in SUFFIXES]
     with_splits = with_splits or any(_place(name, True) for name in images)
@@ -69,9 +65,7 @@ def find_tree(files, with_splits):
         raise DataError("There is more than one tree of images", files.path, None, found, "Give the path of one")
     if elsewhere := [name for name, place in places.items() if not place]:
         expected = f"only images such as {roots[0]}{expected}"
-        raise DataError(
-            "Images are outside of the tree", files.path, expected, listed(elsewhere, 5), "Remove them"
-        )
+        raise DataError("Images outside of the tree", files.path, expected, listed(elsewhere, 5), "Remove them")
     tree = [TreeImage(*places[name][1:], PurePosixPath(name).name, name) for name in images]
     notes = [f"The tree is in {roots[0]}."] if roots[0] else []
     if others := [*files.clutter, *(name for name in files.names if name not in places)]:
