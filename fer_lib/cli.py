@@ -169,7 +169,7 @@ def fetch(
 @app.command("reorganise-kdef")
 def reorganise(source: Path, target: Path):
     """Copy KDEF into a folder a class, the two misnamed pictures under their right names."""
-    from fer_lib.datasets.reorganise import reorganise_kdef
+    from fer_lib.datasets.kdef import reorganise_kdef
 
     done = reorganise_kdef(source, target)
     for note in done.notes:

@@ -65,8 +65,8 @@ class TimeLimitError(FerError):
 def shown(value, most=80):
     """Return a value as text for a message: on one line, printable, of at most `most` characters.
 
-    Control characters, escape sequences and bytes that are no UTF-8 appear as `\\x1b`; of a long text the middle is
-    left out, since the beginning and the end of a path say most.
+    Control characters, escape sequences and bytes that are no UTF-8 appear as `\\x1b`; of a long text the middle
+    is left out, since the beginning and the end of a path say most.
     """
     text = str(value)
     if len(text) > most:

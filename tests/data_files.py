@@ -69,7 +69,7 @@ def write_csv(path, header="emotion,pixels,Usage", rows=None):
 
 
 def refused(load, *words):
-    """The message of the DataError that `load()` raises; it is one short paragraph and has each of the words in it."""
+    """The message of the DataError that `load()` raises: one short paragraph that has each of the words in it."""
     with pytest.raises(DataError) as caught:
         load()
     message = str(caught.value)

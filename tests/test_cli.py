@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from fer_lib import cli, datasets
-from fer_lib.datasets import checks, fetch, reorganise
+from fer_lib.datasets import checks, fetch, kdef
 from fer_lib.errors import DataError, RunError, TimeLimitError
 from fer_lib.execution import ray_grid as grid
 from fer_lib.execution import runner
@@ -192,8 +192,8 @@ def test_report_of_no_study(capsys, tmp_path):
 def test_fetch_and_reorganise(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(fetch, "fetch_fer2013", lambda target: target)
     assert call(capsys, "fetch", "fer2013", str(tmp_path / "x"))[:2] == (0, f"Data: {tmp_path / 'x'}\n")
-    done = reorganise.Reorganised(4898, 2, ("Two were misnamed.",))
-    monkeypatch.setattr(reorganise, "reorganise_kdef", lambda source, target: done)
+    done = kdef.Reorganised(4898, 2, ("Two were misnamed.",))
+    monkeypatch.setattr(kdef, "reorganise_kdef", lambda source, target: done)
     status, out, _ = call(capsys, "reorganise-kdef", "KDEF.zip", "sorted")
     assert (status, out) == (
         0, "Note: Two were misnamed.\n4,898 pictures copied to sorted, 2 stood there already\n"

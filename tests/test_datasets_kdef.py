@@ -396,12 +396,7 @@ def test_missing_pictures_are_named(tree):
     splits = load_kdef(tree, size=16)
     # Five persons are left, one of them with one session: 9 folders of 28 without full right profiles, less one.
     assert account(splits) == ({"used": 251, "missing": 4649}, 4900)
-    said(
-        splits,
-        "Missing: 65 subjects (F04, F05,",
-        "M03, M04",
-        "M35) and 99 images (AF01AFFR, AF01ANFR, AF01ANS, AF01DIFR",
-    )
+    said(splits, "Missing: AF01AFFR, AF01ANFR, AF01ANS, AF01DIFR", "and 4,599 more")
     # At the other angles the sentence is about these.
     assert account(load_kdef(tree, size=16, angles=("S",))) == ({"used": 44 + 18, "missing": 980 - 62}, 980)
 
@@ -538,7 +533,7 @@ def test_where_no_study_is_possible(tree, tmp_path):
     refused(tree, "without images of a class", "none of happy", "60 damaged or not an image")
     for file in [*tree.rglob("*HAS.JPG"), *tree.rglob("*HA[FH]*.JPG")]:
         file.unlink()
-    refused(tree, "Missing: 64 subjects (F04, F05,")
+    refused(tree, "Missing: AF01HAFL, AF01HAFR")
 
 
 def test_where_all_pictures_are_black_or_at_other_angles(tmp_path):

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer_lib.datasets import reorganise
-from fer_lib.datasets.kdef import load_kdef
-from fer_lib.datasets.reorganise import reorganise_kdef
+from fer_lib.datasets import kdef
+from fer_lib.datasets.kdef import load_kdef, reorganise_kdef
 from fer_lib.errors import DataError, RunError
 
 CLASS_OF = {
@@ -71,7 +70,7 @@ def test_a_zip_is_a_source_too(source, tmp_path):
 
 
 def test_a_second_call_goes_on_where_the_first_stopped(source, tmp_path, monkeypatch):
-    write, written = reorganise.write_atomically, []
+    write, written = kdef.write_atomically, []
 
     def disk_is_full(path, content):
         if len(written) == 10:
@@ -79,11 +78,11 @@ def test_a_second_call_goes_on_where_the_first_stopped(source, tmp_path, monkeyp
         written.append(path)
         write(path, content)
 
-    monkeypatch.setattr(reorganise, "write_atomically", disk_is_full)
+    monkeypatch.setattr(kdef, "write_atomically", disk_is_full)
     with pytest.raises(RunError):
         reorganise_kdef(source, tmp_path / "classes")
     assert contents(tmp_path / "classes").items() <= expected(source).items()
-    monkeypatch.setattr(reorganise, "write_atomically", write)
+    monkeypatch.setattr(kdef, "write_atomically", write)
     times = {path: path.stat().st_mtime_ns for path in written}
     done = reorganise_kdef(source, tmp_path / "classes")
     assert (done.copied, done.kept) == (19, 10)

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 import pandas as pd
 
 from fer_lib.datasets import CLASS_NAMES
-from fer_lib.datasets.fer2013 import published_counts
 from fer_lib.datasets.checks import copies_of
+from fer_lib.datasets.fer2013 import published_counts
 from fer_lib.variants import STAGE_BLOCKS, Variant
 
 EXACT, REPRODUCED, CONTRADICTED, UNTESTED = VERDICTS = (

@@ -128,10 +128,7 @@ def _leaks(images):
 
 
 def _sharpness_table(splits):
-    rows = {
-        name: (len(faces), np.median(sharpness(faces.images)) if len(faces) else np.nan)
-        for name, faces in splits.items()
-    }
+    rows = {name: (len(faces), pd.Series(sharpness(faces.images)).median()) for name, faces in splits.items()}
     table = pd.DataFrame(rows, index=["images", "sharpness"]).T.astype({"images": int})
     # All-black splits have sharpness 0; their ratio is not a number, and `_too_many` speaks of them.
     table["to_train"] = table["sharpness"] / (table.loc["train", "sharpness"] or np.nan)
@@ -178,17 +175,13 @@ def _judged(totals, counts, leaks):
 
 def _altered(sharp, dataset):
     usual = "; 0.99 in FER-2013 as published" if dataset == "fer2013" else ""
-    for split, row in sharp.drop(index="train").iterrows():
-        if np.isnan(row["to_train"]):
-            continue
+    for split, row in sharp.drop(index="train").dropna().iterrows():
         enough = min(row["images"], sharp.loc["train", "images"]) >= SHARPNESS_MIN_IMAGES
         ratio = 1 / row["to_train"] if row["to_train"] else np.inf
         if enough and not 1 / SHARPNESS_FACTOR <= ratio <= SHARPNESS_FACTOR:
-            word = "blurred" if ratio < 1 else "sharpened"
-            yield (
-                f"The train images are {ratio:.2f} times as sharp as the {split} images (median variance of the "
-                f"Laplacian{usual}): train was {word}, or {split} is not of the same data."
-            )
+            times = f"The train images are {ratio:.2f} times as sharp as the {split} images"
+            cause = f"train was {'blurred' if ratio < 1 else 'sharpened'}, or {split} is not of the same data"
+            yield f"{times} (median variance of the Laplacian{usual}): {cause}."
 
 
 def _against_published(splits, sharp):

@@ -17,16 +17,19 @@ import itertools
 import re
 from collections import Counter, defaultdict
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
-from fer_lib.datasets.archive import data_path, listed, open_files
+from fer_lib.datasets.archive import MAX_IMAGE_BYTES, data_path, listed, open_files, open_regular
 from fer_lib.datasets.cache import cached_splits
 from fer_lib.datasets.faces import CLASS_NAMES, FaceSet, Splits, fifth_of_each, require_every_class, require_one_of
 from fer_lib.datasets.images import decode
 from fer_lib.datasets.trees import KDEF_NAME, class_of, nothing_found
 from fer_lib.errors import DataError, ParameterError
+from fer_lib.files import write_atomically
 
 # AF is "afraid" where it is the expression, and session A, female, where it begins the name.
 EXPRESSIONS = {
@@ -126,8 +129,8 @@ def known_to_train(splits, protocol):
     """What train would know of each validation image, were all images of `splits` divided by `protocol`.
 
     Returns:
-        A DataFrame, a row a validation image: `id`; `subject_known`, whether train has the subject; `known_by`, the
-        id of the train image of the same subject, session and expression from the nearest angle, "" without one.
+        A DataFrame, a row a validation image: `id`; `subject_known`, whether train has the subject; `known_by`,
+        the id of the nearest train image of the same subject, session and expression by its angle, or "".
     """
     images = pd.concat([faces.metadata.assign(id=faces.ids) for _, faces in splits.items()])
     images = images.assign(place=images["angle"].map(ANGLES.index)).sort_values("id", ignore_index=True)
@@ -141,6 +144,58 @@ def known_to_train(splits, protocol):
     return pd.DataFrame({"id": validation["id"], "subject_known": known, "known_by": known_by}).reset_index(
         drop=True
     )
+
+
+class Reorganised(NamedTuple):
+    """What was done: files `copied` now, files `kept` from an earlier time, and `notes` on what was found."""
+
+    copied: int
+    kept: int
+    notes: tuple
+
+
+def reorganise_kdef(source, target):
+    """Copy each image of KDEF to `target/<class>/<name>.JPG`; a second call finishes what a first began.
+
+    Args:
+        source: a folder or archive with KDEF, see `load_kdef`. It is only read.
+        target: the folder to write, which may exist. Nothing in it is changed, deleted or written through a link.
+
+    Returns:
+        `Reorganised`. The two misnamed images get the names of what they show; the black ones are copied, too.
+
+    Raises:
+        DataError: source and target overlap, the source is not KDEF, or something else is in an image's place.
+    """
+    source, target = data_path(source, WHERE_TO_GET_IT), data_path(target, must_exist=False)
+    inner, outer = target.resolve(), source.resolve()
+    if source.is_dir() and (inner.is_relative_to(outer) or outer.is_relative_to(inner)):
+        expected = f"a target neither inside nor around {source}"
+        raise DataError("The images would be mixed with their copies", target, expected)
+    if target.exists() and not target.is_dir():
+        raise DataError("The target is not a folder", where=target, expected="a folder, or nothing yet")
+    copied = 0
+    with open_files(source) as files:
+        chosen, notes = find_images(files)
+        # disable=None: no bar where stderr is a log file.
+        for name, file in tqdm(chosen.items(), "Copying KDEF", unit=" images", disable=None):
+            copied += _copy(files.read(file), inner / EXPRESSIONS[name[4:6]] / f"{name}.JPG")
+    return Reorganised(copied, len(chosen) - copied, tuple(notes))
+
+
+def _copy(content, place):
+    """Write the bytes unless they are there; return whether it did."""
+    if place.is_symlink() or place.parent.is_symlink():
+        expected = "folders and files of the target's own, no links"
+        raise DataError("A link is in an image's place", place, expected, advice="Choose another target")
+    if not place.exists():
+        write_atomically(place, content)
+        return True
+    with open_regular(place, MAX_IMAGE_BYTES) as file:
+        if file.read() == content:
+            return False
+    advice = "Remove it, or choose another target: no file is overwritten"
+    raise DataError("Another file is in an image's place", place, "nothing, or the same image", advice=advice)
 
 
 def _contradicts(folder, name):
@@ -206,12 +261,7 @@ def _account(names, faults, angles):
     parts = [f"{number:,} {fault or 'used'}" for fault, number in sorted(faults.items())]
     yield f"Of the {len(expected):,} images of KDEF at {listed(angles)}: {', '.join(parts)}."
     if missing:
-        subjects = Counter(name[1:4] for name in missing)
-        whole = sorted(subject for subject, number in subjects.items() if number == len(expected) // 70)
-        rest = [name for name in missing if name[1:4] not in whole]
-        groups = {"subjects": whole, "images": rest}
-        parts = [f"{len(group):,} {what} ({listed(group, 70)})" for what, group in groups.items() if group]
-        yield f"Missing: {' and '.join(parts)}."
+        yield f"Missing: {listed(missing, 50)}."
 
 
 def _held_out(ids, metadata, protocol):

@@ -51,7 +51,7 @@ def class_of(folder):
 def find_tree(files, with_splits):
     """Find the images of an open folder or archive, in folders of classes, `with_splits` in such of splits above.
 
-    Returns a list of `TreeImage`, and notes; DataError where there is no tree, more than one, or an image elsewhere.
+    Returns a list of `TreeImage`, and notes; DataError where there is no tree, or more than images of one tree.
     """
     images = [name for name in files.names if PurePosixPath(name).suffix.lower() in SUFFIXES]
     with_splits = with_splits or any(_place(name, True) for name in images)
