@@ -24,8 +24,10 @@ MAX_FILE_BYTES = 1 << 30
 MAX_TOTAL_BYTES = 4 << 30
 MAX_INFLATION = 50  # a CSV of FER-2013 shrinks to a third, a bomb to a thousandth
 
-CLUTTER_FOLDERS = {"__MACOSX", ".ipynb_checkpoints", ".git"}
-CLUTTER_FILES = {".ds_store", "thumbs.db", "desktop.ini", "icon\r"}
+_CLUTTER = re.compile(
+    r"(.*/)?((__MACOSX|\.ipynb_checkpoints|\.git)/.*|\._[^/]*|\.ds_store|thumbs\.db|desktop\.ini|icon\r)",
+    re.I | re.S,
+)
 DAMAGE = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError),
     *(NotImplementedError, RuntimeError, ValueError),
@@ -93,7 +95,7 @@ class Files:
 
     def __init__(self, path, sizes, open_stream):
         self.path, self._sizes, self._open = path, sizes, open_stream
-        self.clutter = sorted(filter(_is_clutter, sizes))
+        self.clutter = sorted(filter(_CLUTTER.fullmatch, sizes))
         self.names = sorted(sizes.keys() - set(self.clutter))
         _limit(path, len(sizes), MAX_FILES, "files")
         _limit(path, sum(sizes.values()), MAX_TOTAL_BYTES, "bytes")
@@ -243,8 +245,3 @@ def _add(path, entries, name, entry, is_file):
 def _limit(where, value, most, unit):
     if value > most:
         raise DataError(f"The number of {unit} exceeds the limit", where, f"at most {most:,}", f"{value:,}")
-
-
-def _is_clutter(name):
-    *folders, last = name.split("/")
-    return not CLUTTER_FOLDERS.isdisjoint(folders) or last.lower() in CLUTTER_FILES or last.startswith("._")

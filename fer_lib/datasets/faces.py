@@ -64,8 +64,7 @@ class Splits:
     """A data set divided by one protocol.
 
     Args:
-        train: the `FaceSet` to learn from.
-        validation: the `FaceSet` that may choose a run's epoch, or None.
+        train, validation: the `FaceSet` to learn from, and the one that may choose a run's epoch, or None.
         test: the `FaceSet` that is opened once, at the end, or None where the protocol has none.
         dataset: `"fer2013"`, `"ferplus"` (with the labels of FER+), `"kdef"`, `"synthetic"` or `"folders"`.
         protocol: the name of the division, such as `"paper"` or `"official"`.

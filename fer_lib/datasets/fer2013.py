@@ -6,33 +6,27 @@ images          28,709 Training, 3,589 PublicTest, 3,589 PrivateTest
 image           uint8, 48 x 48, 1 channel
 folder, zip,    `train/` and `test/` (Public and Private together), or a folder for each
 tar             of the three splits; below, a folder for each class
-CSV             `fer2013.csv` or `icml_face_data.csv`, alone, in a folder or an archive
+CSV             `fer2013.csv` or `icml_face_data.csv`, alone, in a folder or an archive: a row
+                an image, its emotion as 0..6, 48 * 48 grey values between blanks, usage
 FER+            `fer2013new.csv` (Barsoum et al., 2016): other labels for the CSV's rows
 ==============  ========================================================================
 """
 
+import codecs
 import dataclasses
+import warnings
 from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from fer_lib.datasets.archive import data_path, listed, open_files, open_regular
+from fer_lib.datasets import trees
+from fer_lib.datasets.archive import check_kind, data_path, listed, open_files, open_regular
 from fer_lib.datasets.cache import cached_splits, content_hash
 from fer_lib.datasets.faces import CLASS_NAMES, FaceSet, Splits, require_every_class, require_one_of
 from fer_lib.datasets.images import opened
-from fer_lib.datasets.tables import read_images, read_votes
-from fer_lib.datasets.trees import (
-    CSV_NAMES,
-    FERPLUS_NAME,
-    by_id,
-    class_of,
-    find_tree,
-    nothing_found,
-    require_classes,
-)
-from fer_lib.errors import DataError
+from fer_lib.errors import DataError, shown
 
 OFFICIAL_USAGES = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
 PAPER_VALIDATION_SHARE = 0.2
@@ -44,6 +38,10 @@ PUBLISHED = {
 }
 # The median of `checks.sharpness` over the images of the Kaggle archive, in grey values squared.
 PUBLISHED_SHARPNESS = 2030
+# The integers of the column `emotion`, in their order, which is NOT the alphabetical one: neutral is last.
+CSV_CLASS_NAMES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+_GREY_VALUES = {str(value): value for value in range(256)}
+_JUNK = "Copies with junk at the end circulate: remove that line, or download the file again"
 WHERE_TO_GET_IT = "`fer-study fetch fer2013` downloads it, or see kaggle.com/datasets/msambare/fer2013"
 
 
@@ -57,8 +55,8 @@ def load_fer2013(path, protocol="paper", labels="original", cache_dir=None):
             all but the first `int(0.2 * n)` of `train/` (22,968 images) and the first `int(0.2 * n)` of `test/`
             (1,432); no test split. Only the tree with `train/` and `test/` can give it.
             `"official"`, the splits of the challenge: Training (28,709), PublicTest (3,589), PrivateTest (3,589).
-        labels: `"original"`; or `"ferplus"`, the majority of FER+'s ten votes, for which `fer2013new.csv` must be
-            beside a CSV. Images without a majority for one of the seven classes are left out.
+        labels: `"original"`; or `"ferplus"`, the majority of FER+'s ten votes: `fer2013new.csv` beside the CSV.
+            Images without a majority for one of the seven classes are left out.
         cache_dir: where decoded images are kept; `$FER_CACHE` or `~/.cache/fer-study` when None.
 
     Returns:
@@ -84,7 +82,7 @@ def published_counts(protocol):
 
 def _read_splits(path, protocol, labels, votes):
     with open_files(path) as files:
-        tables = [name for name in files.names if _base_name(name) in CSV_NAMES]
+        tables = [name for name in files.names if _base_name(name) in trees.CSV_NAMES]
         if not tables and len(files.names) == 1 and _base_name(files.names[0]).endswith((".csv", ".tsv")):
             tables = files.names
         faces, notes = _read_table(files, tables) if tables else _read_tree(files)
@@ -109,27 +107,33 @@ def _read_table(files, tables):
         advice = "Give the path of the one to read"
         raise DataError("There is more than one CSV of FER-2013", files.path, "one", listed(tables, 3), advice)
     with files.open(tables[0]) as stream:
-        faces = read_images(stream, files.where(tables[0]))
-    others = [name for name in files.names if name != tables[0] and _base_name(name) != FERPLUS_NAME]
+        faces = _read_images(stream, files.where(tables[0]))
+    others = [name for name in files.names if name != tables[0] and _base_name(name) != trees.FERPLUS_NAME]
     return faces, [f"Read {tables[0]}; left out {listed(others, 5)}."] if others else []
 
 
 def _read_tree(files):
     """All images of a tree as a FaceSet, sorted by id, with `usage` and `folder` in its metadata; and notes."""
     if not any("/" in name for name in files.names):
-        raise nothing_found(files, f"folders train/ and test/, or {' or '.join(CSV_NAMES)}", WHERE_TO_GET_IT)
-    tree, notes = find_tree(files, with_splits=True)
-    require_classes(files, tree)
+        raise trees.nothing_found(
+            files, f"folders train/ and test/, or {' or '.join(trees.CSV_NAMES)}", WHERE_TO_GET_IT
+        )
+    tree, notes = trees.find_tree(files, with_splits=True)
+    trees.require_classes(files, tree)
     three = len({image.split for image in tree}) == 3
     usages = {image: _usage(files, image, three) for image in tree}
-    rows = by_id(files, tree, lambda image: f"{usages[image][1]}/{class_of(image.class_name)}/{image.file_name}")
-    if renamed := sorted({folder for image in tree if class_of(folder := image.class_name) != folder}):
-        notes.append(f"Read as classes: {listed([f'{folder} as {class_of(folder)}' for folder in renamed], 21)}.")
+    rows = trees.by_id(
+        files, tree, lambda image: f"{usages[image][1]}/{trees.class_of(image.class_name)}/{image.file_name}"
+    )
+    if renamed := sorted({folder for image in tree if trees.class_of(folder := image.class_name) != folder}):
+        notes.append(
+            f"Read as classes: {listed([f'{folder} as {trees.class_of(folder)}' for folder in renamed], 21)}."
+        )
     images = np.empty((len(rows), 48, 48, 1), np.uint8)
     # disable=None: no bar where stderr is a log file or a notebook that is being executed.
     for index, image in enumerate(tqdm(rows.values(), "Decoding FER-2013", unit=" images", disable=None)):
         images[index, :, :, 0] = _decode(files, image.name)
-    labels = np.array([CLASS_NAMES.index(class_of(image.class_name)) for image in rows.values()], np.int64)
+    labels = np.array([CLASS_NAMES.index(trees.class_of(image.class_name)) for image in rows.values()], np.int64)
     metadata = pd.DataFrame([usages[image] for image in rows.values()], columns=["usage", "folder"])
     return FaceSet(images, labels, np.array(list(rows)), metadata=metadata), notes
 
@@ -162,24 +166,121 @@ def _decode(files, name):
         raise DataError("An image is not as in FER-2013", files.where(name), expected, found, advice)
 
 
+def _read_images(stream, where):
+    """Read every row of FER-2013's table.
+
+    Args:
+        stream: the file as a binary stream.
+        where: the name of the file, for error messages, which have the number of the line.
+
+    Returns:
+        A `FaceSet` of images uint8 `(n, 48, 48, 1)` in the order of the rows, ids such as `Training/000123`.
+    """
+    table = _parse(stream, where, ("emotion", "pixels", "usage"))
+    emotions = table["emotion"].str.strip()
+    _require(emotions.str.fullmatch(r"[0-6](\.0*)?"), emotions, "A label is out of range", where, "0..6")
+    usages = _usages(table, where)
+    images = np.stack([_pixels(text, f"{where}: line {line}") for line, text in table["pixels"].items()])
+    to_label = np.array([CLASS_NAMES.index(name) for name in CSV_CLASS_NAMES], np.int64)
+    labels = to_label[emotions.str[0].astype(int)]
+    ids = np.array([f"{usage}/{row:06d}" for row, usage in enumerate(usages)])
+    return FaceSet(images, labels, ids, metadata=pd.DataFrame({"usage": usages.to_list(), "folder": ""}))
+
+
+def _read_votes(stream, where):
+    """Read the labels of FER+ (Barsoum et al., 2016), which has a row for each row of fer2013.csv.
+
+    As in the authors' released code for the majority vote, single votes are dropped, and a class must have more
+    than half of the votes that are left.
+
+    Returns:
+        A DataFrame: `usage`; and `class_name`, one of `CLASS_NAMES`, or what else won: "contempt", "unknown", "nf"
+        (not a face), or "no majority".
+    """
+    table = _parse(stream, where, ("usage", "neutral", "unknown", "nf"))
+    texts = table.drop(columns=["usage", "image name"], errors="ignore")
+    for column in texts:
+        _require(texts[column].str.fullmatch(r"\d{1,3}"), texts[column], "A vote is not a number", where, "0..10")
+    votes = texts.astype(int)
+    votes = votes.where(votes > 1, 0)
+    winners = votes.idxmax(axis=1).map({name: trees.class_of(name) or name for name in votes})
+    winners[votes.max(axis=1) <= votes.sum(axis=1) / 2] = "no majority"
+    return pd.DataFrame({"usage": _usages(table, where), "class_name": winners}).reset_index(drop=True)
+
+
+def _parse(stream, where, needed):
+    """All rows as text, by the number of their line; column names in lower case."""
+    head = stream.read(1 << 16)
+    stream.seek(0)
+    check_kind(head, where)
+    encoding = "utf-16" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    header = (head.decode(encoding, errors="replace").splitlines() or [""])[0]
+    delimiter = max(",;\t", key=header.count)
+    columns = [name.strip(' "').lower() for name in header.split(delimiter)]
+    if not set(needed) <= set(columns) or len(set(columns)) < len(columns):
+        found = f"the columns {shown(', '.join(columns))}" if header.strip() else "an empty first line"
+        advice = "The challenge's train.csv and test.csv lack columns; use fer2013.csv or icml_face_data.csv"
+        advice = trees.FERPLUS_ADVICE if "nf" in columns else advice if "pixels" in columns else None
+        raise DataError("This is not the table of FER-2013", where, f"columns {', '.join(needed)}", found, advice)
+    try:
+        with warnings.catch_warnings():
+            # pandas warns, and drops values, where the first row is longer than the header.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            table = pd.read_csv(
+                stream, sep=delimiter, names=columns, header=0, index_col=False, dtype=str, keep_default_na=False,
+                skip_blank_lines=False, encoding=encoding, encoding_errors="replace",
+            )  # fmt: skip
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        expected = f"{len(columns)} values in each line: {', '.join(columns)}"
+        raise DataError("The table cannot be read", where, expected, error, _JUNK) from error
+    table.index += 2  # the header is line 1
+    table = table[table.ne("").any(axis=1)].fillna("")
+    if table.empty:
+        raise DataError("The table has no rows", where=where)
+    return table
+
+
+def _require(good, values, what, where, expected):
+    """DataError that names the first line whose value is not good."""
+    if not good.all():
+        line = good.index[~good.to_numpy(bool)][0]
+        raise DataError(what, f"{where}: line {line}", expected, shown(repr(values[line])), _JUNK)
+
+
+def _usages(table, where):
+    usages = table["usage"].str.strip().str.lower().map(trees.SPLITS).map(OFFICIAL_USAGES)
+    _require(usages.notna(), table["usage"], "Unknown Usage", where, "Training, PublicTest or PrivateTest")
+    return usages
+
+
+def _pixels(text, where):
+    """`(48, 48, 1)` uint8 of the values between blanks."""
+    words = text.split()
+    if len(words) != 2304:
+        raise DataError("A row has the wrong number of pixels", where, "48 x 48 = 2304", len(words))
+    try:
+        values = bytes(map(_GREY_VALUES.__getitem__, words))
+    except KeyError as error:
+        raise DataError("A pixel is out of range", where, "integers 0..255", shown(error)) from None
+    return np.frombuffer(values, np.uint8).reshape(48, 48, 1)
+
+
 def _votes_beside(path):
     """The path of fer2013new.csv beside a CSV or an archive, or None."""
     files = () if path.is_dir() else sorted(path.parent.glob("*"))
-    return next((file for file in files if file.name.lower() == FERPLUS_NAME), None)
+    return next((file for file in files if file.name.lower() == trees.FERPLUS_NAME), None)
 
 
 def _with_votes(faces, files, beside):
     """The images that FER+ gives one of the seven classes, with these labels; and a note."""
-    inside = [name for name in files.names if _base_name(name) == FERPLUS_NAME]
+    inside = [name for name in files.names if _base_name(name) == trees.FERPLUS_NAME]
     is_tree = faces.metadata["folder"].any()
     if is_tree or not (inside or beside):
-        expected = (
-            f"fer2013.csv, whose rows FER+ numbers, and {FERPLUS_NAME} of github.com/microsoft/FERPlus beside it"
-        )
-        found = "a tree of images" if is_tree else f"no {FERPLUS_NAME}"
+        expected = f"fer2013.csv, and beside it {trees.FERPLUS_NAME} of github.com/microsoft/FERPlus"
+        found = "a tree of images" if is_tree else f"no {trees.FERPLUS_NAME}"
         raise DataError("The labels of FER+ cannot be used with these data", files.path, expected, found)
     with open_regular(beside) if beside else files.open(inside[0]) as stream:
-        votes = read_votes(stream, beside or files.where(inside[0]))
+        votes = _read_votes(stream, beside or files.where(inside[0]))
     if votes["usage"].tolist() != faces.metadata["usage"].tolist():
         found = f"{len(votes):,} rows of votes for {len(faces):,} images, or another order"
         raise DataError("FER+ does not fit the CSV", files.path, "a row for each row, of the same Usage", found)

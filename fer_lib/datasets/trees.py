@@ -14,7 +14,7 @@ from fer_lib.datasets.faces import CLASS_NAMES
 from fer_lib.datasets.images import SUFFIXES
 from fer_lib.errors import DataError, shown
 
-_SPLITS = {
+SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "val", "valid", "dev", "publictest", "public_test"), "validation"),
     **dict.fromkeys(("test", "testing", "privatetest", "private_test"), "test"),
@@ -86,11 +86,11 @@ def by_id(files, tree, id_of):
 def _place(name, with_splits):
     """`(root, split, class folder)` of an image, or None where it is not in such folders."""
     *parents, folder = name.split("/")[:-1] or [""]
-    split = _SPLITS.get(parents[-1].lower(), "") if with_splits and parents else ""
+    split = SPLITS.get(parents[-1].lower(), "") if with_splits and parents else ""
     if not folder or (with_splits and not split):
         return None
     # train/train/angry and test/test/angry, as archives of archives have it.
-    while parents and _SPLITS.get(parents[-1].lower()) == split:
+    while parents and SPLITS.get(parents[-1].lower()) == split:
         parents.pop()
     return "".join(f"{parent}/" for parent in parents), split, folder
 
@@ -127,7 +127,7 @@ def nothing_found(files, expected, where_to_get_it=None):
         advice = "This is KDEF: set dataset: kdef"
     elif last & set(CSV_NAMES) or any(_place(name, True) for name in with_class):
         advice = "This is FER-2013: set dataset: fer2013"
-    elif with_class and _SPLITS.get(here.lower()):
+    elif with_class and SPLITS.get(here.lower()):
         advice = f"This is {here}/ itself: give its parent, which holds all splits"
     elif with_class:
         advice = "There are folders of classes, but none of splits: `dataset: folders` reads them"
