@@ -30,10 +30,6 @@ def load(parameters, data=None):
             `train_limit` and, for KDEF and folders, `image_size`, `angles`, `colour` and `aspect` count here.
         data: the path of the data; `parameters.data` when None. Generated faces need none: they are drawn into
             the cache once, in the form of FER-2013's zip, and read by its loader.
-
-    Raises:
-        ParameterError: no path where one is needed, or one where none is.
-        DataError: the data cannot be read, see the loaders.
     """
     dataset, path = parameters.dataset, data if data is not None else parameters.data
     where = f"dataset: {dataset}"

@@ -1,8 +1,4 @@
-"""What is wrong with the data: blank images, duplicates, contradicting labels, a data set that somebody altered.
-
-`check(splits)` looks at every image and says what it found in tables, in `warnings` (known weaknesses, to be
-stated with the results) and in `problems` (a study on such data is worthless, or not on the data it names).
-"""
+"""What is wrong with the data: blank images, duplicates, contradicting labels, a data set that was altered."""
 
 import hashlib
 from dataclasses import dataclass
@@ -65,10 +61,7 @@ def check(splits):
 
 
 def copies_of(faces, others):
-    """Which of `others` are exact copies, pixel for pixel, of an image in `faces`: a bool mask `(len(others),)`.
-
-    `~copies_of(splits.train, splits.validation)` are the validation images that are not in the training set.
-    """
+    """Which of `others` are exact copies, pixel for pixel, of an image in `faces`: a bool mask, one an other."""
     return np.isin(pixel_hashes(others.images), pixel_hashes(faces.images))
 
 

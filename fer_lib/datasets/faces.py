@@ -33,7 +33,14 @@ class FaceSet:
     def __post_init__(self):
         if self.metadata is None:
             object.__setattr__(self, "metadata", pd.DataFrame({"usage": [""] * len(self.images)}))
-        _check_arrays(self.images, self.labels, self.ids, len(self.class_names))
+        images, labels, classes = self.images, self.labels, len(self.class_names)
+        found = [(part.dtype, part.shape) for part in (images, labels, self.ids)]
+        if images.dtype != np.uint8 or images.ndim != 4:
+            raise ValueError(f"`images` must be uint8 (n, height, width, channels). Received: {found[0]}")
+        if labels.dtype != np.int64 or labels.ndim != 1 or self.ids.dtype.kind != "U":
+            raise ValueError(f"`labels` must be int64 (n,), and `ids` str (n,). Received: {found[1:]}")
+        if labels.size and not (labels.min() >= 0 and labels.max() < classes):
+            raise ValueError(f"`labels` must lie in 0..{classes - 1}. Received: {np.unique(labels)}")
         lengths = {name: len(getattr(self, name)) for name in ("images", "labels", "ids", "metadata")}
         if len(set(lengths.values())) != 1:
             raise ValueError(f"All parts of a FaceSet must be of one length. Received: {lengths}")
@@ -136,13 +143,3 @@ def fingerprint(face_sets):
         digest.update(np.ascontiguousarray(faces.labels, dtype="<i8"))
         digest.update("\n".join(faces.ids.tolist()).encode())
     return digest.hexdigest()
-
-
-def _check_arrays(images, labels, ids, classes):
-    found = {"images": images.dtype, "labels": labels.dtype, "ids": ids.dtype}
-    if images.dtype != np.uint8 or images.ndim != 4:
-        raise ValueError(f"`images` must be uint8 (n, height, width, channels). Received: {images.shape}, {found}")
-    if labels.dtype != np.int64 or labels.ndim != 1 or ids.dtype.kind != "U":
-        raise ValueError(f"`labels` must be int64 (n,), and `ids` str (n,). Received: {labels.shape}, {found}")
-    if labels.size and not (labels.min() >= 0 and labels.max() < classes):
-        raise ValueError(f"`labels` must lie in 0..{classes - 1}. Received: {np.unique(labels)}")

@@ -89,7 +89,7 @@ def _read_splits(path, protocol, labels, votes):
         if labels == "ferplus":
             faces, note = _with_votes(faces, files, votes)
             notes.append(note)
-    parts = _divide_paper(faces, path) if protocol == "paper" else _divide_official(faces, path)
+    parts = _paper(faces, path) if protocol == "paper" else _official(faces, path)
     if unused := len(faces) - sum(len(part) for part in parts.values() if part is not None):
         notes.append(f"{unused:,} of the {len(faces):,} images are used by no split of this protocol.")
     dataset = "ferplus" if labels == "ferplus" else "fer2013"
@@ -292,7 +292,7 @@ def _with_votes(faces, files, beside):
     return dataclasses.replace(faces.subset(keep), labels=labels), note
 
 
-def _divide_paper(faces, path):
+def _paper(faces, path):
     if set(faces.metadata["folder"]) != {"train", "test"}:
         found = "a CSV, which has no file names" if not faces.metadata["folder"].any() else "other splits"
         expected = "train/ and test/, such as in the archive of kaggle.com/datasets/msambare/fer2013"
@@ -306,7 +306,7 @@ def _divide_paper(faces, path):
     return {"train": faces.subset(in_train & ~first), "validation": faces.subset(~in_train & first), "test": None}
 
 
-def _divide_official(faces, path):
+def _official(faces, path):
     usage = faces.metadata["usage"].to_numpy()
     known = np.isin(usage, list(OFFICIAL_USAGES.values()))
     if not known.all():

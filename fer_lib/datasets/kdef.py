@@ -38,13 +38,11 @@ EXPRESSIONS = {
 }
 # Full left profile, half left, straight (one letter), half right, full right.
 ANGLES = ("FL", "HL", "S", "HR", "FR")
-# Two images of the published data have names cut short. What they show, and which of their folder's names is
-# not there, tell what they are.
+# Names cut short in the published data: what the images show, and which name their folder lacks, tell them.
 MISNAMED = {"AF31V": "AF31SAHL", "AM31H": "AM31SUHR"}
 PROTOCOLS = ("random", "subject")
 SIZE = (562, 762)
-# The largest standard deviation of a colour channel, 0..255. Generated portraits, 4,890 of them, have 20 and more;
-# noise on a black frame is far below it, and averaged away by resizing.
+# The largest standard deviation of a colour channel, 0..255; portraits have 20 and more, noise on black far less.
 BLANK_DEVIATION = 5.0
 _SITTING = re.compile(r"[AB][FM]\d\d", re.IGNORECASE)
 CONTRADICTING = "in a folder that contradicts the name"
@@ -61,9 +59,8 @@ def load_kdef(path, protocol="random", size=96, angles=ANGLES, colour=True, aspe
             paper and most others do, and it leaks: nearly every subject, in the same session and with the same
             expression from another angle, is in the training set too. `"subject"`: one subject in five of each sex
             (7 of 35), with both sessions, so that no subject is in both splits. Both train on the same share.
-        size: side of the square images in pixels, 8 to 1024. All 4,900 in colour are 0.14 GB at 96 pixels, 0.74 GB
-            at 224, 4.6 GB at 562 (`"crop"`, pixel for pixel) and 8.5 GB at 762 (`"pad"`, pixel for pixel): in the
-            cache, in memory, and twice that while loading.
+        size: side of the square images in pixels, 8 to 1024. All 4,900 in colour are 0.14 GB at 96 pixels, 4.6 GB
+            at 562 (`"crop"`, pixel for pixel), 8.5 GB at 762 (`"pad"`, pixel for pixel), twice that while loading.
         angles: those of `FL`, `HL`, `S`, `HR`, `FR` to use.
         colour, aspect: see `images.decode`.
         cache_dir: where decoded images are kept; `$FER_CACHE` or `~/.cache/fer-study` when None.

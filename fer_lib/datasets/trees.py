@@ -1,7 +1,6 @@
 """Images in a folder for each class: `<class>/<image>`, or that below a folder for each split.
 
-Copies of FER-2013 and of people's own data name these folders in many ways: `Training`, `PublicTest`, `val`;
-`Angry`, `happiness`, `0_angry`. One reading of them all, for `fer2013` and for `folders`.
+Copies name these folders in many ways: `Training`, `PublicTest`, `val`; `Angry`, `happiness`, `0_angry`.
 """
 
 import difflib
