@@ -26,8 +26,7 @@ def load(parameters, data=None):
     """Return the `Splits` that a study asks for.
 
     Args:
-        parameters: a `fer_lib.parameters.Parameters`; `dataset`, `data`, `protocol`, `generated_images`, `labels`,
-            `train_limit` and, for KDEF and folders, `image_size`, `angles`, `colour` and `aspect` count here.
+        parameters: a `fer_lib.parameters.Parameters`, of which the keys of "The data" and `image_size` count here.
         data: the path of the data; `parameters.data` when None. Generated faces need none: they are drawn into
             the cache once, in the form of FER-2013's zip, and read by its loader.
     """
@@ -40,7 +39,12 @@ def load(parameters, data=None):
         expected = "their path in the parameter `data` or as --data"
         raise ParameterError("The study needs data that are not part of this project", where, expected)
     splits = _LOADERS[dataset](parameters, path)
-    return splits if parameters.train_limit is None else _limit_train(splits, parameters.train_limit)
+    if parameters.train_limit is None or parameters.train_limit >= len(splits.train):
+        return splits
+    train = splits.train.limited_to(parameters.train_limit)
+    note = f"train_limit: {len(train):,} of the {len(splits.train):,} train images are used."
+    # The fingerprint is of what is trained on, so it is computed anew.
+    return dataclasses.replace(splits, train=train, notes=(*splits.notes, note), fingerprint="")
 
 
 def _load_synthetic(parameters, _):
@@ -60,12 +64,3 @@ _LOADERS = {
     ),
     "synthetic": _load_synthetic,
 }
-
-
-def _limit_train(splits, images):
-    train = splits.train.limited_to(images)
-    if len(train) == len(splits.train):
-        return splits
-    note = f"train_limit: {len(train):,} of the {len(splits.train):,} train images are used."
-    # The fingerprint is of what is trained on, so it is computed anew.
-    return dataclasses.replace(splits, train=train, notes=(*splits.notes, note), fingerprint="")

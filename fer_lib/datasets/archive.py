@@ -78,12 +78,7 @@ def listed(names, most=10):
 
 
 class Files:
-    """Files that are read in place.
-
-    Args:
-        path: the folder, archive or file.
-        sizes: a dict of name, with `/` between folders, -> bytes.
-        open_stream: a callable that takes a name and returns a context with a binary stream.
+    """Files that are read in place: `sizes` is a dict of name -> bytes, `open_stream(name)` opens one of them.
 
     `names` are the sorted names, without `clutter`, the files that operating systems and editors leave behind.
     """
@@ -143,8 +138,9 @@ def open_files(path):
             elif path.suffix.lower() in (".zip", ".tar"):
                 raise DataError("The file is not a zip or tar archive", path, found=f"it begins with {head[:8]}")
             else:
-                size = os.fstat(file.fileno()).st_size
-                files = Files(path, {name: size}, lambda _: contextlib.nullcontext(file))
+                files = Files(
+                    path, {name: os.fstat(file.fileno()).st_size}, lambda _: contextlib.nullcontext(file)
+                )
         yield files
 
 
@@ -176,8 +172,7 @@ def _damage(where):
         yield
     except DataError:
         raise
-    # zipfile, tarfile and the decompressors let errors of many kinds through.
-    except Exception as error:
+    except Exception as error:  # zipfile, tarfile and the decompressors let errors of many kinds through
         raise DataError("A file is truncated or damaged", where, None, error, "Download it again") from error
 
 
@@ -195,14 +190,12 @@ def _inflated(file, inflate, path):
 
 def _zip_files(path, archive):
     entries = {}
-    _limit(path, len(archive.infolist()), MAX_FILES, "files")
     for entry in archive.infolist():
         if entry.flag_bits & 1:
             raise DataError("The zip is encrypted", path, advice="Extract it and give the folder")
         # Of other methods than these zipfile inflates without a limit.
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            method = zipfile.compressor_names.get(entry.compress_type, entry.compress_type)
-            raise DataError("Unknown compression", path, "deflate", method, "Extract it and give the folder")
+            raise DataError("Unknown compression", path, "deflate", advice="Extract it and give the folder")
         if not entry.filename.endswith(("/", "\\")):
             _add(path, entries, entry.filename, entry, is_file=not stat.S_ISLNK(entry.external_attr >> 16))
     sizes = {name: entry.file_size for name, entry in entries.items()}

@@ -31,15 +31,10 @@ def default_cache_dir():
 
 
 def cached_splits(source, how, make, cache_dir=None):
-    """Return the `Splits` that `make()` returns: from the cache if an entry fits, else made and put there.
+    """Return the `Splits` that `make()` reads from `source`: from the cache if an entry fits, else made and kept.
 
+    `how` is a dict of JSON values, all else that the result depends on, such as `{"protocol": "paper"}`.
     A cache that cannot be read or written is a warning, not a failure: the result is right, the next load is slow.
-
-    Args:
-        source: the file or folder that is read.
-        how: a dict of JSON values, all else that the result depends on, such as `{"protocol": "paper"}`.
-        make: a callable without arguments that reads the source and returns the `Splits`.
-        cache_dir: where entries are kept; `default_cache_dir()` when None.
     """
     # Pillow brings its own JPEG decoder, and decoders differ in the last bit: another version, another entry.
     parts = [FORMAT, PIL.__version__, content_hash(source), how]
@@ -104,7 +99,6 @@ def _read(entry):
                     metadata = {key: stored[f"{name}/metadata/{key}"] for key in faces["metadata"]}
                     parts[name] = FaceSet(*arrays, tuple(faces["class_names"]), pd.DataFrame(metadata))
                 return Splits(**parts, **head | {"notes": tuple(head["notes"])})
-    # Whatever it is, the images are decoded again.
-    except Exception as error:
+    except Exception as error:  # whatever it is, the images are decoded again
         warnings.warn(f"The cache entry {entry} is damaged ({shown(error)}); it is made again.", stacklevel=4)
         return None

@@ -9,7 +9,6 @@ import pandas as pd
 from fer_lib.datasets.fer2013 import PUBLISHED_SHARPNESS, published_counts
 from fer_lib.errors import shown
 
-# See `sharpness`.
 SHARPNESS_FACTOR = 1.5
 SHARPNESS_MIN_IMAGES = 200
 # FER-2013 itself: 7.5 % of the paper's validation images are also in its training set, 0.03 % are constant.
@@ -56,7 +55,7 @@ def check(splits):
     )
     problems, warnings = _against_published(splits, sharp)
     more_problems, more_warnings = _judged(totals, counts, leaks)
-    problems = (*_structure(splits, counts, images), *more_problems, *_altered(sharp, splits.dataset), *problems)
+    problems = (*_structure(splits, counts, images), *more_problems, *_altered(sharp), *problems)
     return Flaws(totals, counts, constant, duplicates, leaks, sharp, problems, (*warnings, *more_warnings))
 
 
@@ -123,7 +122,7 @@ def _leaks(images):
 def _sharpness_table(splits):
     rows = {name: (len(faces), pd.Series(sharpness(faces.images)).median()) for name, faces in splits.items()}
     table = pd.DataFrame(rows, index=["images", "sharpness"]).T.astype({"images": int})
-    # All-black splits have sharpness 0; their ratio is not a number, and `_too_many` speaks of them.
+    # All-black splits have sharpness 0; their ratio is not a number, and `_judged` reports them.
     table["to_train"] = table["sharpness"] / (table.loc["train", "sharpness"] or np.nan)
     return table
 
@@ -166,15 +165,14 @@ def _judged(totals, counts, leaks):
     return problems, warnings
 
 
-def _altered(sharp, dataset):
-    usual = "; 0.99 in FER-2013 as published" if dataset == "fer2013" else ""
+def _altered(sharp):
     for split, row in sharp.drop(index="train").dropna().iterrows():
         enough = min(row["images"], sharp.loc["train", "images"]) >= SHARPNESS_MIN_IMAGES
         ratio = 1 / row["to_train"] if row["to_train"] else np.inf
         if enough and not 1 / SHARPNESS_FACTOR <= ratio <= SHARPNESS_FACTOR:
             times = f"The train images are {ratio:.2f} times as sharp as the {split} images"
             cause = f"train was {'blurred' if ratio < 1 else 'sharpened'}, or {split} is not of the same data"
-            yield f"{times} (median variance of the Laplacian{usual}): {cause}."
+            yield f"{times} (median variance of the Laplacian): {cause}."
 
 
 def _against_published(splits, sharp):

@@ -98,10 +98,8 @@ class Splits:
 
     def items(self):
         """Yields `(name, FaceSet)` of the splits that are present, in the order train, validation, test."""
-        for name in ("train", "validation", "test"):
-            faces = getattr(self, name)
-            if faces is not None:
-                yield name, faces
+        parts = ((name, getattr(self, name)) for name in ("train", "validation", "test"))
+        yield from ((name, faces) for name, faces in parts if faces is not None)
 
 
 def require_one_of(name, value, known):
@@ -124,7 +122,7 @@ def fifth_of_each(names, groups):
     """Draw a fifth of the names of each group, rounded, but at least one of two: a bool mask `(n,)`.
 
     The order of their hashes is as good as a random one, and depends on nothing else: not on NumPy's version, and
-    hardly on which other names are there, so that data that lack an image are divided as whole ones are.
+    hardly on which other names are there.
     """
     names, drawn = pd.Series(np.asarray(names)), set()
     for _, group in names.groupby(np.asarray(groups)):

@@ -130,7 +130,6 @@ def _read_tree(files):
             f"Read as classes: {listed([f'{folder} as {trees.class_of(folder)}' for folder in renamed], 21)}."
         )
     images = np.empty((len(rows), 48, 48, 1), np.uint8)
-    # disable=None: no bar where stderr is a log file or a notebook that is being executed.
     for index, image in enumerate(tqdm(rows.values(), "Decoding FER-2013", unit=" images", disable=None)):
         images[index, :, :, 0] = _decode(files, image.name)
     labels = np.array([CLASS_NAMES.index(trees.class_of(image.class_name)) for image in rows.values()], np.int64)
@@ -167,15 +166,7 @@ def _decode(files, name):
 
 
 def _read_images(stream, where):
-    """Read every row of FER-2013's table.
-
-    Args:
-        stream: the file as a binary stream.
-        where: the name of the file, for error messages, which have the number of the line.
-
-    Returns:
-        A `FaceSet` of images uint8 `(n, 48, 48, 1)` in the order of the rows, ids such as `Training/000123`.
-    """
+    """Read every row of a binary stream as a FaceSet in the order of the rows, ids such as `Training/000123`."""
     table = _parse(stream, where, ("emotion", "pixels", "usage"))
     emotions = table["emotion"].str.strip()
     _require(emotions.str.fullmatch(r"[0-6](\.0*)?"), emotions, "A label is out of range", where, "0..6")
@@ -188,14 +179,10 @@ def _read_images(stream, where):
 
 
 def _read_votes(stream, where):
-    """Read the labels of FER+ (Barsoum et al., 2016), which has a row for each row of fer2013.csv.
+    """Read FER+'s votes: `usage`, and `class_name`: a class, "contempt", "unknown", "nf" or "no majority".
 
     As in the authors' released code for the majority vote, single votes are dropped, and a class must have more
     than half of the votes that are left.
-
-    Returns:
-        A DataFrame: `usage`; and `class_name`, one of `CLASS_NAMES`, or what else won: "contempt", "unknown", "nf"
-        (not a face), or "no majority".
     """
     table = _parse(stream, where, ("usage", "neutral", "unknown", "nf"))
     texts = table.drop(columns=["usage", "image name"], errors="ignore")
@@ -296,8 +283,7 @@ def _paper(faces, path):
     if set(faces.metadata["folder"]) != {"train", "test"}:
         found = "a CSV, which has no file names" if not faces.metadata["folder"].any() else "other splits"
         expected = "train/ and test/, such as in the archive of kaggle.com/datasets/msambare/fer2013"
-        what = "This form of FER-2013 cannot give the protocol 'paper'"
-        raise DataError(what, path, expected, found, "Use protocol: official")
+        raise DataError("These data cannot give the protocol 'paper'", path, expected, found, "Use official")
     # The first int(0.2 n) of a class folder's n files. The ids are sorted by code point, as Keras' iterator does.
     folders = pd.Series(faces.ids.tolist()).str.rpartition("/")[0]
     groups = folders.groupby(folders)

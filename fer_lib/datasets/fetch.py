@@ -8,25 +8,18 @@ from fer_lib.errors import ParameterError, RunError
 
 # The version is pinned, so that a study of next year reads what a study of this year read.
 FER2013_HANDLE = "msambare/fer2013/versions/1"
-_BY_HAND = (
-    "download the archive in a browser from kaggle.com/datasets/msambare/fer2013 and give its path with --data"
-)
+_BY_HAND = "download it in a browser from kaggle.com/datasets/msambare/fer2013 and give its path with --data"
 
 
 def fetch_fer2013(target):
     """Download the folder form of FER-2013 (about 60 MB) from Kaggle through kagglehub, an extra.
 
-    Args:
-        target: the folder to make, for `load_fer2013`; it must not hold anything yet. Returned as a `Path`.
-
-    Raises:
-        ParameterError: `target` is a file or holds something.
-        RunError: kagglehub is not installed, or the download failed.
+    `target` is the folder to make, which must not hold anything yet; it is returned as a `Path`. RunError where
+    kagglehub is not installed, or the download failed.
     """
     target = data_path(target, must_exist=False)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        expected = "a folder that is empty or does not exist yet"
-        raise ParameterError("The target of the download is not empty", where=target, expected=expected)
+        raise ParameterError("The target of the download is not empty", target, "an empty folder, or nothing yet")
     try:
         import kagglehub
     except ImportError as error:

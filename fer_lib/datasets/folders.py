@@ -10,7 +10,6 @@ from fer_lib.datasets.images import decode
 from fer_lib.datasets.trees import by_id, find_tree
 from fer_lib.errors import DataError
 
-PROTOCOLS = ("official", "random")
 MAX_CLASSES = 1000
 
 
@@ -29,7 +28,7 @@ def load_folders(path, protocol="official", size=96, colour=False, aspect="crop"
     Returns:
         `Splits` whose `class_names` are the sorted names of the folders; the ids are paths in the tree.
     """
-    require_one_of("protocol", protocol, PROTOCOLS)
+    require_one_of("protocol", protocol, ("official", "random"))
     path = data_path(path)
     how = {"dataset": "folders", "size": size, "colour": colour, "aspect": aspect}
     # Undivided, so that both protocols share one entry of the cache.

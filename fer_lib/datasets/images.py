@@ -29,8 +29,7 @@ def opened(files, name, formats=FORMATS):
             yield image
     except DataError:
         raise
-    # Pillow's decoders let errors of many kinds through.
-    except Exception as error:
+    except Exception as error:  # Pillow's decoders let errors of many kinds through
         if not content.startswith((b"\x89PNG", b"\xff\xd8\xff")):
             check_kind(content[:512], where)
         found = "a file that cannot be identified" if "cannot identify" in str(error) else error
@@ -38,12 +37,9 @@ def opened(files, name, formats=FORMATS):
 
 
 def decode(files, names, size, colour, aspect, formats=FORMATS):
-    """Decode image files into squares.
+    """Decode the files `names` of an open folder or archive into squares of `size` pixels.
 
     Args:
-        files: an open folder or archive (`archive.open_files`).
-        names: a list of the names of its files to decode.
-        size: side of the squares in pixels.
         colour: 3 channels (RGB); otherwise 1, luminance.
         aspect: `"crop"`: the largest square in the middle. Of KDEF's 562 x 762 pixels it keeps the whole width and
             rows 100 to 662: the publisher centred eyes and mouths on one grid, only hair and chest are cut off.

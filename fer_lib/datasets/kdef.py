@@ -66,9 +66,8 @@ def load_kdef(path, protocol="random", size=96, angles=ANGLES, colour=True, aspe
         cache_dir: where decoded images are kept; `$FER_CACHE` or `~/.cache/fer-study` when None.
 
     Returns:
-        `Splits` whose ids are KDEF's names, such as `AF01ANHL`, the same for both forms of the tree. `metadata`:
-        `session` (A, B), `sex` (F, M), `subject` (F01, in both sessions), `expression` (KDEF's code, such as AF),
-        `angle`, and `usage`, empty, for the publisher makes no splits. `notes` account for all 4,900 images.
+        `Splits` whose ids are KDEF's names, such as `AF01ANHL`. `metadata`: `session` (A, B), `sex` (F, M),
+        `subject` (F01, in both sessions), `expression` (AF), `angle`. `notes` account for all 4,900 images.
     """
     require_one_of("protocol", protocol, PROTOCOLS)
     require_one_of("aspect", aspect, ("crop", "pad", "squash"))
@@ -88,9 +87,8 @@ def load_kdef(path, protocol="random", size=96, angles=ANGLES, colour=True, aspe
 def find_images(files):
     """Find KDEF's images among the files of an open folder or archive, under whatever parent folders.
 
-    Returns:
-        A dict of KDEF's names -> the file to read, sorted: of an image that is there more than once, the file in
-        the original tree, else the first; and a list of sentences on what was mapped or left out.
+    Returns a sorted dict of KDEF's names -> the file to read (of an image that is there more than once, the one in
+    the original tree, else the first), and a list of sentences on what was mapped or left out.
     """
     candidates, left_out = defaultdict(list), defaultdict(list)
     for file in files.names:
@@ -125,9 +123,8 @@ def find_images(files):
 def known_to_train(splits, protocol):
     """What train would know of each validation image, were all images of `splits` divided by `protocol`.
 
-    Returns:
-        A DataFrame, a row a validation image: `id`; `subject_known`, whether train has the subject; `known_by`,
-        the id of the nearest train image of the same subject, session and expression by its angle, or "".
+    A DataFrame, a row a validation image: `id`; `subject_known`, whether train has the subject; `known_by`, the id
+    of the nearest train image of the same subject, session and expression by its angle, or "".
     """
     images = pd.concat([faces.metadata.assign(id=faces.ids) for _, faces in splits.items()])
     images = images.assign(place=images["angle"].map(ANGLES.index)).sort_values("id", ignore_index=True)
@@ -137,10 +134,8 @@ def known_to_train(splits, protocol):
     pairs["steps"] = (pairs["place"] - pairs["place_known"]).abs()
     nearest = pairs.sort_values("steps", kind="stable").drop_duplicates("id").set_index("id")["id_known"]
     known_by = [nearest.get(name, "") for name in validation["id"]]
-    known = validation["subject"].isin(train["subject"])
-    return pd.DataFrame({"id": validation["id"], "subject_known": known, "known_by": known_by}).reset_index(
-        drop=True
-    )
+    known = validation["subject"].isin(train["subject"]).to_numpy()
+    return pd.DataFrame({"id": validation["id"].to_numpy(), "subject_known": known, "known_by": known_by})
 
 
 class Reorganised(NamedTuple):
@@ -158,11 +153,7 @@ def reorganise_kdef(source, target):
         source: a folder or archive with KDEF, see `load_kdef`. It is only read.
         target: the folder to write, which may exist. Nothing in it is changed, deleted or written through a link.
 
-    Returns:
-        `Reorganised`. The two misnamed images get the names of what they show; the black ones are copied, too.
-
-    Raises:
-        DataError: source and target overlap, the source is not KDEF, or something else is in an image's place.
+    The two misnamed images get the names of what they show; the black ones are copied, too.
     """
     source, target = data_path(source, WHERE_TO_GET_IT), data_path(target, must_exist=False)
     inner, outer = target.resolve(), source.resolve()
@@ -174,7 +165,6 @@ def reorganise_kdef(source, target):
     copied = 0
     with open_files(source) as files:
         chosen, notes = find_images(files)
-        # disable=None: no bar where stderr is a log file.
         for name, file in tqdm(chosen.items(), "Copying KDEF", unit=" images", disable=None):
             copied += _copy(files.read(file), inner / EXPRESSIONS[name[4:6]] / f"{name}.JPG")
     return Reorganised(copied, len(chosen) - copied, tuple(notes))
@@ -196,9 +186,8 @@ def _copy(content, place):
 
 
 def _contradicts(folder, name):
-    if _SITTING.fullmatch(folder):
-        return folder.upper() != name[:4]
-    return class_of(folder) not in (None, EXPRESSIONS[name[4:6]])
+    expected = (None, EXPRESSIONS[name[4:6]])
+    return folder.upper() != name[:4] if _SITTING.fullmatch(folder) else class_of(folder) not in expected
 
 
 def _preference(file):

@@ -26,8 +26,7 @@ KDEF_NAME = re.compile(r"[AB][FM](0[1-9]|[12]\d|3[0-5])(AF|AN|DI|HA|NE|SA|SU)(FL
 CSV_NAMES = ("fer2013.csv", "icml_face_data.csv")
 FERPLUS_NAME = "fer2013new.csv"
 NUMBERS = (
-    "Numbers are ambiguous: fer2013.csv counts angry, disgust, fear, happy, sad, surprise, neutral, and by the "
-    "alphabet neutral is before sad. Find out which is meant and name the folders by it"
+    "Numbers are ambiguous: fer2013.csv has neutral last, in the alphabet neutral is before sad. Name the classes"
 )
 FERPLUS_ADVICE = "These are the labels of FER+: put fer2013.csv beside them and set labels: ferplus"
 
