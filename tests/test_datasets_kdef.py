@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from data_files import zip_of
 from PIL import Image
 
 from fer_lib.datasets import kdef, load, make_synthetic
@@ -337,13 +338,6 @@ def reorganised(tree, folder):
     for file in tree.rglob("*.JPG"):
         write(folder, f"{CLASSES[CODES.index(file.stem[4:6])]}/{file.name}", file.read_bytes())
     return folder
-
-
-def zip_of(folder, path):
-    with zipfile.ZipFile(path, "w") as archive:
-        for file in sorted(folder.rglob("*"), reverse=True):
-            archive.write(file, file.relative_to(folder).as_posix())
-    return path
 
 
 def test_every_form_gives_the_same_data(small_tree, tree, tmp_path):

@@ -51,7 +51,7 @@ def test_accuracy_is_told_by_angle_sex_and_person_and_over_persons(kdef_study):
     # One of the two women and one of the two men are for validation, 70 pictures each but for the black ones.
     assert set(persons["clusters"]) == {2} and persons["n"].iloc[0] in range(130, 141)
     assert persons["difference"].isna().tolist() == [True, False]
-    people = pd.read_csv(next((kdef_study / "tables").glob("*-person.csv")))
+    people = pd.read_csv(next((kdef_study / "tables").glob("*-subject.csv")))
     assert persons.loc["resnet14v2", "accuracy"] == pytest.approx(
         people[people["variant"] == "resnet14v2"]["correct"].sum() / persons.loc["resnet14v2", "n"]
     )

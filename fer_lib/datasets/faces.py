@@ -76,7 +76,7 @@ class Splits:
         dataset: `"fer2013"`, `"ferplus"` (with the labels of FER+), `"kdef"`, `"synthetic"` or `"folders"`.
         protocol: the name of the division, such as `"paper"` or `"official"`.
         notes: sentences that say what was left out or mapped, and why.
-        fingerprint: sha256 (hex) of the images, labels and ids of all splits; worked out when not given.
+        fingerprint: sha256 (hex) of the images, labels and ids of all splits; computed when not given.
     """
 
     train: FaceSet
