@@ -71,7 +71,7 @@ def detectable_differences(discordances, images, reported):
     sizes = np.unique(np.geomspace(200, 20_000, 15).astype(int))
     shades = [PALETTE["blue"], *(lighter(INK, shade) for shade in np.linspace(0, 0.6, len(discordances)))]
     for (words, share), colour in zip(discordances.items(), shades, strict=False):
-        found = [100 * statistics.smallest_detectable_difference(int(n), share) for n in sizes]
+        found = [100 * statistics.mcnemar_detectable(int(n), share) for n in sizes]
         axes.plot(sizes, found, color=colour, label=words)
     axes.legend(loc="upper right", title="Named rightly by just one of the two", alignment="left")
     axes.axvline(images, color=QUIET, linestyle=":", linewidth=1.2)

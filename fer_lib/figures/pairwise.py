@@ -6,7 +6,7 @@ Bars are 95 % intervals. Hue is the function's here, not the stage's.
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from fer_lib.analysis.pareto import pareto_front
+from fer_lib.analysis.tables import pareto_front
 from fer_lib.figures.dots import ROW, draw_interval, name_rows
 from fer_lib.figures.style import (
     INK,
