@@ -166,7 +166,7 @@ class Bench:
         row = [*map(str, sizes.values()), said(ours), said(loop), ratio]
         if not (speed and rate.get("multiply_adds_per_second")):
             return [*row, "-", "-"]
-        allowed = rate["multiply_adds_per_second"] / (3 * ours["multiply_adds"])
+        allowed = rate["multiply_adds_per_second"] / (3 * ours["macs"])
         return [*row, f"{allowed:,.0f}", f"{speed / allowed:.0%}"]
 
     def table_one(self, rows):
@@ -302,7 +302,7 @@ def project(case):
     seconds = seconds_each(turn, case["seconds"], parameters.steps_per_execution)
     return {
         "images_per_second": parameters.batch_size / seconds,
-        "multiply_adds": int(counted["multiply_adds"].sum()),
+        "macs": int(counted["macs"].sum()),
     }
 
 

@@ -18,8 +18,8 @@ def one_block(size=(6, 4), channels=16, **arguments):
     return keras.Model(inputs, outputs)
 
 
-def profiled_multiply_adds(model):
-    """Multiply-adds of all convolutions and matrix products of one image, as TensorFlow's profiler counts them."""
+def profiled_macs(model):
+    """MACs of all convolutions and matrix products of one image, as TensorFlow's profiler counts them."""
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
     from tensorflow.python.profiler import model_analyzer, option_builder
@@ -64,8 +64,8 @@ def test_a_tiny_network_by_hand():
     assert list(table["parameters"]) == [0, 76, 16, 0, 54, 0, 35]
     # Four positions: convolution 4 * 4 * 18; projections 3 * 4*4*2, two products of 4*4*2, w_z 4*2*4, its
     # normalisation 4*4.
-    assert list(table["multiply_adds"]) == [0, 288, 16, 0, 96 + 64 + 32 + 16, 0, 28]
-    assert list(table["attention_multiply_adds"]) == [0, 0, 0, 0, 64, 0, 0]
+    assert list(table["macs"]) == [0, 288, 16, 0, 96 + 64 + 32 + 16, 0, 28]
+    assert list(table["attention_macs"]) == [0, 0, 0, 0, 64, 0, 0]
     # The image is read by the convolution, 72 numbers; its output by the normalisation, 16; the normalisation's
     # by nothing; the activation's 16 by itself and the block. In the block theta, phi, g 3*8, attention 16, y 8,
     # w_z's output 16, and z, which the maximum reads, 16. The maximum's 4; the softmax's 7.
@@ -83,22 +83,22 @@ def test_parameters_are_the_models_own():
 
 
 @pytest.mark.parametrize("stages", [(), (1,), (4,)])
-def test_multiply_adds_of_resnet50v2_agree_with_the_profiler(tensorflow, stages):
+def test_macs_of_resnet50v2_agree_with_the_profiler(tensorflow, stages):
     model = resnet_v2(50, (96, 96, 1), non_local_stages=stages)
     table = count(model)
-    normalisation = table.loc[table["type"] == "BatchNormalization", "multiply_adds"].sum()
+    normalisation = table.loc[table["type"] == "BatchNormalization", "macs"].sum()
     # The block's own normalisation counts its elements as well.
     normalisation += sum(int(np.prod(shape)) for shape in table.loc[table["type"] == "NonLocal2D", "output_shape"])
-    assert table["multiply_adds"].sum() - normalisation == profiled_multiply_adds(model)
+    assert table["macs"].sum() - normalisation == profiled_macs(model)
 
 
 @pytest.mark.parametrize("subsample", [False, True])
 @pytest.mark.parametrize("channels", [4, 64])  # on both sides of the dot product's choice of order
 @pytest.mark.parametrize("pairwise", ["embedded_gaussian", "gaussian", "dot_product", "concatenation"])
-def test_multiply_adds_of_a_block_agree_with_the_profiler(tensorflow, pairwise, channels, subsample):
+def test_macs_of_a_block_agree_with_the_profiler(tensorflow, pairwise, channels, subsample):
     model = one_block(channels=channels, pairwise=pairwise, subsample=subsample)
-    counted = row(count(model), "block")["multiply_adds"]
-    assert counted - 6 * 4 * channels == profiled_multiply_adds(model)
+    counted = row(count(model), "block")["macs"]
+    assert counted - 6 * 4 * channels == profiled_macs(model)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_multiply_adds_of_a_block_agree_with_the_profiler(tensorflow, pairwise, 
 )
 def test_products_and_memory_of_a_block_by_hand(pairwise, subsample, products, held):
     found = row(count(one_block(pairwise=pairwise, subsample=subsample)), "block")
-    assert found["attention_multiply_adds"] == products
+    assert found["attention_macs"] == products
     # y (24 x 8) and w_z's output (24 x 16) are held whatever the function.
     assert found["activation_bytes"] == 4 * (held + 24 * 8 + 24 * 16)
     positions = 0 if pairwise == "none" else 24 * 6 if subsample else 24 * 24
@@ -143,27 +143,27 @@ def test_stages_sum_to_the_whole():
 
 def test_both_readings_of_the_papers_claim():
     table = cost_by_stage(50, (96, 96, 1))
-    assert list(table.index) == ["plain", "stage 1", "stage 2", "stage 3", "stage 4"]
+    assert list(table.index) == ["baseline", "stage 1", "stage 2", "stage 3", "stage 4"]
     assert list(table["blocks"]) == [0, 3, 4, 6, 3]
     # Blocks x (2 C^2 + 3.5 C); positions: 24 x 24 (the last block of a stage on the halved map), and so on.
     channels, blocks = np.array([256, 512, 1024, 2048]), np.array([3, 4, 6, 3])
     assert list(table["added_trainable_parameters"][1:]) == list(blocks * (2 * channels**2 + 7 * channels // 2))
     squares = np.array([2 * 576**2 + 144**2, 3 * 144**2 + 36**2, 5 * 36**2 + 9**2, 3 * 9**2])
     assert list(table["added_attention_bytes"][1:]) == list(4 * squares)
-    assert list(table["added_attention_multiply_adds"][1:]) == list(squares * channels)
+    assert list(table["added_attention_macs"][1:]) == list(squares * channels)
     assert table["added_trainable_parameters"][1:].is_monotonic_increasing
     assert table["added_attention_bytes"][1:].is_monotonic_decreasing
-    assert table.loc["plain", "trainable_parameters"] == 23_527_431
+    assert table.loc["baseline", "trainable_parameters"] == 23_527_431
 
 
 def test_measured_times_leave_the_models_alone():
     models = {
         name: resnet_v2(14, (32, 32, 1), width=0.125, non_local_stages=stages)
-        for name, stages in (("plain", ()), ("stage 4", (4,)))
+        for name, stages in (("baseline", ()), ("stage 4", (4,)))
     }
     before = {name: model.get_weights() for name, model in models.items()}
     times = measure(models, batch_size=4, rounds=2, repeats=2)
-    assert list(times["variant"]) == ["plain", "stage 4"] * 2
+    assert list(times["variant"]) == ["baseline", "stage 4"] * 2
     assert list(times["round"]) == [1, 1, 2, 2]
     assert (times["inference_seconds"] > 0).all()
     medians = times.groupby("variant").median()

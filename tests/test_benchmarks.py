@@ -165,7 +165,7 @@ def test_what_does_not_fit_is_named_and_table_one_is_estimated(tmp_path, monkeyp
             return {"multiply_adds_per_second": 6e12}
         if case["batch"] == 1024:
             return {bench_gpu.DOES_NOT_FIT: True}
-        return {"images_per_second": 1000 if case["side"] == "project" else 800, "multiply_adds": 10**9}
+        return {"images_per_second": 1000 if case["side"] == "project" else 800, "macs": 10**9}
 
     page = tmp_path / "README.md"
     page.write_text("before\n<!-- bench_gpu -->\n<!-- /bench_gpu -->\nafter\n", encoding="utf8")

@@ -1,7 +1,8 @@
 """Tables from finished runs: accuracy, the comparison with the baseline, classes, confusion, groups, costs.
 
-Every function reads `run.predictions(split)` and nothing else, so a table can be made again from the files alone.
-Rates and differences are fractions; `ci_low` and `ci_high` are limits of a 95 % CI.
+`runs` are `Run` objects, `split` is `"validation"` or `"test"`; every function reads `run.predictions(split)` and
+nothing else, so a table can be made again from the files. Rates and differences are fractions; `ci_low` and
+`ci_high` are limits of a 95 % CI.
 """
 
 from pathlib import Path
@@ -35,21 +36,18 @@ def by_variant(runs):
     Raises:
         ParameterError: a seed occurs twice among the runs of a variant.
     """
-    groups = {}
+    groups = {run.variant: [] for run in runs}
     for run in sorted(runs, key=lambda run: run.seed):
-        groups.setdefault(run.variant, []).append(run)
+        groups[run.variant].append(run)
     for variant, members in groups.items():
         seeds = [run.seed for run in members]
         if len(set(seeds)) < len(seeds):
             raise ParameterError("A seed occurs twice among the runs of a variant", where=variant, found=seeds)
-    return {variant: groups[variant] for variant in dict.fromkeys(run.variant for run in runs)}
+    return groups
 
 
 def aligned(runs, split="validation"):
-    """Return (ids, y_true, y_pred) of several runs, images in the order of their ids.
-
-    Returns:
-        ids, str `(images,)`; y_true, int `(images,)`; y_pred, int `(runs, images)`.
+    """Return ids, str `(images,)`, sorted; y_true, int `(images,)`; and y_pred, int `(runs, images)`.
 
     Raises:
         DataError: the runs differ in the images or in their true classes.
@@ -60,11 +58,11 @@ def aligned(runs, split="validation"):
         order = np.argsort(predictions.ids)
         if ids is None:
             ids, y_true = predictions.ids[order], predictions.y_true[order]
-        same_images = np.array_equal(predictions.ids[order], ids)
-        if not same_images or not np.array_equal(predictions.y_true[order], y_true):
+        same = np.array_equal(predictions.ids[order], ids)
+        if not same or not np.array_equal(predictions.y_true[order], y_true):
             raise DataError(
-                f"Runs can be compared only on the same images; these differ in their "
-                f"{'true classes' if same_images else 'images'}",
+                "Runs can be compared only on the same images; these differ in their "
+                + ("true classes" if same else "images"),
                 where=f"{runs[0].variant}, seed {runs[0].seed}, and {run.variant}, seed {run.seed}",
                 expected=f"the same {len(ids)} images with the same classes",
                 found=f"{len(predictions.ids)} images, {np.intersect1d(ids, predictions.ids).size} of them shared",
@@ -75,26 +73,19 @@ def aligned(runs, split="validation"):
 
 
 def accuracy_by_run(runs, split="validation"):
-    """Return one row a run, with Wilson's CI of the accuracy.
+    """Return one row a run: variant, seed, n, n_correct, accuracy, ci_low, ci_high (Wilson's), other scores.
 
-    Returns:
-        A DataFrame: variant, seed, n (images), n_correct, accuracy, ci_low, ci_high, binary_accuracy,
-        macro_recall, macro_f1, ece (expected calibration error, 15 bins).
+    The others are binary_accuracy, macro_recall, macro_f1 and ece (expected calibration error, 15 bins).
     """
     rows = []
     for run in runs:
         found = run.predictions(split)
-        rows.append(
-            {
-                "variant": run.variant,
-                "seed": run.seed,
-                **_accuracy(found.correct),
-                "binary_accuracy": metrics.binary_accuracy(found.probabilities, found.y_true).value,
-                "macro_recall": balanced_accuracy_score(found.y_true, found.y_pred),
-                "macro_f1": f1_score(found.y_true, found.y_pred, average="macro"),
-                "ece": metrics.expected_calibration_error(found.probabilities, found.y_true),
-            }
-        )
+        row = {"variant": run.variant, "seed": run.seed, **_accuracy(found.correct)}
+        row["binary_accuracy"] = metrics.binary_accuracy(found.probabilities, found.y_true).value
+        row["macro_recall"] = balanced_accuracy_score(found.y_true, found.y_pred)
+        row["macro_f1"] = f1_score(found.y_true, found.y_pred, average="macro")
+        row["ece"] = metrics.expected_calibration_error(found.probabilities, found.y_true)
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
@@ -106,27 +97,20 @@ def accuracy_by_variant(runs, split="validation"):
     rows = []
     for variant, members in by_variant(runs).items():
         correct = _correct(members, split)
-        seeds, n = correct.shape
-        interval = inference.crossed_mean(correct) if seeds > 1 else inference.wilson_interval(correct.sum(), n)
-        rows.append(
-            {
-                "variant": variant,
-                "seeds": seeds,
-                "n": n,
-                "accuracy": correct.mean(),
-                "sd": correct.mean(axis=1).std(ddof=1) if seeds > 1 else np.nan,
-                "ci_low": max(interval.low, 0.0),
-                "ci_high": min(interval.high, 1.0),
-            }
-        )
-    return pd.DataFrame(rows)
+        if len(correct) > 1:
+            interval, sd = inference.crossed_mean(correct), correct.mean(axis=1).std(ddof=1)
+        else:
+            interval, sd = inference.wilson_interval(correct.sum(), correct.size), np.nan
+        limits = max(interval.low, 0.0), min(interval.high, 1.0)
+        rows.append((variant, *correct.shape, interval.estimate, sd, *limits))
+    return pd.DataFrame(rows, columns=["variant", "seeds", "n", "accuracy", "sd", "ci_low", "ci_high"])
 
 
 def learned(runs, split="validation"):
     """Return whether each run learned: it predicts three classes or more and exceeds the commonest class's share.
 
     Returns:
-        A DataFrame, one row a run: variant, seed, accuracy, majority_share (accuracy of always predicting the
+        A DataFrame, one row a run: variant, seed, accuracy, majority_share (the accuracy of always predicting the
         commonest class), classes_predicted, learned (bool).
     """
     rows = []
@@ -139,7 +123,7 @@ def learned(runs, split="validation"):
     return pd.DataFrame(rows, columns=columns)
 
 
-def comparison(runs, baseline, split="validation"):
+def comparison(runs, baseline, split="validation", clusters=None):
     """Return THE comparison of a study: every other network against the baseline, from all runs in one analysis.
 
     Seeds and images are random effects, the error term is pooled over all networks (`obuchowski_rockette`). With a
@@ -148,9 +132,10 @@ def comparison(runs, baseline, split="validation"):
     seeds that all networks have are used, as the balanced analysis needs them.
 
     Args:
-        runs: all `Run` objects of the study.
+        runs: all runs of the study.
         baseline: name of the variant to compare with.
-        split: `"validation"` or `"test"`.
+        split: of the predictions.
+        clusters: a Series from image ids to clusters, such as subjects, if images are not independent.
 
     Returns:
         A DataFrame with the columns `COMPARISON`, one row a network: family (`BLOCKS`; `CONTROL` for identity
@@ -160,27 +145,24 @@ def comparison(runs, baseline, split="validation"):
         comparison detects with 80 % power), method.
 
     Raises:
-        DataError: the runs differ in their images.
+        DataError: the runs differ in their images, or an image has no cluster.
         ParameterError: the baseline is not among the runs, or the networks have no seed in common.
     """
-    groups = _comparable(runs, baseline, split)
+    groups, analysis = _analysed(runs, baseline, split, clusters)
     others = [variant for variant in groups if variant != baseline]
-    families = {
-        BLOCKS: [variant for variant in others if not is_control(variant)],
-        CONTROL: [variant for variant in others if is_control(variant)],
-    }
-    return _compare(groups, baseline, families, split)
+    rows = _family(BLOCKS, [v for v in others if not is_control(v)], baseline, groups, analysis)
+    rows += _family(CONTROL, [v for v in others if is_control(v)], baseline, groups, analysis)
+    return pd.DataFrame(rows, columns=COMPARISON)
 
 
-def against_control(runs, control, split="validation"):
+def against_control(runs, control, split="validation", clusters=None):
     """Return networks with blocks at the control's stages and placement against the control.
 
     Arguments, columns, errors and the analysis of all runs as for `comparison`; the family is `AGAINST_CONTROL`.
     """
-    groups, place = _comparable(runs, control, split), _place(control)
-    return _compare(
-        groups, control, {AGAINST_CONTROL: [v for v in groups if v != control and _place(v) == place]}, split
-    )
+    groups, analysis = _analysed(runs, control, split, clusters)
+    like = [variant for variant in groups if variant != control and _place(variant) == _place(control)]
+    return pd.DataFrame(_family(AGAINST_CONTROL, like, control, groups, analysis), columns=COMPARISON)
 
 
 def is_control(variant):
@@ -188,64 +170,39 @@ def is_control(variant):
     return Variant.from_name(variant).pairwise == "none"
 
 
-def power_by_seeds(runs, baseline, split="validation", seeds=range(2, 31)):
-    """Return the minimum detectable effect at 80 % power by number of seeds: columns seeds, mde (a fraction).
+def analyse(runs, baseline, split="validation", clusters=None):
+    """Return the `ObuchowskiRockette` analysis behind `comparison`, None with a single seed or network."""
+    return _analysed(runs, baseline, split, clusters)[1]
 
-    Variance components and images are those of `comparison`'s analysis; empty with a single seed.
-    """
-    analysis = analyse(runs, baseline, split)
-    rows = [] if analysis is None else [
-        (number, inference.minimum_detectable_effect(*analysis.with_seeds(number))) for number in seeds
-    ]  # fmt: skip
+
+def power_by_seeds(analysis, seeds=range(2, 31)):
+    """Return the minimum detectable effect at 80 % power by number of seeds: columns seeds, mde."""
+    rows = [(number, inference.minimum_detectable_effect(*analysis.with_seeds(number))) for number in seeds]
     return pd.DataFrame(rows, columns=["seeds", "mde"])
 
 
 def pooling_check(runs, baseline, split="validation"):
-    """Return how far `comparison` depends on pooling: a DataFrame, and a sentence or None.
+    """Return what `comparison` gives without pooling the error term over the networks, and a sentence or None.
 
     Returns:
-        A DataFrame, one row a network other than the baseline: variant, difference, ci_low, ci_high (pooled, as in
-        `comparison`), pairwise_low, pairwise_high (95 % CI from the two networks alone), seed_sd (of the accuracy
-        of this network); empty with a single seed. The sentence, where Bartlett's test finds that the networks'
-        variances over seeds differ.
+        A DataFrame, one row a network: variant, difference, pairwise_low, pairwise_high (95 % CI from the two
+        networks alone), seed_sd (of the network's accuracy); empty with a single seed. The sentence, if Bartlett's
+        test finds that the networks' variances over seeds differ.
     """
-    analysis, groups = analyse(runs, baseline, split), _comparable(runs, baseline, split)
-    if analysis is None:
-        return pd.DataFrame(columns=["variant", "difference"]), None
-    correct = _stacked(groups, split)
-    names, rows = list(groups), []
-    first = names.index(baseline)
-    for second, variant in enumerate(names):
+    groups, analysis = _analysed(runs, baseline, split)
+    rows, sentence = [], None
+    for variant in groups if analysis else ():
         if variant != baseline:
-            pooled = analysis.difference(first, second)
-            pairwise = inference.crossed_mean(correct[second].astype(int) - correct[first])
-            rows.append(
-                {
-                    "variant": variant,
-                    "difference": pooled.estimate,
-                    "ci_low": pooled.low,
-                    "ci_high": pooled.high,
-                    "pairwise_low": pairwise.low,
-                    "pairwise_high": pairwise.high,
-                    "seed_sd": analysis.accuracies[second].std(ddof=1),
-                }
-            )
-    sentence = (
-        "The networks vary over seeds by different amounts (Bartlett's test, p = "
-        f"{analysis.equal_variance_p:.2g}), so the pooled intervals are too narrow for those that vary most; "
-        "the pairwise intervals do not pool."
-    )
-    return pd.DataFrame(rows), sentence if analysis.pooling_doubtful else None
-
-
-def analyse(runs, baseline, split="validation"):
-    """Return the `ObuchowskiRockette` analysis behind `comparison`; None with a single seed or network."""
-    groups = _comparable(runs, baseline, split)
-    return _analysis(_stacked(groups, split)) if groups else None
-
-
-def _analysis(correct):
-    return inference.obuchowski_rockette(correct) if min(correct.shape[:2]) > 1 else None
+            pair = inference.crossed_mean(groups[variant].astype(int) - groups[baseline])
+            rows.append((variant, pair.estimate, pair.low, pair.high, groups[variant].mean(axis=1).std(ddof=1)))
+    if analysis and analysis.pooling_doubtful:
+        sentence = (
+            "The networks vary over seeds by different amounts (Bartlett's test, p = "
+            f"{analysis.equal_variance_p:.2g}): intervals of those that vary most are too narrow if pooled."
+        )
+    return pd.DataFrame(
+        rows, columns=["variant", "difference", "pairwise_low", "pairwise_high", "seed_sd"]
+    ), sentence
 
 
 def _comparable(runs, baseline, split):
@@ -255,76 +212,55 @@ def _comparable(runs, baseline, split):
         expected = ", ".join(groups) or "at least one run"
         raise ParameterError("The baseline is not among the runs", expected=expected, found=baseline)
     failed = learned(runs, split).query("~learned")["variant"].unique()
-    groups = {variant: members for variant, members in groups.items() if variant not in failed}
-    if baseline not in groups:
+    if baseline in failed:
         return {}
+    groups = {variant: members for variant, members in groups.items() if variant not in failed}
     seeds = set.intersection(*({run.seed for run in members} for members in groups.values()))
     if not seeds:
         raise ParameterError(
             "The networks have no seed in common",
             expected=f"runs of every network with a seed among {[run.seed for run in groups[baseline]]}",
-            found="; ".join(f"{variant}: {[run.seed for run in runs]}" for variant, runs in groups.items()),
+            found="; ".join(f"{variant}: {[run.seed for run in members]}" for variant, members in groups.items()),
         )
     return {variant: [run for run in members if run.seed in seeds] for variant, members in groups.items()}
 
 
-def _stacked(groups, split):
-    """Return which images each run classifies correctly, bool `(networks, seeds, images)`."""
-    correct = _correct([run for members in groups.values() for run in members], split)
-    return correct.reshape(len(groups), -1, correct.shape[1])
+def _analysed(runs, baseline, split, clusters=None):
+    """Return (dict of variant -> bool `(seeds, images)`, whether an image is classified correctly; analysis)."""
+    groups = _comparable(runs, baseline, split)
+    if not groups:
+        return {}, None
+    ids, y_true, y_pred = aligned([run for members in groups.values() for run in members], split)
+    correct = (y_pred == y_true).reshape(len(groups), -1, len(ids))
+    if clusters is not None:
+        clusters = _looked_up(clusters, ids, "cluster")
+    analysis = inference.obuchowski_rockette(correct, clusters) if min(correct.shape[:2]) > 1 else None
+    return dict(zip(groups, correct, strict=True)), analysis
 
 
-def _compare(groups, baseline, families, split):
-    rows = []
-    if groups:
-        correct = dict(zip(groups, _stacked(groups, split), strict=True))
-        analysis = _analysis(np.array(list(correct.values())))
-        for family, variants in families.items():
-            rows += _family(family, variants, baseline, correct, analysis)
-    return pd.DataFrame(rows, columns=COMPARISON)
-
-
-def _family(family, variants, baseline, correct, analysis):
+def _family(family, variants, baseline, groups, analysis):
     """Return the rows of one family, p-values and simultaneous CIs corrected within it."""
-    names, rows, simultaneous = list(correct), [], 1 - 0.05 / max(len(variants), 1)
+    names, rows, level = list(groups), [], 1 - 0.05 / max(len(variants), 1)
     for variant in variants:
-        before, after = correct[baseline], correct[variant]
-        row = {
-            "family": family,
-            "variant": variant,
-            "baseline": baseline,
-            "seeds": len(after),
-            "n": after.shape[1],
-            "baseline_accuracy": before.mean(),
-            "accuracy": after.mean(),
-        }
+        before, after = groups[baseline], groups[variant]
         if analysis is None:
-            row |= _single_seed(before[0], after[0], simultaneous)
+            test, wide = inference.mcnemar(before[0], after[0]), inference.mcnemar(before[0], after[0], level)
+            mde = inference.mcnemar_detectable(after.size, (before != after).mean())
         else:
-            row |= _pooled(analysis, names.index(baseline), names.index(variant), simultaneous)
-        rows.append(row)
+            pair = names.index(baseline), names.index(variant)
+            test, wide = analysis.difference(*pair), analysis.difference(*pair, level)
+            mde = inference.minimum_detectable_effect(test.standard_error, test.df)
+        rows.append(
+            {
+                "family": family, "variant": variant, "baseline": baseline,
+                "seeds": len(after), "n": after.shape[1], "baseline_accuracy": before.mean(), "accuracy": after.mean(),
+                "difference": test.estimate, "standard_error": test.standard_error, "df": test.df,
+                "ci_low": test.low, "ci_high": test.high, "simultaneous_low": wide.low, "simultaneous_high": wide.high,
+                "p_value": test.p_value, "mde": mde, "method": POOLED if analysis else SINGLE_SEED,
+            }
+        )  # fmt: skip
     adjusted = multipletests([row["p_value"] for row in rows], method="holm")[1] if rows else []
     return [row | {"p_holm": p} for row, p in zip(rows, adjusted, strict=True)]
-
-
-def _pooled(analysis, first, second, simultaneous):
-    test, wide = analysis.difference(first, second), analysis.difference(first, second, simultaneous)
-    mde = inference.minimum_detectable_effect(test.standard_error, test.df)
-    return {
-        "difference": test.estimate, "standard_error": test.standard_error, "df": test.df,
-        "ci_low": test.low, "ci_high": test.high, "simultaneous_low": wide.low, "simultaneous_high": wide.high,
-        "p_value": test.p_value, "mde": mde, "method": POOLED,
-    }  # fmt: skip
-
-
-def _single_seed(before, after, simultaneous):
-    test, wide = inference.mcnemar(before, after), inference.mcnemar(before, after, simultaneous)
-    return {
-        "difference": test.difference, "standard_error": np.nan, "df": np.nan,
-        "ci_low": test.low, "ci_high": test.high, "simultaneous_low": wide.low, "simultaneous_high": wide.high,
-        "p_value": test.p_value, "mde": inference.mcnemar_detectable(test.n, test.discordance),
-        "method": SINGLE_SEED,
-    }  # fmt: skip
 
 
 def class_scores(runs, split="validation"):
@@ -335,9 +271,8 @@ def class_scores(runs, split="validation"):
     ratio is linearised, as survey statistics do, and its CI treats seeds and images as random.
 
     Returns:
-        A DataFrame, one row a variant and class: variant, seeds, class, support (images), then precision,
-        precision_low, precision_high and the same of recall and f1. 0 where a class is never predicted or has no
-        images, with NaN limits.
+        A DataFrame, one row a variant and class: variant, seeds, class, support (images), precision, precision_low,
+        precision_high, and so for recall and f1; 0 with NaN limits if a class is never predicted or has no images.
     """
     rows = []
     for variant, members in by_variant(runs).items():
@@ -354,13 +289,10 @@ def class_scores(runs, split="validation"):
 
 def _score(score, true, predicted):
     """Return the `Interval` of one score of one class from two bool arrays `(seeds, images)`."""
-    hits = (true & predicted).astype(float)
+    hits, f1 = (true & predicted).astype(float), score == "f1"
     # Numerator and denominator, image by image; each score is a sum of the first over one of the second.
-    top, bottom = {
-        "precision": (hits, predicted),
-        "recall": (hits, true),
-        "f1": (2 * hits, true * 1.0 + predicted),
-    }[score]
+    top = 2 * hits if f1 else hits
+    bottom = {"precision": predicted, "recall": true, "f1": true * 1.0 + predicted}[score]
     if not bottom.any():
         return inference.Interval(0.0, np.nan, np.nan)
     ratio = top.sum() / bottom.sum()
@@ -368,28 +300,22 @@ def _score(score, true, predicted):
     if len(true) > 1 and influence.std() > 1e-12:
         both = inference.crossed_mean(influence)
         return inference.Interval(both.estimate, max(both.low, 0.0), min(both.high, 1.0))
-    among = {"precision": predicted, "recall": true, "f1": true | predicted}[score][0]
-    found = inference.wilson_interval(hits[0].sum(), among.sum())
-    if score != "f1":
-        return found
-    return inference.Interval(*(2 * j / (1 + j) for j in (found.estimate, found.low, found.high)))
+    found = inference.wilson_interval(hits[0].sum(), (bottom[0] > 0).sum())
+    return inference.Interval(*(2 * j / (1 + j) if f1 else j for j in (found.estimate, found.low, found.high)))
 
 
 def confusion_shares(runs, split="validation"):
     """Return confusion matrices as shares of each true class, the mean over a variant's seeds.
 
     Returns:
-        dict of variant -> DataFrame, rows the true class, columns the predicted class. 0 in the row of a class
-        without images.
+        dict of variant -> DataFrame, rows the true class, columns the predicted class; 0 if it has no images.
     """
     labels, shares = range(len(CLASS_NAMES)), {}
+    rows, columns = pd.Index(CLASS_NAMES, name="true class"), pd.Index(CLASS_NAMES, name="predicted class")
     for variant, members in by_variant(runs).items():
         _, y_true, y_pred = aligned(members, split)
-        shares[variant] = pd.DataFrame(
-            np.mean([confusion_matrix(y_true, one, labels=labels, normalize="true") for one in y_pred], axis=0),
-            index=pd.Index(CLASS_NAMES, name="true class"),
-            columns=pd.Index(CLASS_NAMES, name="predicted class"),
-        )
+        matrices = [confusion_matrix(y_true, one, labels=labels, normalize="true") for one in y_pred]
+        shares[variant] = pd.DataFrame(np.mean(matrices, axis=0), rows, columns)
     return shares
 
 
@@ -397,48 +323,31 @@ def confusion_changes(runs, baseline, split="validation"):
     """Return every cell of the confusion matrix against the baseline's, on the same images.
 
     The test is exact McNemar on "is this image predicted as this class" with one seed, `inference.crossed_mean` of
-    the paired differences with several; networks and seeds are those of `comparison`.
+    the paired differences with several; networks, seeds and errors are those of `comparison`.
 
     Returns:
-        A DataFrame, one row a variant, true and predicted class: variant, seeds, true_class, predicted_class, n
-        (images of the true class), baseline_share, share, difference, p_value, p_holm (over all rows).
-
-    Raises:
-        As `comparison`.
+        A DataFrame with the columns `CHANGES`, one row a variant, true and predicted class, n (images of the true
+        class), and p_holm (over all rows). Classes with fewer than two images are left out.
     """
     groups, rows = _comparable(runs, baseline, split), []
-    for variant, members in groups.items():
-        if variant != baseline:
-            _, y_true, y_pred = aligned(groups[baseline] + members, split)
-            cells = _changed_cells(y_true, *np.split(y_pred, 2))
-            rows += [{"variant": variant, "seeds": len(members), **cell} for cell in cells]
+    for variant in (name for name in groups if name != baseline):
+        _, y_true, y_pred = aligned(groups[baseline] + groups[variant], split)
+        before, after = np.split(y_pred, 2)
+        for true, true_class in enumerate(CLASS_NAMES):
+            of_class, n = y_true == true, int((y_true == true).sum())
+            for predicted, predicted_class in enumerate(CLASS_NAMES if n > 1 else ()):
+                shares = before[:, of_class] == predicted, after[:, of_class] == predicted
+                first, second = (share.mean() for share in shares)
+                cell = (variant, len(before), true_class, predicted_class, n, first, second, second - first)
+                rows.append((*cell, _paired_p(*shares)))
     table = pd.DataFrame(rows, columns=CHANGES)
-    table["p_holm"] = multipletests(table["p_value"], method="holm")[1] if rows else []
-    return table
+    return table.assign(p_holm=multipletests(table["p_value"], method="holm")[1] if rows else [])
 
 
-def _changed_cells(y_true, before, after):
-    """Yield a dict a cell from y_true `(images,)` and y_pred `(seeds, images)` of the baseline and a variant."""
-    for true, true_class in enumerate(CLASS_NAMES):
-        of_class = y_true == true
-        if of_class.sum() < 2:
-            continue  # nothing to test
-        for predicted, predicted_class in enumerate(CLASS_NAMES):
-            first, second = before[:, of_class] == predicted, after[:, of_class] == predicted
-            test = (
-                inference.mcnemar(first[0], second[0])
-                if len(first) == 1
-                else inference.crossed_mean(second.astype(int) - first)
-            )
-            yield {
-                "true_class": true_class,
-                "predicted_class": predicted_class,
-                "n": int(of_class.sum()),
-                "baseline_share": first.mean(),
-                "share": second.mean(),
-                "difference": second.mean() - first.mean(),
-                "p_value": test.p_value,
-            }
+def _paired_p(first, second):
+    if len(first) == 1:
+        return inference.mcnemar(first[0], second[0]).p_value
+    return inference.crossed_mean(second.astype(int) - first).p_value
 
 
 def reliability_by_run(run, split="validation", bins=15):
@@ -448,12 +357,7 @@ def reliability_by_run(run, split="validation", bins=15):
 
 
 def accuracy_without(run, ids, split="validation"):
-    """Return the accuracy with and without some images, such as duplicates across splits.
-
-    Args:
-        run: a `Run`.
-        ids: ids of the images to leave out, all of them in the split.
-        split: `"validation"` or `"test"`.
+    """Return the accuracy with and without the images of these ids, such as duplicates across splits.
 
     Returns:
         A DataFrame of three rows (images: all, without, only): n, n_correct, accuracy, ci_low, ci_high.
@@ -462,7 +366,14 @@ def accuracy_without(run, ids, split="validation"):
         DataError: an id is not in the split, which would leave the accuracy unchanged.
     """
     found = run.predictions(split)
-    _require_ids(ids, found.ids, f"images to leave out are not in the {split} split", run)
+    unknown_ids = np.setdiff1d(ids, found.ids)
+    if unknown_ids.size:
+        raise DataError(
+            f"{unknown_ids.size} of the images to leave out are not in the run's {split} split",
+            where=f"{run.variant}, seed {run.seed}",
+            expected=f"ids such as {found.ids[0]}",
+            found=unknown_ids[0],
+        )
     correct, left_out = found.correct, np.isin(found.ids, ids)
     parts = {"all": correct, "without": correct[~left_out], "only": correct[left_out]}
     return pd.DataFrame([{"images": name, **_accuracy(part)} for name, part in parts.items()])
@@ -474,49 +385,34 @@ def by_group(run, metadata, column, split="validation"):
     The CI treats images as independent; where a subject has many, it is too narrow (see `clustered`).
 
     Args:
-        run: a `Run`.
-        metadata: a DataFrame whose index holds image ids, such as `images.metadata.set_index(images.ids)`.
-        column: the column to group by.
-        split: `"validation"` or `"test"`.
+        run, split: whose predictions.
+        metadata: a DataFrame whose index holds image ids, such as `faces.metadata.set_index(faces.ids)`.
+        column: its column to group by.
 
     Returns:
         A DataFrame, one row a group in sorted order: `column`, n, n_correct, accuracy, ci_low, ci_high.
-
-    Raises:
-        DataError: an image of the split has no metadata.
     """
     found = run.predictions(split)
-    _require_ids(found.ids, metadata.index, f"images of the {split} split have no metadata", run)
-    groups = pd.Series(found.correct).groupby(metadata.loc[found.ids, column].to_numpy())
+    groups = pd.Series(found.correct).groupby(_looked_up(metadata[column], found.ids, column))
     return pd.DataFrame([{column: name, **_accuracy(part)} for name, part in groups])
 
 
 def clustered(runs, baseline, clusters, split="validation"):
-    """Return accuracies and differences with 95 % CIs over clusters of images instead of over images.
-
-    The images of one subject are classified correctly or not together (`inference.clustered_mean`).
+    """Return accuracies and differences with 95 % CIs over clusters of images (`inference.clustered_mean`).
 
     Args:
-        runs: `Run` objects on the same images.
-        baseline: name of the variant to compare with.
-        clusters: a Series from image ids to the cluster of each, such as its subject.
-        split: `"validation"` or `"test"`.
+        runs, baseline, split, clusters: as for `comparison`.
 
     Returns:
         A DataFrame, one row a run: variant, seed, n (images), clusters, accuracy, ci_low, ci_high; difference to
         the baseline of the same seed, difference_low, difference_high, NaN where there is none.
-
-    Raises:
-        DataError: the runs differ in their images, or an image has no cluster.
     """
     ids, y_true, y_pred = aligned(runs, split)
-    _require_ids(ids, clusters.index, f"images of the {split} split have no cluster", runs[0])
-    groups = clusters.loc[ids].to_numpy()
+    groups = _looked_up(clusters, ids, "cluster")
     correct = {(run.variant, run.seed): row == y_true for run, row in zip(runs, y_pred, strict=True)}
     rows = []
     for (variant, seed), own in correct.items():
-        accuracy = inference.clustered_mean(own, groups)
-        gain = inference.Interval(np.nan, np.nan, np.nan)
+        accuracy, gain = inference.clustered_mean(own, groups), inference.Interval(np.nan, np.nan, np.nan)
         if variant != baseline and (baseline, seed) in correct:
             gain = inference.clustered_mean(own * 1.0 - correct[baseline, seed], groups)
         rows.append(
@@ -533,12 +429,8 @@ def clustered(runs, baseline, clusters, split="validation"):
 def read_costs(study_dir, baseline):
     """Return parameters and MACs of each network over the baseline's, from the table that notebook 03 keeps.
 
-    Args:
-        study_dir: `outputs/<study>`.
-        baseline: name of the baseline.
-
     Returns:
-        A DataFrame with the columns `COSTS`, ratios, indexed by variant; None where notebook 03 was not run.
+        A DataFrame with the columns `COSTS`, ratios, indexed by variant; None if notebook 03 was not run.
 
     Raises:
         RunError: the table is damaged.
@@ -550,21 +442,15 @@ def read_costs(study_dir, baseline):
         counts = pd.read_csv(path).set_index("variant")[list(COSTS)]
         return counts / counts.loc[baseline]
     except (OSError, ValueError, KeyError, TypeError) as error:
+        expected = f"variant, {', '.join(COSTS)}, and a row {baseline}"
+        advice = "Run notebook 03 again"
         raise RunError(
-            "The table of costs cannot be read",
-            where=path,
-            expected=f"variant, {', '.join(COSTS)}, and a row {baseline}",
-            found=error,
-            advice="Run notebook 03 again",
+            "The table of costs is damaged", where=path, expected=expected, found=error, advice=advice
         ) from error
 
 
 def pareto_front(costs, scores):
-    """Return which points no other beats in cost and score, bool `(n,)`.
-
-    Args:
-        costs, scores: float `(n,)`. Of points alike in both, all or none are on the front.
-    """
+    """Return which points no other beats in cost and score, bool `(n,)`; of equal points all or none are."""
     costs, scores = np.asarray(costs, dtype=float), np.asarray(scores, dtype=float)
     as_good = (costs[None] <= costs[:, None]) & (scores[None] >= scores[:, None])
     better = (costs[None] < costs[:, None]) | (scores[None] > scores[:, None])
@@ -580,22 +466,18 @@ def _correct(runs, split):
 def _accuracy(correct):
     """Return the columns n, n_correct, accuracy, ci_low, ci_high from a bool array over images."""
     n_correct, n = int(correct.sum()), len(correct)
-    interval = inference.wilson_interval(n_correct, n)
-    return {
-        "n": n, "n_correct": n_correct,
-        "accuracy": interval.estimate, "ci_low": interval.low, "ci_high": interval.high,
-    }  # fmt: skip
+    wilson = inference.wilson_interval(n_correct, n)
+    values = (n, n_correct, wilson.estimate, wilson.low, wilson.high)
+    return dict(zip(("n", "n_correct", "accuracy", "ci_low", "ci_high"), values, strict=True))
 
 
-def _require_ids(ids, known, what, run):
-    unknown_ids = np.setdiff1d(ids, known)
+def _looked_up(series, ids, what):
+    """Return a Series' values of these image ids; DataError if it lacks one."""
+    unknown_ids = np.setdiff1d(ids, series.index)
     if unknown_ids.size:
-        raise DataError(
-            f"{unknown_ids.size} {what}",
-            where=f"{run.variant}, seed {run.seed}",
-            expected=f"ids such as {known[0]}" if len(known) else "a table indexed by image id",
-            found=str(unknown_ids[0]),
-        )
+        expected = "a table indexed by image id, as metadata.set_index(ids) makes it"
+        raise DataError(f"{unknown_ids.size} images have no {what}", expected=expected, found=unknown_ids[0])
+    return series.loc[ids].to_numpy()
 
 
 def _place(variant):
