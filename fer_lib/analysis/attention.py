@@ -1,7 +1,7 @@
-"""What trained non-local blocks attend to: maps for chosen positions, distance and entropy over all images, ablation.
+"""What non-local blocks attend to: maps of chosen positions, distance and entropy over all images, ablation.
 
-Training calls `observe` at a run's end and keeps what it returns in the run's folder, where `read` finds it: figures
-and committed results need no weights.
+Training calls `observe` at a run's end and keeps what it returns in the run's folder, where `read` finds it:
+figures and committed results need no weights.
 """
 
 import io
@@ -32,16 +32,16 @@ class Attention:
 
     Attributes:
         variant, seed: the run.
-        images: a DataFrame, the images that there are maps of: class, id, correct (whether the run classifies it so).
+        images: a DataFrame, the images that there are maps of: class, id, correct (by this run).
         table: a DataFrame, one row a state, block and class, and `"all"` for all classes together: state, block,
             stage, class, images, distance and distance_sd (pixels; mean and standard deviation over images),
             entropy and entropy_sd (normalised: of the largest possible), relative_update (see `observer`), and
             uniform_distance, the distance under uniform attention.
-        maps: dict of (state, block) to float32, (images, positions, key rows, key columns): the attention weights of
-            each of `POSITIONS`, in order; each map sums to 1, or to 0 where a position attends to nothing.
-        ablation: a DataFrame, the trained network with its blocks changed and nothing else: blocks (`"as trained"`;
-            `"uniform attention"`, for the embedded Gaussian; `"ablated"`, the identity), n (images), accuracy,
-            changed (share of the images whose predicted class changes).
+        maps: dict of (state, block) to float32, (images, positions, key rows, key columns): the attention weights
+            of each of `POSITIONS`, in order; each map sums to 1, or to 0 where a position attends to nothing.
+        ablation: a DataFrame, the trained network with only its blocks changed: blocks (`"as trained"`; `"uniform
+            attention"`, for the embedded Gaussian; `"ablated"`, the identity), n (images), accuracy, changed
+            (share of the images whose predicted class changes).
     """
 
     variant: str
@@ -85,7 +85,7 @@ def _described(predictions, ids):
 
 
 def observe(parameters, run, classifier, faces):
-    """Return what a run's folder keeps of its attention: dict of file name -> bytes; empty without non-local blocks.
+    """Return the files that a run's folder keeps of its attention: dict of name -> bytes; empty without blocks.
 
     Args:
         parameters: the `Parameters` that it was trained with.
@@ -116,7 +116,7 @@ def observe(parameters, run, classifier, faces):
 
 
 def _observe(network, image_size, faces, chosen):
-    """Return the table of `Attention` for one state, and the maps of the chosen images: dict of block -> float32."""
+    """Return the table of `Attention` for one state, and the maps of the chosen images by block."""
     seen = _over_faces(observer(network, image_size), faces, image_size)
     tables, maps = [], {}
     for block in _blocks(network):
@@ -194,7 +194,7 @@ def cell_of(position, grid):
 def shares(attention):
     """Return attention weights as shares of each query's sum of absolute values, (batch, N, M).
 
-    The dot product's weights can be negative, and the concatenation's ReLU can leave a query none: its shares are 0.
+    The dot product's weights can be negative, and the concatenation's ReLU can leave a query no weight: shares 0.
     """
     sizes = ops.abs(ops.cast(attention, "float32"))
     total = ops.sum(sizes, axis=-1, keepdims=True)
@@ -213,7 +213,7 @@ def mean_distance(attention, queries, keys):
 
 
 def mean_entropy(attention):
-    """Return the mean over queries of the shares' entropy over log M, (batch,): 0 is one key, 1 is uniform; NaN for M = 1."""
+    """Return the mean over queries of the shares' entropy over log M, (batch,): 0 is one key, 1 uniform, M > 1."""
     share = shares(attention)
     entropy = -ops.sum(share * ops.log(ops.where(share > 0, share, 1.0)), axis=-1)
     keys = share.shape[-1]

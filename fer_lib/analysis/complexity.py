@@ -34,16 +34,17 @@ def count(model):
         model: a built functional `keras.Model` of the layers that `resnet_v2` uses, with a fixed input size.
 
     Returns:
-        A DataFrame, one row a layer, in order: layer (name), type, stage (see `stage_of`), output_shape (without the
-        batch), trainable_parameters, parameters (with moving averages), and
+        A DataFrame, one row a layer, in order: layer (name), type, stage (see `stage_of`), output_shape (without
+            the batch), trainable_parameters, parameters (with moving averages), and
 
         - macs: of inference: convolutions, dense layers and the block's projections and products as `NonLocal2D`
-          computes them, one an element for a normalisation. Biases, sums, maxima, divisions and exponentials are free.
+          computes them, one an element for a normalisation. Biases, sums, maxima, divisions and exponentials are
+          free.
         - attention_macs: those of them between positions, theta . phi and attention . g.
         - activation_bytes: float32 numbers that training keeps from the forward pass for the backward pass. A
           tensor counts once, at the layer that makes it, if that layer or one that follows reads it: inputs of
-          convolutions, dense layers, normalisations, maxima and blocks; outputs of activations, maxima and dropout;
-          inside a block, what its products, pooling and normalisation read.
+          convolutions, dense layers, normalisations, maxima and blocks; outputs of activations, maxima and
+          dropout; inside a block, what its products, pooling and normalisation read.
         - attention_bytes: the attention as a map, N x M float32 numbers; 0 for `"none"`. The dot product in its
           cheaper order does not make the map: its activation_bytes exclude it.
 
@@ -57,9 +58,9 @@ def count(model):
         costs = _non_local_costs(layer) if isinstance(layer, NonLocal2D) else {"macs": _macs(layer, shape)}
         rows.append(
             {
-                "layer": layer.name, "type": type(layer).__name__, "stage": stage_of(layer.name), "output_shape": shape,
-                "trainable_parameters": _size(layer.trainable_weights), "parameters": _size(layer.weights),
-                **dict.fromkeys(COSTS[2:], 0), **costs,
+                "layer": layer.name, "type": type(layer).__name__, "stage": stage_of(layer.name),
+                "output_shape": shape, "trainable_parameters": _size(layer.trainable_weights),
+                "parameters": _size(layer.weights), **dict.fromkeys(COSTS[2:], 0), **costs,
             }
         )  # fmt: skip
         if id(_tensor(layer)) in kept:
@@ -76,8 +77,9 @@ def by_stage(table):
 def cost_by_stage(depth=50, input_shape=(96, 96, 1), **arguments):
     """Return what blocks at each single stage add to the baseline, without any training.
 
-    The paper says that the block costs more at lower stages (abstract), true of the attention, which grows with the
-    square of the positions, and that lower stages raise the complexity less (discussion), true of the parameters.
+    The paper says that the block costs more at lower stages (abstract), true of the attention, which grows with
+    the square of the positions, and that lower stages raise the complexity less (discussion), true of the
+    parameters.
 
     Args:
         depth, input_shape, **arguments: as for `resnet_v2`, without `non_local_stages`.

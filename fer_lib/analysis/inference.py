@@ -135,10 +135,11 @@ def crossed_mean(values, level=0.95):
     square_images = max(seeds * of_image.var(ddof=1) - square_error, 0)
     total = square_seeds + square_images
     df = (seeds - 1) * (total / square_seeds) ** 2 if square_seeds else np.inf
-    return _t_test(mean, np.sqrt(total / values.size), df, level)
+    return t_test(mean, np.sqrt(total / values.size), df, level)
 
 
-def _t_test(estimate, standard_error, df, level):
+def t_test(estimate, standard_error, df, level=0.95):
+    """Return the `Test` of an estimate with this standard error and so many degrees of freedom against 0."""
     if standard_error == 0:  # no variation at all, as between two identical networks
         return Test(*map(float, (estimate, estimate, estimate, 0.0, np.inf, estimate == 0)))
     margin = stats.t.isf((1 - level) / 2, df) * standard_error
@@ -213,7 +214,7 @@ class ObuchowskiRockette:
     def difference(self, first, second, level=0.95):
         """Return the `Test` of the second network's accuracy minus the first's; both are row numbers."""
         means = self.accuracies.mean(axis=1)
-        return _t_test(means[second] - means[first], self.standard_error, self.df, level)
+        return t_test(means[second] - means[first], self.standard_error, self.df, level)
 
     def _excess(self, seeds):
         return seeds * max(self.cov2 - self.cov3, 0.0)

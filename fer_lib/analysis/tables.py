@@ -253,9 +253,10 @@ def _family(family, variants, baseline, groups, analysis):
         rows.append(
             {
                 "family": family, "variant": variant, "baseline": baseline,
-                "seeds": len(after), "n": after.shape[1], "baseline_accuracy": before.mean(), "accuracy": after.mean(),
-                "difference": test.estimate, "standard_error": test.standard_error, "df": test.df,
-                "ci_low": test.low, "ci_high": test.high, "simultaneous_low": wide.low, "simultaneous_high": wide.high,
+                "seeds": len(after), "n": after.shape[1],
+                "baseline_accuracy": before.mean(), "accuracy": after.mean(), "difference": test.estimate,
+                "standard_error": test.standard_error, "df": test.df, "ci_low": test.low, "ci_high": test.high,
+                "simultaneous_low": wide.low, "simultaneous_high": wide.high,
                 "p_value": test.p_value, "mde": mde, "method": POOLED if analysis else SINGLE_SEED,
             }
         )  # fmt: skip
@@ -271,8 +272,9 @@ def class_scores(runs, split="validation"):
     ratio is linearised, as survey statistics do, and its CI treats seeds and images as random.
 
     Returns:
-        A DataFrame, one row a variant and class: variant, seeds, class, support (images), precision, precision_low,
-        precision_high, and so for recall and f1; 0 with NaN limits if a class is never predicted or has no images.
+        A DataFrame, one row a variant and class: variant, seeds, class, support (images), precision,
+            precision_low, precision_high, and so for recall and f1; 0 with NaN limits if a class is never
+            predicted or has no images.
     """
     rows = []
     for variant, members in by_variant(runs).items():
