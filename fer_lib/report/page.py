@@ -71,9 +71,13 @@ def _result(parameters, runs, costs):
     if not runs:
         return {"answer": ["No run of this study has finished yet."], "rows": []}
     split = "test" if all("test" in run.splits for run in runs) else "validation"
-    summary = accuracy_by_variant(runs, split)
+    summary = accuracy_by_variant(runs, split).rename(
+        columns={"accuracy": "mean", "ci_low": "low", "ci_high": "high"}
+    )
     try:
-        compared = comparison(runs, parameters.baseline, split)
+        compared = comparison(runs, parameters.baseline, split).rename(
+            columns={"ci_low": "low", "ci_high": "high", "mde": "detectable"}
+        )
         words = answer(compared, costs)
     except (DataError, ParameterError) as error:
         compared, words = pd.DataFrame(columns=["variant"]), f"No answer yet. {error}"

@@ -39,8 +39,13 @@ def result_block(study_dir):
     runs = study_runs(study_dir, parameters)
     if not runs:
         raise RunError("There is no finished run", where=study_dir, advice="`fer-study run` makes them")
-    seeds, summary = len(parameters.seeds), accuracy_by_variant(runs)
-    compared = comparison(runs, parameters.baseline)
+    seeds, summary = (
+        len(parameters.seeds),
+        accuracy_by_variant(runs).rename(columns={"accuracy": "mean", "ci_low": "low", "ci_high": "high"}),
+    )
+    compared = comparison(runs, parameters.baseline).rename(
+        columns={"ci_low": "low", "ci_high": "high", "mde": "detectable"}
+    )
     differences = compared.set_index("variant").to_dict("index")
     lines = [
         f"**{answer(compared, read_costs(study_dir, parameters.baseline))}**",
