@@ -1,18 +1,19 @@
-"""What blocks attend to: distance and entropy by hand, maps against the layer's own attention, files kept."""
+"""What blocks attend to: distance and entropy by hand, maps against the layer's own attention, files of a run."""
 
 import math
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
 from fer_lib.analysis import attention
-from fer_lib.errors import RunError
 from fer_lib.models import NonLocal2D, resnet_v2
-from fer_lib.parameters import build_parameters
-from fer_lib.training.loop import loop as training
+from fer_lib.parameters import build_parameters, read_parameters
+from fer_lib.training import loop as training
+from fer_lib.training import runs
 from fer_lib.training.recipe import build_classifier
-from fer_lib.training.runs import Predictions, Run, write_predictions
+from fer_lib.training.runs import Predictions
 
 numpy = keras.ops.convert_to_numpy
 VARIANT = "resnet14v2-nl23"
@@ -23,11 +24,6 @@ PARAMETERS = build_parameters(
 PLACES = attention.centres((2, 2), 8)
 UNIFORM = np.full((1, 4, 4), 0.25, "float32")
 IDENTITY = np.eye(4, dtype="float32")[None]
-
-
-@pytest.fixture(scope="module")
-def run(tiny_splits, tmp_path_factory):
-    return training.train_run(PARAMETERS, VARIANT, 0, tiny_splits, tmp_path_factory.mktemp("study"))
 
 
 def test_centres_and_cells_by_hand():
@@ -89,9 +85,9 @@ def test_observer_agrees_with_the_layer(pairwise):
     sizes /= sizes.sum(-1, keepdims=True)
     chosen = [attention.cell_of(place, (4, 4)) for place in attention.POSITIONS.values()]
     np.testing.assert_allclose(numpy(seen["shares"]), sizes[:, chosen], atol=1e-5)
-    response = np.sqrt(((z - x) ** 2).mean((1, 2, 3)) / (x**2).mean((1, 2, 3)))
-    assert response.min() > 0
-    np.testing.assert_allclose(numpy(seen["response"]), response, rtol=1e-3)
+    update = np.linalg.norm((z - x).reshape(3, -1), axis=1) / np.linalg.norm(x.reshape(3, -1), axis=1)
+    assert update.min() > 0
+    np.testing.assert_allclose(numpy(seen["relative_update"]), update, rtol=1e-3)
 
 
 def block_input(classifier, block, images):
@@ -104,72 +100,80 @@ def test_grids_of_a_pooled_block():
     assert attention.grids(block) == ((5, 5), (2, 2))
 
 
-def test_a_network_without_blocks_is_refused():
-    with pytest.raises(ValueError, match="needs a network with non-local blocks"):
-        attention.observer(build_classifier(PARAMETERS, "resnet14v2", 0), 32)
+def test_a_network_without_blocks_has_nothing_to_keep(tiny_splits):
+    classifier = build_classifier(PARAMETERS, "resnet14v2", 0)
+    assert attention.observe(PARAMETERS, None, classifier, tiny_splits.validation) == {}
 
 
-def test_faces_are_chosen_by_rule(tmp_path):
-    # Ids out of order. Angry: the first by id, a, is wrong, b is right. Fear: never right. No others.
-    ids, labels, said = np.array(["c", "b", "a", "e", "d"]), np.array([0, 0, 0, 2, 2]), [0, 0, 3, 0, 0]
-    write_predictions(tmp_path, {"validation": Predictions(ids, labels, np.eye(7, dtype="float32")[said])})
-    chosen = attention.choose_faces(Run(tmp_path, "resnet14v2", 0, {}))
-    assert chosen.to_dict("list") == {"class": ["angry", "fear"], "id": ["b", "d"], "right": [True, False]}
+def test_images_are_chosen_by_rule():
+    # Ids out of order. Angry: the first by id, a, is wrong, b is correct. Fear: never correct. No others.
+    ids, y_true, y_pred = np.array(["c", "b", "a", "e", "d"]), np.array([0, 0, 0, 2, 2]), [0, 0, 3, 0, 0]
+    chosen = attention.choose_images(Predictions(ids, y_true, np.eye(7, dtype="float32")[y_pred]))
+    assert chosen.to_dict("list") == {"class": ["angry", "fear"], "id": ["b", "d"], "correct": [True, False]}
 
 
-def test_attention_of_a_run_is_kept_and_read_without_weights(run, tiny_splits, monkeypatch):
-    faces = tiny_splits.validation
-    ids = faces.ids[:2]
-    seen = attention.attend(PARAMETERS, run, faces, ids)
+@pytest.fixture(scope="module")
+def kept(tiny_splits, tmp_path_factory):
+    """A run, and the folder's files that `observe` gives for it, written as training writes them."""
+    run = training.train_run(PARAMETERS, VARIANT, 0, tiny_splits, tmp_path_factory.mktemp("study"))
+    assert attention.read(run) is None
+    classifier = training.restore_classifier(PARAMETERS, run)
+    for name, content in attention.observe(PARAMETERS, run, classifier, tiny_splits.validation).items():
+        (run.folder / name).write_bytes(content)
+    return run
+
+
+def test_what_a_run_keeps_of_its_attention(kept, tiny_splits):
+    seen, faces = attention.read(kept), tiny_splits.validation
     blocks = {"conv3_block1_non_local": 2, "conv4_block1_non_local": 3}
     assert set(seen.maps) == {(state, block) for state in attention.STATES for block in blocks}
-    assert seen.maps["trained", "conv3_block1_non_local"].shape == (2, 3, 4, 4)
+    expected = attention.choose_images(kept.predictions())
+    assert seen.images.equals(expected) and len(expected) == 7
+    assert seen.maps["trained", "conv3_block1_non_local"].shape == (7, 3, 4, 4)
     np.testing.assert_allclose(seen.maps["trained", "conv4_block1_non_local"].sum((2, 3)), 1, rtol=1e-5)
     assert len(seen.table) == 2 * 2 * 8  # states, blocks, classes and all of them
     assert dict(zip(seen.table["block"], seen.table["stage"], strict=True)) == blocks
     everything = seen.table[seen.table["class"] == "all"]
     assert (everything["images"] == len(faces)).all()
     untrained = everything[everything["state"] == "untrained"]
-    assert (untrained["response"] == 0).all()  # the identity at the start
-    assert untrained["entropy"].to_numpy() == pytest.approx([1, 1], abs=1e-3)  # and almost even weights
+    assert (untrained["relative_update"] == 0).all()  # the identity at the start
+    assert untrained["entropy"].to_numpy() == pytest.approx([1, 1], abs=1e-3)  # and almost uniform weights
     assert untrained["distance"].to_numpy() == pytest.approx(untrained["uniform_distance"].to_numpy(), rel=1e-2)
     trained = everything[everything["state"] == "trained"]
-    assert (trained["response"] > 0).all()
-    assert seen.switched["blocks"].tolist() == ["as trained", "even weights", "off"]
-    assert seen.switched["accuracy"][0] == run.predictions().correct.mean()
-    assert seen.switched["changed"][0] == 0
-
-    (run.folder / "last.weights.h5").rename(run.folder / "elsewhere.h5")
-    try:
-        assert attention.is_available(run, ids)
-        again = attention.attend(PARAMETERS, run, faces, ids)
-        for key, values in seen.maps.items():
-            np.testing.assert_array_equal(again.maps[key], values)
-        assert not attention.is_available(run, faces.ids[:3])
-        with pytest.raises(RunError, match="weights of a run are missing"):
-            attention.attend(PARAMETERS, run, faces, faces.ids[:3])
-    finally:
-        (run.folder / "elsewhere.h5").rename(run.folder / "last.weights.h5")
+    assert (trained["relative_update"] > 0).all()
+    assert seen.ablation["blocks"].tolist() == ["as trained", "uniform attention", "ablated"]
+    assert seen.ablation["accuracy"][0] == kept.predictions().correct.mean()
+    assert seen.ablation["changed"][0] == 0
 
 
-def test_an_unknown_face_is_refused(run, tiny_splits):
-    with pytest.raises(ValueError, match="nowhere"):
-        attention.attend(PARAMETERS, run, tiny_splits.validation, ["nowhere"])
+def test_committed_runs_have_the_files_that_training_writes_today(kept):
+    study = Path(__file__).parents[1] / "outputs/fer2013_grid"
+    parameters = read_parameters(study / "params.yaml")
+    (committed,) = (
+        run for run in runs.study_runs(study, parameters) if (run.variant, run.seed) == ("resnet50v2-nl4", 0)
+    )
+    old, new = attention.read(committed), attention.read(kept)
+    assert list(old.table.columns) == list(new.table.columns)
+    assert list(old.ablation.columns) == list(new.ablation.columns)
+    assert list(old.ablation["blocks"]) == list(new.ablation["blocks"])
+    assert list(old.images.columns) == list(new.images.columns)
+    assert old.maps["trained", "conv5_block1_non_local"].shape == (7, 3, 3, 3)
+    assert old.ablation["accuracy"][0] == committed.predictions().correct.mean()
 
 
-def test_switching_blocks_by_hand(tiny_splits):
+def test_ablation_by_hand(tiny_splits):
     faces = tiny_splits.validation
     classifier = build_classifier(PARAMETERS, VARIANT, 0)
     generator = np.random.default_rng(0)
     head = classifier.get_layer("predictions").kernel
-    head.assign(generator.normal(size=head.shape, scale=10))  # so that the classes are many
-    plain = training.predict(PARAMETERS, classifier, faces)  # the identity at the start
+    head.assign(generator.normal(size=head.shape, scale=10))  # so that the predicted classes are many
+    identity = training.predict(PARAMETERS, classifier, faces)  # as every block is at the start
     for block in (layer for layer in classifier.layers if isinstance(layer, NonLocal2D)):
         block.normalization.gamma.assign(np.full(block.normalization.gamma.shape, 50.0))
         block.w_z.kernel.assign(generator.normal(size=block.w_z.kernel.shape))
-    loud = training.predict(PARAMETERS, classifier, faces)
-    assert (loud.classes != plain.classes).any()
-    table = attention._switch(PARAMETERS, classifier, faces).set_index("blocks")
-    assert table.loc["as trained", "accuracy"] == loud.correct.mean()
-    assert table.loc["off", "accuracy"] == plain.correct.mean()
-    assert table.loc["off", "changed"] == (loud.classes != plain.classes).mean()
+    trained = training.predict(PARAMETERS, classifier, faces)
+    assert (trained.y_pred != identity.y_pred).any()
+    table = attention.ablate(PARAMETERS, classifier, faces).set_index("blocks")
+    assert table.loc["as trained", "accuracy"] == trained.correct.mean()
+    assert table.loc["ablated", "accuracy"] == identity.correct.mean()
+    assert table.loc["ablated", "changed"] == (trained.y_pred != identity.y_pred).mean()

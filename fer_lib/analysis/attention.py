@@ -133,16 +133,11 @@ def _observe(network, image_size, faces, chosen):
 
 
 def observer(classifier, image_size):
-    """Return a model that shows what every non-local block of a network does.
+    """Return a `keras.Model` that shows what every non-local block of a network does with its present weights.
 
-    Args:
-        classifier: a `keras.Model` with non-local blocks. Later changes of its weights do not reach the blocks.
-        image_size: side of its images in pixels.
-
-    Returns:
-        A `keras.Model`, images -> dict of a block's name to a dict: `distance`, `entropy`, (batch,), see
-        `mean_distance` and `mean_entropy`; `relative_update`, (batch,), ||z - x|| / ||x||, 0 of the identity;
-        `shares`, (batch, positions, M), the attention weights of each of `POSITIONS`.
+    Its outputs are a dict of a block's name to a dict: `distance` and `entropy`, (batch,), see `mean_distance` and
+    `mean_entropy`; `relative_update`, (batch,), ||z - x|| / ||x||, 0 of the identity; `shares`, (batch, positions,
+    M), the attention weights of each of `POSITIONS`. `image_size` is the side of the images in pixels.
     """
     outputs = {}
     for block in _blocks(classifier):
@@ -172,11 +167,7 @@ def grids(block):
 def centres(grid, image_size, queries=None):
     """Return the nominal centres of a grid's cells in pixels, float32 (cells, 2), (row, column), row-major.
 
-    Args:
-        grid: (rows, columns) of the cells.
-        image_size: side of the image in pixels.
-        queries: (rows, columns) before 2 x 2 pooling made `grid` of it, without an odd last row. Default `None`:
-            `grid` covers the image.
+    `grid` is (rows, columns), and so is `queries`, of which 2 x 2 pooling made the grid, without an odd last row.
     """
     lines = []
     for cells, whole in zip(grid, queries or grid, strict=True):

@@ -45,8 +45,7 @@ def clustered_mean(values, clusters, level=0.95):
     """Return the mean of values that come in clusters, with a t interval over clusters (Liang and Zeger 1986).
 
     Args:
-        values: `(n,)`, such as whether each image is classified correctly.
-        clusters: `(n,)`, the cluster of each, such as its subject. Clusters are independent, their images are not.
+        values, clusters: `(n,)`, such as whether each image is classified correctly, and its subject.
         level: confidence level.
 
     Returns:
@@ -71,7 +70,7 @@ def mcnemar(first_correct, second_correct, level=0.95):
         level: confidence level.
 
     Returns:
-        A `Test` of the second's accuracy minus the first's, without standard error and degrees of freedom (NaN).
+        A `Test` of the second's accuracy minus the first's; standard error and degrees of freedom are NaN.
     """
     first, second = np.asarray(first_correct, dtype=bool), np.asarray(second_correct, dtype=bool)
     if first.shape != second.shape or first.ndim != 1 or not first.size:
@@ -86,15 +85,12 @@ def tango_interval(only_first, only_second, n, level=0.95):
     """Return the score interval of the difference of two paired proportions (Tango 1998, Stat. Med. 17:891).
 
     It holds all differences that the score test does not reject, and keeps its coverage where a Wald interval
-    does not (Fagerland, Lydersen and Laake 2014).
+    does not (Fagerland, Lydersen and Laake 2014). An `Interval` of fractions, second minus first.
 
     Args:
-        only_first, only_second: numbers b and c of images that only the first, or only the second, gets right.
+        only_first, only_second: numbers of images that only the first, or only the second, classifies correctly.
         n: images in all.
         level: confidence level.
-
-    Returns:
-        An `Interval` of fractions, second minus first.
     """
     b, c, z = only_first, only_second, stats.norm.isf((1 - level) / 2)
 
@@ -172,7 +168,7 @@ class ObuchowskiRockette:
 
     @property
     def pooling_doubtful(self):
-        """Whether the seed variances differ significantly (5 %), so that pooling them is not warranted."""
+        """Whether the networks' variances over seeds differ significantly (5 %): pooling is not warranted."""
         return bool(self.equal_variance_p < 0.05)
 
     @property
@@ -291,10 +287,8 @@ def mcnemar_power(n, discordance, difference, alpha=0.05):
         difference: true difference of accuracy, a fraction, at most `discordance` in size.
         alpha: significance level.
     """
-    if not 0 <= abs(difference) <= discordance <= 1:
-        raise ValueError(
-            f"Expected 0 <= |difference| <= discordance <= 1. Received: {difference} and {discordance}"
-        )
+    if not abs(difference) <= discordance <= 1:
+        raise ValueError(f"Expected |difference| <= discordance <= 1. Received: {difference} and {discordance}")
     if discordance == 0:
         return 0.0
     discordant = np.arange(n + 1)
