@@ -35,8 +35,8 @@ class Attention:
         images: a DataFrame, the images that there are maps of: class, id, correct (by this run).
         table: a DataFrame, one row a state, block and class, and `"all"` for all classes together: state, block,
             stage, class, images, distance and distance_sd (pixels; mean and standard deviation over images),
-            entropy and entropy_sd (normalised: of the largest possible), relative_update (see `observer`), and
-            uniform_distance, the distance under uniform attention.
+            entropy and entropy_sd (normalised), relative_update (see `observer`), and uniform_distance, the
+            distance under uniform attention.
         maps: dict of (state, block) to float32, (images, positions, key rows, key columns): the attention weights
             of each of `POSITIONS`, in order; each map sums to 1, or to 0 where a position attends to nothing.
         ablation: a DataFrame, the trained network with only its blocks changed: blocks (`"as trained"`; `"uniform
@@ -64,11 +64,7 @@ def read(run):
 
 
 def choose_images(predictions):
-    """Return one image a class by rule: the first by id that is classified correctly, else the first of the class.
-
-    Returns:
-        A DataFrame, one row a class that has images: class, id, correct.
-    """
+    """Return one image a class (class, id, correct): the first by id that is correct, else the first by id."""
     order, ids = np.argsort(predictions.ids), []
     for label in np.unique(predictions.y_true):
         members = order[predictions.y_true[order] == label]
@@ -195,9 +191,8 @@ def shares(attention):
 def mean_distance(attention, queries, keys):
     """Return how far positions attend: the mean over queries of sum_j share_ij |p_i - p_j|, (batch,).
 
-    Args:
-        attention: (batch, N, M), as `NonLocal2D` returns it. Queries that attend to nothing do not count.
-        queries, keys: float, (N, 2) and (M, 2), their places, whose unit is the result's.
+    `attention` is (batch, N, M), as `NonLocal2D` returns it; queries that attend to nothing do not count.
+    `queries` and `keys` are their places, float (N, 2) and (M, 2), whose unit is the result's.
     """
     gaps = np.linalg.norm(queries[:, None] - keys[None], axis=-1).astype("float32")  # (N, M)
     return _over_queries(attention, ops.sum(shares(attention) * gaps, axis=-1))

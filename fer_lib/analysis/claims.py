@@ -169,8 +169,7 @@ def reported_accuracies(accuracy, readings, parameters):
     set: reproduced if the number lies in the 95 % CI of the 7-class accuracy, else contradicted.
 
     Args:
-        accuracy: `tables.accuracy_by_variant` of the study's runs.
-        readings: `readings` of the study's epochs.
+        accuracy, readings: `tables.accuracy_by_variant` and `readings` of the study's runs.
         parameters: the study's `Parameters`.
     """
     same_setup = all(getattr(parameters, key) == value for key, value in SETUP.items())
@@ -202,12 +201,7 @@ def gains(comparison, parameters):
 
     Judged on FER-2013 or KDEF, for the network that was trained here: a gain or a loss is a difference whose
     Holm-adjusted p is below 0.05, from two seeds on; else it is inconclusive. "Around 1 %" is also contradicted if
-    the simultaneous 95 % CI lies wholly outside 0.5 to 1.5 pp; worse at low layers also by the paper's own Table
-    I.
-
-    Args:
-        comparison: `tables.comparison` of the study.
-        parameters: the study's `Parameters`.
+    the simultaneous 95 % CI lies outside 0.5 to 1.5 pp; worse at low layers also by the paper's own Table I.
     """
     rows = {row["variant"]: row for row in comparison.to_dict("records")}
     high, low = (rows.get(pick(rows, stages)) for stages in ((3, 4), (1, 2)))
@@ -282,26 +276,18 @@ def _network(parameters):
 
 
 def epochs_table(runs):
-    """Return both accuracies of the same validation predictions by run and epoch.
-
-    Returns:
-        A DataFrame: variant, seed, epoch, binary_accuracy, accuracy.
-    """
+    """Return epoch, binary_accuracy, accuracy (of the validation set), variant, seed: one row a run and epoch."""
     columns = {"val_binary_accuracy": "binary_accuracy", "val_accuracy": "accuracy"}
     parts = [run.history[["epoch", *columns]].assign(variant=run.variant, seed=run.seed) for run in runs]
     return pd.concat(parts, ignore_index=True).rename(columns=columns)
 
 
 def readings(epochs):
-    """Return the paper's six accuracies, read as BinaryAccuracy.
+    """Return the paper's six accuracies, read as BinaryAccuracy, beside the epochs of `epochs_table`.
 
-    Args:
-        epochs: `epochs_table`.
-
-    Returns:
-        A DataFrame, one row an accuracy: dataset, stages (tuple), network (label), reported, above_floor (reported
-            minus 6/7), if_confident (`metrics.accuracy_if_confident`), epochs (number of `epochs` within half a
-            point of it), seen, seen_low, seen_high (their median, lowest and highest accuracy; NaN without any).
+    Columns: dataset, stages (tuple), network (label), reported, above_floor (reported minus 6/7), if_confident
+    (`metrics.accuracy_if_confident`), epochs (number of `epochs` within half a point of it), seen, seen_low, seen_high
+    (their median, lowest and highest accuracy; NaN without any).
     """
     rows = []
     for dataset, numbers in ACCURACIES.items():

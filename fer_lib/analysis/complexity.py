@@ -3,7 +3,7 @@
 import math
 import re
 import statistics
-import time
+import timeit
 
 import keras
 import numpy as np
@@ -35,11 +35,10 @@ def count(model):
 
     Returns:
         A DataFrame, one row a layer, in order: layer (name), type, stage (see `stage_of`), output_shape (without
-            the batch), trainable_parameters, parameters (with moving averages), and
+        the batch), trainable_parameters, parameters (with moving averages), and
 
         - macs: of inference: convolutions, dense layers and the block's projections and products as `NonLocal2D`
-          computes them, one an element for a normalisation. Biases, sums, maxima, divisions and exponentials are
-          free.
+          computes them, one an element for a normalisation; nothing for biases, sums, maxima, exponentials.
         - attention_macs: those of them between positions, theta . phi and attention . g.
         - activation_bytes: float32 numbers that training keeps from the forward pass for the backward pass. A
           tensor counts once, at the layer that makes it, if that layer or one that follows reads it: inputs of
@@ -77,9 +76,8 @@ def by_stage(table):
 def cost_by_stage(depth=50, input_shape=(96, 96, 1), **arguments):
     """Return what blocks at each single stage add to the baseline, without any training.
 
-    The paper says that the block costs more at lower stages (abstract), true of the attention, which grows with
-    the square of the positions, and that lower stages raise the complexity less (discussion), true of the
-    parameters.
+    Both of the paper's sentences are here: blocks cost more at lower stages, true of the attention, which grows
+    with the square of the positions; lower stages raise the complexity less, true of the parameters.
 
     Args:
         depth, input_shape, **arguments: as for `resnet_v2`, without `non_local_stages`.
@@ -106,8 +104,7 @@ def measure(models, batch_size=64, rounds=3, repeats=5, warm_up=1, jit_compile=F
         models: dict of a name to a classifier with a fixed input size.
         batch_size: images a step.
         rounds: turns of every model; they alternate, so that a slow moment of the machine affects all of them.
-        repeats: timed steps of each kind in a turn.
-        warm_up: steps before the first turn, in which the backend compiles.
+        repeats, warm_up: timed steps of each kind in a turn; steps before the first turn, in which XLA compiles.
         jit_compile: as in `keras.Model.compile`; on JAX always on.
         seed: of the random images and classes.
 
@@ -121,7 +118,10 @@ def measure(models, batch_size=64, rounds=3, repeats=5, warm_up=1, jit_compile=F
     kinds = ("inference_seconds", "training_seconds")
     rows = [
         {"round": turn, "variant": name}
-        | {kind: _median_seconds(step, repeats) for kind, step in zip(kinds, steps[name], strict=True)}
+        | {
+            kind: statistics.median(timeit.repeat(step, number=1, repeat=repeats))
+            for kind, step in zip(kinds, steps[name], strict=True)
+        }
         for turn in range(1, rounds + 1)
         for name in models
     ]
@@ -228,12 +228,3 @@ def _shape(layer):
 
 def _size(weights):
     return sum(math.prod(weight.shape) for weight in weights)
-
-
-def _median_seconds(step, repeats):
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        step()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)

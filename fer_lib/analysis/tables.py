@@ -31,11 +31,7 @@ _COSTS_TABLE = "3.4-variants.csv"
 
 
 def by_variant(runs):
-    """Return the runs of each variant, seeds rising: dict of variant -> list of `Run`, in order of first run.
-
-    Raises:
-        ParameterError: a seed occurs twice among the runs of a variant.
-    """
+    """Return dict of variant -> list of `Run`, seeds rising; ParameterError where a seed occurs twice."""
     groups = {run.variant: [] for run in runs}
     for run in sorted(runs, key=lambda run: run.seed):
         groups[run.variant].append(run)
@@ -47,10 +43,9 @@ def by_variant(runs):
 
 
 def aligned(runs, split="validation"):
-    """Return ids, str `(images,)`, sorted; y_true, int `(images,)`; and y_pred, int `(runs, images)`.
+    """Return ids, str `(images,)`, sorted; y_true, int `(images,)`; y_pred, int `(runs, images)`.
 
-    Raises:
-        DataError: the runs differ in the images or in their true classes.
+    Raises DataError where the runs differ in the images or in their true classes.
     """
     ids, y_true, y_pred = None, None, []
     for run in runs:
@@ -109,18 +104,17 @@ def accuracy_by_variant(runs, split="validation"):
 def learned(runs, split="validation"):
     """Return whether each run learned: it predicts three classes or more and exceeds the commonest class's share.
 
-    Returns:
-        A DataFrame, one row a run: variant, seed, accuracy, majority_share (the accuracy of always predicting the
-        commonest class), classes_predicted, learned (bool).
+    Columns: variant, seed, accuracy, majority_share (of the commonest class), classes_predicted, learned (bool).
     """
     rows = []
     for run in runs:
         found = run.predictions(split)
-        accuracy, share = found.correct.mean(), np.bincount(found.y_true).max() / len(found.y_true)
-        classes = len(np.unique(found.y_pred))
-        rows.append((run.variant, run.seed, accuracy, share, classes, bool(classes > 2 and accuracy > share)))
-    columns = ["variant", "seed", "accuracy", "majority_share", "classes_predicted", "learned"]
-    return pd.DataFrame(rows, columns=columns)
+        row = {"variant": run.variant, "seed": run.seed, "accuracy": found.correct.mean()}
+        row["majority_share"] = np.bincount(found.y_true).max() / len(found.y_true)
+        row["classes_predicted"] = len(np.unique(found.y_pred))
+        row["learned"] = bool(row["classes_predicted"] > 2 and row["accuracy"] > row["majority_share"])
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def comparison(runs, baseline, split="validation", clusters=None):
@@ -139,10 +133,9 @@ def comparison(runs, baseline, split="validation", clusters=None):
 
     Returns:
         A DataFrame with the columns `COMPARISON`, one row a network: family (`BLOCKS`; `CONTROL` for identity
-        attention), seeds, n (images), difference (variant minus baseline), standard_error and df (NaN with one
-        seed), ci_low and ci_high (not corrected), simultaneous_low and simultaneous_high (95 % for the whole
-        family, Bonferroni), p_value, p_holm (within the family), mde (the true difference that one uncorrected
-        comparison detects with 80 % power), method.
+        attention), difference (variant minus baseline), standard_error and df (NaN with one seed), ci_low, ci_high
+        (not corrected), simultaneous_low, simultaneous_high (for the whole family, Bonferroni), p_holm (within the
+        family), mde (the true difference that one uncorrected comparison detects with 80 % power), and others.
 
     Raises:
         DataError: the runs differ in their images, or an image has no cluster.
@@ -184,10 +177,9 @@ def power_by_seeds(analysis, seeds=range(2, 31)):
 def pooling_check(runs, baseline, split="validation"):
     """Return what `comparison` gives without pooling the error term over the networks, and a sentence or None.
 
-    Returns:
-        A DataFrame, one row a network: variant, difference, pairwise_low, pairwise_high (95 % CI from the two
-        networks alone), seed_sd (of the network's accuracy); empty with a single seed. The sentence, if Bartlett's
-        test finds that the networks' variances over seeds differ.
+    Columns: variant, difference, pairwise_low, pairwise_high (95 % CI from the two networks alone), seed_sd (of
+        the network's accuracy); empty with a single seed. The sentence: where the variances over seeds differ
+        (Bartlett).
     """
     groups, analysis = _analysed(runs, baseline, split)
     rows, sentence = [], None
@@ -271,10 +263,8 @@ def class_scores(runs, split="validation"):
     (hits + misses + false alarms), of which F1 = 2 J / (1 + J) is an increasing function. With several seeds the
     ratio is linearised, as survey statistics do, and its CI treats seeds and images as random.
 
-    Returns:
-        A DataFrame, one row a variant and class: variant, seeds, class, support (images), precision,
-            precision_low, precision_high, and so for recall and f1; 0 with NaN limits if a class is never
-            predicted or has no images.
+    Columns: variant, seeds, class, support (images), precision, precision_low, precision_high, and so for recall
+        and f1; 0 with NaN limits if a class is never predicted or has no images.
     """
     rows = []
     for variant, members in by_variant(runs).items():
@@ -307,10 +297,9 @@ def _score(score, true, predicted):
 
 
 def confusion_shares(runs, split="validation"):
-    """Return confusion matrices as shares of each true class, the mean over a variant's seeds.
+    """Return dict of variant -> confusion matrix, a DataFrame, as shares of each true class, mean over seeds.
 
-    Returns:
-        dict of variant -> DataFrame, rows the true class, columns the predicted class; 0 if it has no images.
+    Rows are the true class, columns the predicted class; 0 for a class without images.
     """
     labels, shares = range(len(CLASS_NAMES)), {}
     rows, columns = pd.Index(CLASS_NAMES, name="true class"), pd.Index(CLASS_NAMES, name="predicted class")
@@ -325,11 +314,8 @@ def confusion_changes(runs, baseline, split="validation"):
     """Return every cell of the confusion matrix against the baseline's, on the same images.
 
     The test is exact McNemar on "is this image predicted as this class" with one seed, `inference.crossed_mean` of
-    the paired differences with several; networks, seeds and errors are those of `comparison`.
-
-    Returns:
-        A DataFrame with the columns `CHANGES`, one row a variant, true and predicted class, n (images of the true
-        class), and p_holm (over all rows). Classes with fewer than two images are left out.
+    the paired differences with several; networks, seeds and errors are those of `comparison`. Columns: `CHANGES`,
+    n being the images of the true class, and p_holm (over all rows). Classes of a single image are left out.
     """
     groups, rows = _comparable(runs, baseline, split), []
     for variant in (name for name in groups if name != baseline):
@@ -361,21 +347,14 @@ def reliability_by_run(run, split="validation", bins=15):
 def accuracy_without(run, ids, split="validation"):
     """Return the accuracy with and without the images of these ids, such as duplicates across splits.
 
-    Returns:
-        A DataFrame of three rows (images: all, without, only): n, n_correct, accuracy, ci_low, ci_high.
-
-    Raises:
-        DataError: an id is not in the split, which would leave the accuracy unchanged.
+    Three rows (images: all, without, only): n, n_correct, accuracy, ci_low, ci_high. Raises DataError where an id
+    is not in the split, which would leave the accuracy unchanged.
     """
     found = run.predictions(split)
     unknown_ids = np.setdiff1d(ids, found.ids)
     if unknown_ids.size:
-        raise DataError(
-            f"{unknown_ids.size} of the images to leave out are not in the run's {split} split",
-            where=f"{run.variant}, seed {run.seed}",
-            expected=f"ids such as {found.ids[0]}",
-            found=unknown_ids[0],
-        )
+        what = f"{unknown_ids.size} of the images to leave out are not in the run's {split} split"
+        raise DataError(what, expected=f"ids such as {found.ids[0]}", found=unknown_ids[0])
     correct, left_out = found.correct, np.isin(found.ids, ids)
     parts = {"all": correct, "without": correct[~left_out], "only": correct[left_out]}
     return pd.DataFrame([{"images": name, **_accuracy(part)} for name, part in parts.items()])
@@ -384,15 +363,8 @@ def accuracy_without(run, ids, split="validation"):
 def by_group(run, metadata, column, split="validation"):
     """Return the accuracy in each group of images, such as each angle, sex or subject.
 
-    The CI treats images as independent; where a subject has many, it is too narrow (see `clustered`).
-
-    Args:
-        run, split: whose predictions.
-        metadata: a DataFrame whose index holds image ids, such as `faces.metadata.set_index(faces.ids)`.
-        column: its column to group by.
-
-    Returns:
-        A DataFrame, one row a group in sorted order: `column`, n, n_correct, accuracy, ci_low, ci_high.
+    `metadata` is a DataFrame whose index holds image ids, `faces.metadata.set_index(faces.ids)`. One row a group:
+    `column`, n, n_correct, accuracy, ci_low, ci_high; the CI treats images as independent (see `clustered`).
     """
     found = run.predictions(split)
     groups = pd.Series(found.correct).groupby(_looked_up(metadata[column], found.ids, column))
@@ -402,12 +374,8 @@ def by_group(run, metadata, column, split="validation"):
 def clustered(runs, baseline, clusters, split="validation"):
     """Return accuracies and differences with 95 % CIs over clusters of images (`inference.clustered_mean`).
 
-    Args:
-        runs, baseline, split, clusters: as for `comparison`.
-
-    Returns:
-        A DataFrame, one row a run: variant, seed, n (images), clusters, accuracy, ci_low, ci_high; difference to
-        the baseline of the same seed, difference_low, difference_high, NaN where there is none.
+    Arguments as for `comparison`. One row a run: variant, seed, n (images), clusters, accuracy, ci_low, ci_high;
+    difference to the baseline of the same seed, difference_low, difference_high, NaN where there is none.
     """
     ids, y_true, y_pred = aligned(runs, split)
     groups = _looked_up(clusters, ids, "cluster")
@@ -431,11 +399,7 @@ def clustered(runs, baseline, clusters, split="validation"):
 def read_costs(study_dir, baseline):
     """Return parameters and MACs of each network over the baseline's, from the table that notebook 03 keeps.
 
-    Returns:
-        A DataFrame with the columns `COSTS`, ratios, indexed by variant; None if notebook 03 was not run.
-
-    Raises:
-        RunError: the table is damaged.
+    A DataFrame with the columns `COSTS`, indexed by variant; None without the table, RunError if it is damaged.
     """
     path = Path(study_dir) / "tables" / _COSTS_TABLE
     if not path.is_file():
@@ -444,11 +408,8 @@ def read_costs(study_dir, baseline):
         counts = pd.read_csv(path).set_index("variant")[list(COSTS)]
         return counts / counts.loc[baseline]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        expected = f"variant, {', '.join(COSTS)}, and a row {baseline}"
-        advice = "Run notebook 03 again"
-        raise RunError(
-            "The table of costs is damaged", where=path, expected=expected, found=error, advice=advice
-        ) from error
+        expected = f"variant, {', '.join(COSTS)} and a row {baseline}, as notebook 03 writes them"
+        raise RunError("The table of costs is damaged", where=path, expected=expected, found=error) from error
 
 
 def pareto_front(costs, scores):
