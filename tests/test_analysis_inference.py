@@ -311,7 +311,7 @@ def test_the_committed_predictions_give_what_was_worked_out_by_hand(committed):
     assert (found.cov1, found.cov2, found.cov3) == pytest.approx((1.060e-4, 1.022e-4, 1.027e-4), rel=1e-3)
     assert found.df == pytest.approx(14)
     assert found.standard_error == pytest.approx(0.00685, abs=5e-6)
-    assert (found.f, found.p_value) == pytest.approx((1.39, 0.28), abs=5e-3)
+    assert found.f_test == pytest.approx((1.39, 0.28), abs=5e-3)
     tests = [found.difference(0, other) for other in range(1, 8)]
     assert [round(100 * test.estimate, 1) for test in tests] == [0.1, 1.4, 0.9, 0.4, 1.2, 1.4, 0.6]
     assert [100 * (test.high - test.low) / 2 for test in tests] == pytest.approx([1.47] * 7, abs=5e-3)
@@ -378,6 +378,7 @@ def test_identical_networks_and_designs_that_cannot_be_analysed():
     found = inference.obuchowski_rockette(same)
     assert (found.difference(0, 1).p_value, found.standard_error) == (1, 0)
     assert inference.seeds_needed(found, 0.01) is None and not found.pooling_doubtful
+    assert np.isnan(found.f_test).all()
     with pytest.raises(ValueError, match=r"at least 2 of each. Received: \(3, 1, 50\)"):
         inference.obuchowski_rockette(same[:, :1])
 

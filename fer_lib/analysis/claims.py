@@ -286,7 +286,7 @@ def readings(epochs):
     """Return the paper's six accuracies, read as BinaryAccuracy, beside the epochs of `epochs_table`.
 
     Columns: dataset, stages (tuple), network (label), reported, above_floor (reported minus 6/7), if_confident
-    (`metrics.accuracy_if_confident`), epochs (number of `epochs` within half a point of it), seen, seen_low, seen_high
+    (`metrics.accuracy_if_confident`), epochs (how many are within half a point of it), seen, seen_low, seen_high
     (their median, lowest and highest accuracy; NaN without any).
     """
     rows = []

@@ -191,18 +191,15 @@ class ObuchowskiRockette:
         return self.with_seeds(self.accuracies.shape[1])[1]
 
     @property
-    def f(self):
-        """F statistic of the hypothesis that all networks are equally accurate."""
-        return self.ms_networks / (self.error_term + self._excess(self.accuracies.shape[1]))
-
-    @property
-    def p_value(self):
-        """P-value of `f`, with networks - 1 and `df` degrees of freedom."""
-        return float(stats.f.sf(self.f, len(self.accuracies) - 1, self.df))
+    def f_test(self):
+        """(F, p-value) of the hypothesis that all networks are equally accurate; NaN if they never disagree."""
+        networks, seeds = self.accuracies.shape
+        f = self.ms_networks / (self.standard_error**2 * seeds / 2) if self.standard_error else np.nan
+        return f, float(stats.f.sf(f, networks - 1, self.df))
 
     def with_seeds(self, seeds):
         """Return (standard error of a difference, degrees of freedom) for this number of seeds on these images."""
-        spread = self.error_term + self._excess(seeds)
+        spread = self.error_term + seeds * max(self.cov2 - self.cov3, 0.0)
         df = (len(self.accuracies) - 1) * (seeds - 1)
         df *= (spread / self.error_term) ** 2 if self.error_term else np.inf
         return float(np.sqrt(2 * spread / seeds)), float(df)
@@ -211,9 +208,6 @@ class ObuchowskiRockette:
         """Return the `Test` of the second network's accuracy minus the first's; both are row numbers."""
         means = self.accuracies.mean(axis=1)
         return t_test(means[second] - means[first], self.standard_error, self.df, level)
-
-    def _excess(self, seeds):
-        return seeds * max(self.cov2 - self.cov3, 0.0)
 
 
 def obuchowski_rockette(correct, clusters=None):
