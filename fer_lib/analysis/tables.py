@@ -177,9 +177,8 @@ def power_by_seeds(analysis, seeds=range(2, 31)):
 def pooling_check(runs, baseline, split="validation"):
     """Return what `comparison` gives without pooling the error term over the networks, and a sentence or None.
 
-    Columns: variant, difference, pairwise_low, pairwise_high (95 % CI from the two networks alone), seed_sd (of
-        the network's accuracy); empty with a single seed. The sentence: where the variances over seeds differ
-        (Bartlett).
+    Columns: variant, difference, pairwise_low, pairwise_high (95 % CI from the two networks alone), seed_sd (of the
+    accuracy); empty with a single seed. The sentence says that the networks' variances over seeds differ.
     """
     groups, analysis = _analysed(runs, baseline, split)
     rows, sentence = [], None
@@ -192,9 +191,8 @@ def pooling_check(runs, baseline, split="validation"):
             "The networks vary over seeds by different amounts (Bartlett's test, p = "
             f"{analysis.equal_variance_p:.2g}): intervals of those that vary most are too narrow if pooled."
         )
-    return pd.DataFrame(
-        rows, columns=["variant", "difference", "pairwise_low", "pairwise_high", "seed_sd"]
-    ), sentence
+    columns = ["variant", "difference", "pairwise_low", "pairwise_high", "seed_sd"]
+    return pd.DataFrame(rows, columns=columns), sentence
 
 
 def _comparable(runs, baseline, split):
@@ -264,7 +262,7 @@ def class_scores(runs, split="validation"):
     ratio is linearised, as survey statistics do, and its CI treats seeds and images as random.
 
     Columns: variant, seeds, class, support (images), precision, precision_low, precision_high, and so for recall
-        and f1; 0 with NaN limits if a class is never predicted or has no images.
+    and f1; 0 with NaN limits if a class is never predicted or has no images.
     """
     rows = []
     for variant, members in by_variant(runs).items():
