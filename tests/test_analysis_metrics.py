@@ -79,8 +79,3 @@ def test_expected_calibration_error_by_hand():
 
 def test_a_confidence_on_an_edge_belongs_to_the_bin_below():
     assert metrics.reliability([[0.5, 0.5], [1.0, 0.0]], [0, 0], bins=2)["n"].tolist() == [1, 1]
-
-
-def test_shapes_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match=r"Received: \(3, 7\) and \(4,\)"):
-        metrics.binary_accuracy(np.zeros((3, 7)), np.zeros(4, int))

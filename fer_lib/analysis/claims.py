@@ -176,7 +176,10 @@ def reported_accuracies(accuracy, readings, parameters):
     trained, findings = accuracy.set_index("variant"), []
     for row in readings.to_dict("records"):
         variant, dataset, reported = Variant(50, row["stages"]), row["dataset"], row["reported"]
-        outcome, verdict = f"the study has {_network(parameters)}", NOT_RUN
+        outcome = (
+            f"the study has {parameters.baseline} at {parameters.image_size} px, {parameters.epochs} epochs, "
+        )
+        outcome, verdict = outcome + DATASET_NAMES[parameters.dataset], NOT_RUN
         if same_setup and parameters.dataset == dataset and variant.name in trained.index:
             found = trained.loc[variant.name]
             limits = formats.interval(found["ci_low"], found["ci_high"], formats.percent)
@@ -268,11 +271,6 @@ def _in_general(rows, parameters):
         reason = "not all four were trained" if len(rows) < 4 else _GENERATED
         outcome, verdict = f"{outcome}; {reason}", NOT_RUN
     return Finding("4", claim, "each single stage against the baseline", outcome, verdict)
-
-
-def _network(parameters):
-    size, epochs = parameters.image_size, parameters.epochs
-    return f"{parameters.baseline} at {size} px, {epochs} epochs, {DATASET_NAMES[parameters.dataset]}"
 
 
 def epochs_table(runs):

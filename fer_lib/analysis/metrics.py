@@ -30,7 +30,7 @@ def binary_accuracy(probabilities, y_true):
         probabilities: float `(n, classes)`, rows summing to 1 (so at most one entry exceeds 0.5).
         y_true: integers `(n,)`.
     """
-    probabilities, y_true = _checked(probabilities, y_true)
+    probabilities, y_true = np.asarray(probabilities), np.asarray(y_true)
     unsure = ~(probabilities > 0.5).any(axis=1)
     wrong = ~unsure & (probabilities.argmax(axis=1) != y_true)
     return BinaryAccuracy(
@@ -65,37 +65,20 @@ def reliability(probabilities, y_true, bins=15):
         A DataFrame, one row a bin: from, to, n, confidence (mean probability of the predicted class), accuracy,
         ci_low, ci_high (Wilson's 95 % CI of the accuracy); NaN in an empty bin.
     """
-    probabilities, y_true = _checked(probabilities, y_true)
+    probabilities, y_true = np.asarray(probabilities), np.asarray(y_true)
     edges = np.linspace(0, 1, bins + 1)
     confidence = probabilities.max(axis=1)
     of_bin = np.digitize(confidence, edges[1:-1], right=True)
     n = np.bincount(of_bin, minlength=bins)
     n_correct = np.bincount(of_bin, weights=probabilities.argmax(axis=1) == y_true, minlength=bins)
     intervals = [wilson_interval(k, count) for k, count in zip(n_correct, n, strict=True)]
-    return pd.DataFrame(
-        {
-            "from": edges[:-1],
-            "to": edges[1:],
-            "n": n,
-            "confidence": np.bincount(of_bin, weights=confidence, minlength=bins) / np.where(n, n, np.nan),
-            "accuracy": [interval.estimate for interval in intervals],
-            "ci_low": [interval.low for interval in intervals],
-            "ci_high": [interval.high for interval in intervals],
-        }
-    )
+    table = pd.DataFrame({"from": edges[:-1], "to": edges[1:], "n": n})
+    table["confidence"] = np.bincount(of_bin, weights=confidence, minlength=bins) / np.where(n, n, np.nan)
+    table[["accuracy", "ci_low", "ci_high"]] = [(one.estimate, one.low, one.high) for one in intervals]
+    return table
 
 
 def expected_calibration_error(probabilities, y_true, bins=15):
     """Return the mean gap between confidence and accuracy, each bin of `reliability` weighted by its images."""
     table = reliability(probabilities, y_true, bins)
     return float(((table["accuracy"] - table["confidence"]).abs() * table["n"]).sum() / table["n"].sum())
-
-
-def _checked(probabilities, y_true):
-    probabilities, y_true = np.asarray(probabilities), np.asarray(y_true)
-    if probabilities.ndim != 2 or y_true.shape != probabilities.shape[:1] or not len(y_true):
-        raise ValueError(
-            "Expected `probabilities` (n, classes) and `y_true` (n,), with n at least 1. "
-            f"Received: {probabilities.shape} and {y_true.shape}"
-        )
-    return probabilities, y_true

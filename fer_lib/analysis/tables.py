@@ -177,8 +177,8 @@ def power_by_seeds(analysis, seeds=range(2, 31)):
 def pooling_check(runs, baseline, split="validation"):
     """Return what `comparison` gives without pooling the error term over the networks, and a sentence or None.
 
-    Columns: variant, difference, pairwise_low, pairwise_high (95 % CI from the two networks alone), seed_sd (of the
-    accuracy); empty with a single seed. The sentence says that the networks' variances over seeds differ.
+    Columns: variant, difference, pairwise_low, pairwise_high (95 % CI from the two networks alone), seed_sd; empty
+    with a single seed. The sentence says that the networks' variances over seeds differ.
     """
     groups, analysis = _analysed(runs, baseline, split)
     rows, sentence = [], None
