@@ -1,6 +1,6 @@
 """Simulate the error rates of the comparison: coverage of its intervals and family-wise error, under the null.
 
-Run: python benchmarks/simulate_inference.py [--studies 1000]. It prints the table of docs/inference.md.
+Run: python benchmarks/simulate_inference.py [--studies 500]. It prints the table of docs/inference.md.
 
 An image is classified correctly where its easiness, the network's own fit to it, the run's seed effect and noise
 add up to more than 0, so that 64 % are. Every network is equally accurate in expectation: all differences are 0.
@@ -86,7 +86,7 @@ def scenarios():
 def main():
     """Print one line a scenario, as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--studies", type=int, default=1000, help="simulated studies a scenario")
+    parser.add_argument("--studies", type=int, default=500, help="simulated studies a scenario")
     studies = parser.parse_args().studies
     print("| " + " | ".join(COLUMNS) + " |\n|" + "---|" * len(COLUMNS))
     for words, settings in scenarios():
