@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -108,7 +109,8 @@ def test_a_network_without_blocks_has_nothing_to_keep(tiny_splits):
 def test_images_are_chosen_by_rule():
     # Ids out of order. Angry: the first by id, a, is wrong, b is correct. Fear: never correct. No others.
     ids, y_true, y_pred = np.array(["c", "b", "a", "e", "d"]), np.array([0, 0, 0, 2, 2]), [0, 0, 3, 0, 0]
-    chosen = attention.choose_images(Predictions(ids, y_true, np.eye(7, dtype="float32")[y_pred]))
+    saved = Predictions(ids, y_true, np.eye(7, dtype="float32")[y_pred])
+    chosen = attention.choose_images(SimpleNamespace(config={}, predictions=lambda: saved))
     assert chosen.to_dict("list") == {"class": ["angry", "fear"], "id": ["b", "d"], "correct": [True, False]}
 
 
@@ -127,7 +129,7 @@ def test_what_a_run_keeps_of_its_attention(kept, tiny_splits):
     seen, faces = attention.read(kept), tiny_splits.validation
     blocks = {"conv3_block1_non_local": 2, "conv4_block1_non_local": 3}
     assert set(seen.maps) == {(state, block) for state in attention.STATES for block in blocks}
-    expected = attention.choose_images(kept.predictions())
+    expected = attention.choose_images(kept)
     assert seen.images.equals(expected) and len(expected) == 7
     assert seen.maps["trained", "conv3_block1_non_local"].shape == (7, 3, 4, 4)
     np.testing.assert_allclose(seen.maps["trained", "conv4_block1_non_local"].sum((2, 3)), 1, rtol=1e-5)
@@ -158,7 +160,8 @@ def test_committed_runs_have_the_files_that_training_writes_today(kept):
     assert list(old.ablation["blocks"]) == list(new.ablation["blocks"])
     assert list(old.images.columns) == list(new.images.columns)
     assert old.maps["trained", "conv5_block1_non_local"].shape == (7, 3, 3, 3)
-    assert old.ablation["accuracy"][0] == committed.predictions().correct.mean()
+    # Ablated on another device than it was trained on, both in bfloat16: a few images may differ.
+    assert old.ablation["accuracy"][0] == pytest.approx(committed.predictions().correct.mean(), abs=5 / 1432)
 
 
 def test_ablation_by_hand(tiny_splits):

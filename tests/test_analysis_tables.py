@@ -27,7 +27,8 @@ def make_run(variant, seed, y_pred, order=slice(None), y_true=Y_TRUE, ids=IDS, c
     probabilities = np.full((len(y_true), 7), (1 - confidence) / 6)
     probabilities[np.arange(len(y_true)), y_pred] = confidence
     saved = Predictions(np.asarray(ids)[order], y_true[order], probabilities[order])
-    return SimpleNamespace(variant=variant, seed=seed, predictions=lambda split: {"validation": saved}[split])
+    splits = {"validation": saved}
+    return SimpleNamespace(variant=variant, seed=seed, config={}, predictions=lambda split: splits[split])
 
 
 def predicted(seed, accuracy, y_true=Y_TRUE):
@@ -372,6 +373,19 @@ def test_confusion_shares_are_the_mean_over_seeds():
     assert shares.to_numpy() == pytest.approx(expected)
     assert (shares.index.name, shares.columns.name) == ("true class", "predicted class")
     assert list(shares.index) == list(shares.columns) == list(CLASS_NAMES)
+
+
+def test_classes_of_a_runs_own():
+    y_true, names = np.arange(8) % 2, ("awake", "drowsy")
+    probabilities = np.eye(2)[np.array([0, 1, 0, 1, 0, 1, 0, 0])]
+    saved = Predictions(IDS[:8], y_true, probabilities)
+    config = {"class_names": list(names)}
+    run = SimpleNamespace(variant=BASELINE, seed=0, config=config, predictions=lambda split: saved)
+    other = SimpleNamespace(variant=STAGE_3, seed=0, config=config, predictions=lambda split: saved)
+    assert tables.learned([run])["learned"].item()  # both of two classes
+    assert tables.class_scores([run])["class"].tolist() == list(names)
+    assert tables.confusion_shares([run])[BASELINE].loc["drowsy"].tolist() == [0.25, 0.75]
+    assert len(tables.confusion_changes([run, other], BASELINE)) == 4
 
 
 def test_confusion_changes_of_one_seed_agree_with_statsmodels():

@@ -14,7 +14,7 @@ import pandas as pd
 from keras import ops
 
 from fer_lib.analysis.complexity import stage_of
-from fer_lib.datasets import CLASS_NAMES
+from fer_lib.analysis.tables import class_names
 from fer_lib.models import NonLocal2D
 from fer_lib.training.batches import identity_transforms, with_faces
 from fer_lib.training.recipe import build_classifier
@@ -60,23 +60,24 @@ def read(run):
         maps = {tuple(name.split("/")): file[name] for name in file.files if "/" in name}
         ids = file["ids"]
     table, ablation = (pd.read_csv(run.folder / name) for name in (TABLE, ABLATION))
-    return Attention(run.variant, run.seed, _described(run.predictions(), ids), table, maps, ablation)
+    return Attention(run.variant, run.seed, _described(run, ids), table, maps, ablation)
 
 
-def choose_images(predictions):
+def choose_images(run):
     """Return one image a class (class, id, correct): the first by id that is correct, else the first by id."""
-    order, ids = np.argsort(predictions.ids), []
+    predictions, ids = run.predictions(), []
+    order = np.argsort(predictions.ids)
     for label in np.unique(predictions.y_true):
         members = order[predictions.y_true[order] == label]
-        ids.append(
-            predictions.ids[members[np.argmax(predictions.correct[members])]]
-        )  # the first True, or the first
-    return _described(predictions, ids)
+        first = members[np.argmax(predictions.correct[members])]  # the first True, or the first of all
+        ids.append(predictions.ids[first])
+    return _described(run, ids)
 
 
-def _described(predictions, ids):
+def _described(run, ids):
+    predictions = run.predictions()
     places = pd.Index(predictions.ids).get_indexer(ids)
-    names = [CLASS_NAMES[label] for label in predictions.y_true[places]]
+    names = np.array(class_names(run))[predictions.y_true[places]]
     return pd.DataFrame({"class": names, "id": np.asarray(ids, dtype=str), "correct": predictions.correct[places]})
 
 
@@ -91,7 +92,7 @@ def observe(parameters, run, classifier, faces):
     """
     if not _blocks(classifier):
         return {}
-    chosen = choose_images(run.predictions())["id"].to_numpy(dtype=str)
+    chosen = choose_images(run)["id"].to_numpy(dtype=str)
     tables, arrays = [], {"ids": chosen, "positions": np.array(list(POSITIONS.values()))}
     # In float32 whatever it was trained in: in half precision, a small update is lost in rounding.
     exact = parameters.model_copy(update={"precision": "float32"})
@@ -119,7 +120,7 @@ def _observe(network, image_size, faces, chosen):
         queries, keys = grids(block)
         places = centres(queries, image_size), centres(keys, image_size, queries)
         uniform = np.ones((1, math.prod(queries), math.prod(keys)), "float32")
-        table = _by_class(seen[block.name], faces.labels)
+        table = _by_class(seen[block.name], faces)
         table["uniform_distance"] = float(mean_distance(uniform, *places)[0])
         table.insert(0, "block", block.name)
         table.insert(1, "stage", stage_of(block.name))
@@ -260,9 +261,11 @@ def _over_faces(model, faces, image_size, batch_size=64):
     return keras.tree.map_structure(lambda *values: np.concatenate(values), *parts)
 
 
-def _by_class(seen, labels):
+def _by_class(seen, faces):
     values = pd.DataFrame({name: seen[name] for name in ("distance", "entropy", "relative_update")})
-    groups = {name: values[labels == label] for label, name in enumerate(CLASS_NAMES)} | {"all": values}
+    groups = {name: values[faces.labels == label] for label, name in enumerate(faces.class_names)} | {
+        "all": values
+    }
     rows = []
     for name, members in groups.items():
         if len(members):

@@ -42,6 +42,11 @@ def by_variant(runs):
     return groups
 
 
+def class_names(run):
+    """Return the names of a run's classes, in label order; those of FER-2013 and KDEF where it has no others."""
+    return tuple(run.config.get("class_names", CLASS_NAMES))
+
+
 def aligned(runs, split="validation"):
     """Return ids, str `(images,)`, sorted; y_true, int `(images,)`; y_pred, int `(runs, images)`.
 
@@ -104,6 +109,7 @@ def accuracy_by_variant(runs, split="validation"):
 def learned(runs, split="validation"):
     """Return whether each run learned: it predicts three classes or more and exceeds the commonest class's share.
 
+    Of two classes it must predict both.
     Columns: variant, seed, accuracy, majority_share (of the commonest class), classes_predicted, learned (bool).
     """
     rows = []
@@ -112,7 +118,8 @@ def learned(runs, split="validation"):
         row = {"variant": run.variant, "seed": run.seed, "accuracy": found.correct.mean()}
         row["majority_share"] = np.bincount(found.y_true).max() / len(found.y_true)
         row["classes_predicted"] = len(np.unique(found.y_pred))
-        row["learned"] = bool(row["classes_predicted"] > 2 and row["accuracy"] > row["majority_share"])
+        several = row["classes_predicted"] > min(2, len(class_names(run)) - 1)
+        row["learned"] = bool(several and row["accuracy"] > row["majority_share"])
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -267,7 +274,7 @@ def class_scores(runs, split="validation"):
     rows = []
     for variant, members in by_variant(runs).items():
         _, y_true, y_pred = aligned(members, split)
-        for index, name in enumerate(CLASS_NAMES):
+        for index, name in enumerate(class_names(members[0])):
             true, predicted = np.broadcast_to(y_true == index, y_pred.shape), y_pred == index
             row = {"variant": variant, "seeds": len(members), "class": name, "support": int(true[0].sum())}
             for score in ("precision", "recall", "f1"):
@@ -299,12 +306,12 @@ def confusion_shares(runs, split="validation"):
 
     Rows are the true class, columns the predicted class; 0 for a class without images.
     """
-    labels, shares = range(len(CLASS_NAMES)), {}
-    rows, columns = pd.Index(CLASS_NAMES, name="true class"), pd.Index(CLASS_NAMES, name="predicted class")
+    shares = {}
     for variant, members in by_variant(runs).items():
-        _, y_true, y_pred = aligned(members, split)
-        matrices = [confusion_matrix(y_true, one, labels=labels, normalize="true") for one in y_pred]
-        shares[variant] = pd.DataFrame(np.mean(matrices, axis=0), rows, columns)
+        names, (_, y_true, y_pred) = class_names(members[0]), aligned(members, split)
+        matrices = [confusion_matrix(y_true, y, labels=range(len(names)), normalize="true") for y in y_pred]
+        axes = pd.Index(names, name="true class"), pd.Index(names, name="predicted class")
+        shares[variant] = pd.DataFrame(np.mean(matrices, axis=0), *axes)
     return shares
 
 
@@ -319,9 +326,10 @@ def confusion_changes(runs, baseline, split="validation"):
     for variant in (name for name in groups if name != baseline):
         _, y_true, y_pred = aligned(groups[baseline] + groups[variant], split)
         before, after = np.split(y_pred, 2)
-        for true, true_class in enumerate(CLASS_NAMES):
+        names = class_names(groups[variant][0])
+        for true, true_class in enumerate(names):
             of_class, n = y_true == true, int((y_true == true).sum())
-            for predicted, predicted_class in enumerate(CLASS_NAMES if n > 1 else ()):
+            for predicted, predicted_class in enumerate(names if n > 1 else ()):
                 shares = before[:, of_class] == predicted, after[:, of_class] == predicted
                 first, second = (share.mean() for share in shares)
                 cell = (variant, len(before), true_class, predicted_class, n, first, second, second - first)
