@@ -68,11 +68,8 @@ def image_counts(splits, train_limit=None):
 
     Counted in the study's images if these are FER-2013 in the paper's protocol, else worked out from the published
     number of images of each class: exact if equal, else contradicted. Held out is contradicted if one of the 1,432
-    is a duplicate of a training image, and not run on other data.
-
-    Args:
-        splits: the study's `Splits`.
-        train_limit: the parameter of this name; with one, the training images are not counted.
+    is a duplicate of a training image, and not run on other data. With a `train_limit`, the parameter of this
+    name, the training images are not counted.
     """
     here, findings = (splits.dataset, splits.protocol) == ("fer2013", "paper"), []
     for split, claimed in IMAGES.items():
@@ -111,10 +108,9 @@ def kdef_counts(splits):
 def architecture(costs, macs_at_224):
     """Return findings on bottlenecks a stage and the three parameter counts (exact or contradicted), and on FLOPs.
 
-    Args:
-        costs: `complexity.cost_by_stage(50, (96, 96, 1))`.
-        macs_at_224: of the baseline for 224 px, 3 channels and 1,000 classes; reproduced if they differ by a tenth
-            at most, as the figure is He et al.'s and Keras strides elsewhere.
+    `costs` is `complexity.cost_by_stage(50, (96, 96, 1))`. The FLOPs are compared with the MACs of the baseline
+    for 224 px, 3 channels and 1,000 classes; reproduced within a tenth: they are He et al.'s and Keras strides
+    elsewhere.
     """
     blocks = tuple(costs["blocks"].drop("baseline"))
     claim = f"3, 4, 6, 3 bottlenecks in stages 1 to 4 of {Variant(50).backbone}"
@@ -138,10 +134,8 @@ def complexity_sentences(costs):
     """Return findings on the two sentences on complexity, each by every cost that it could mean.
 
     Low stages are 1 and 2, high ones 3 and 4. A cost supports a sentence if every low stage adds more of it (the
-    abstract) or less (the discussion) than every high one. Reproduced if a cost does, else contradicted.
-
-    Args:
-        costs: `complexity.cost_by_stage(50, (96, 96, 1))`.
+    abstract) or less (the discussion) than every high one. Reproduced if a cost does, else contradicted. `costs`
+    as for `architecture`.
     """
     abstract = "Complexity gets larger when adding blocks to lower layers than to higher ones"
     discussion = "Adding blocks to lower stages leads to less rise of complexity"
@@ -166,11 +160,8 @@ def reported_accuracies(accuracy, readings, parameters):
     """Return findings on the six accuracies of Tables I and II.
 
     Tested if the study trained the paper's network with what is known of its recipe (`SETUP`) on the table's data
-    set: reproduced if the number lies in the 95 % CI of the 7-class accuracy, else contradicted.
-
-    Args:
-        accuracy, readings: `tables.accuracy_by_variant` and `readings` of the study's runs.
-        parameters: the study's `Parameters`.
+    set: reproduced if the number lies in the 95 % CI of the 7-class accuracy, else contradicted. `accuracy` and
+    `readings` are `tables.accuracy_by_variant` and `readings` of the study's runs, `parameters` its `Parameters`.
     """
     same_setup = all(getattr(parameters, key) == value for key, value in SETUP.items())
     trained, findings = accuracy.set_index("variant"), []
@@ -337,10 +328,7 @@ def disagreement(runs, baseline, split="validation"):
 
     Returns:
         The share of the images that exactly one of the two classifies correctly, and the variance over images of
-        the difference in the share of correct binary decisions.
-
-    Raises:
-        DataError: no variant shares a seed with the baseline, or the runs differ in their images.
+        the difference in the share of correct binary decisions. DataError without a pair of one seed.
     """
     _, y_true, y_pred = aligned(runs, split)
     keys = [(run.variant, run.seed) for run in runs]

@@ -104,13 +104,12 @@ def measure(models, batch_size=64, rounds=3, repeats=5, warm_up=1, jit_compile=F
         models: dict of a name to a classifier with a fixed input size.
         batch_size: images a step.
         rounds: turns of every model; they alternate, so that a slow moment of the machine affects all of them.
-        repeats, warm_up: timed steps of each kind in a turn; steps before the first turn, in which XLA compiles.
+        repeats, warm_up: timed steps of each kind in a turn; untimed steps before the first turn.
         jit_compile: as in `keras.Model.compile`; on JAX always on.
         seed: of the random images and classes.
 
     Returns:
-        A DataFrame, one row a round and model: round (from 1), variant (its name), inference_seconds and
-        training_seconds (medians of a step).
+        A DataFrame: round (from 1), variant (name of the model), inference_seconds, training_seconds (medians).
     """
     steps = {name: _steps(model, batch_size, jit_compile, seed) for name, model in models.items()}
     for step in (step for pair in steps.values() for step in pair * warm_up):
