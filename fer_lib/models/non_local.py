@@ -9,8 +9,6 @@ from keras import ops
 
 from fer_lib.variants import PAIRWISE_FUNCTIONS
 
-_GAUSSIANS = ("embedded_gaussian", "gaussian")
-
 
 @keras.saving.register_keras_serializable(package="fer_lib")
 class NonLocal2D(keras.layers.Layer):
@@ -27,40 +25,36 @@ class NonLocal2D(keras.layers.Layer):
        - `gaussian`: softmax over j of x_i . x_j (eq. 3),
        - `dot_product`: theta_i . phi_j / M (eq. 5),
        - `concatenation`: ReLU(w_f . [theta_i, phi_j]) / M (eq. 6),
-       - `none`, identity attention (control): 1 where i = j, else 0, so y_i = g(x_i). It has the weights of the
-         embedded Gaussian and mixes no positions; the gradients of theta and phi are zero.
+       - `none`, identity attention (control): 1 where i = j, else 0, so y_i = g(x_i); the weights are those of the
+         embedded Gaussian.
     4. y = attention . g, (batch, N, D) (eq. 1).
-    5. `w_z`: a 1 x 1 convolution without bias back to C channels, then batch normalisation.
+    5. `w_z`: a 1 x 1 convolution back to C channels, then batch normalisation. No bias: the normalisation would
+       cancel it (the released code of Wang et al. has one).
     6. z = w_z(y) + x (eq. 7).
 
-    Without `return_attention` the layer takes the cheapest equal computation: the dot product as
-    theta . (phi^T . g) where that has fewer MACs (decided at run time where the size is unknown), the
-    concatenation as a sum of two projections (the N x M x 2D tensor is never made), the Gaussians through the
-    backend's fused attention where it has one.
-
-    Differences from the released code of Wang et al. (the defaults follow their paper): it divides the logits by
-    sqrt(D) (`scale=True`), pools x before phi and g (`pool="input"`, a different and cheaper function), has a
-    momentum of 0.9 (`momentum=0.9`) and a bias in w_z, which the batch normalisation cancels.
+    Without `return_attention` the layer takes the cheapest equal computation: the dot product in the order
+    theta . (phi^T . g) where that has fewer MACs (decided at run time if the size is unknown), the concatenation
+    as a sum of two projections (no N x M x 2D tensor), the Gaussians by the backend's fused attention, if any.
 
     `model.quantize("int8")` quantises the four projections; `w_f` and the products of activations stay in floating
-    point. To save a quantised model, build the layer with `dtype=keras.dtype_policies.DTypePolicyMap()`.
+    point. A quantised model can be saved and loaded.
 
     Args:
-        pairwise: One of `"embedded_gaussian"`, `"gaussian"`, `"dot_product"`, `"concatenation"` and `"none"`.
-            Defaults to `"embedded_gaussian"`.
-        inner_channels: Integer, D. `None` is half of the input's channels. Defaults to `None`.
+        pairwise: `"embedded_gaussian"`, `"gaussian"`, `"dot_product"`, `"concatenation"` or `"none"`. Defaults to
+            `"embedded_gaussian"`.
+        inner_channels: Integer, D. Defaults to `None`, half of the input's channels.
         subsample: Boolean, whether to pool the keys 2 x 2. Not with `"none"`. Defaults to `False`.
         zero_init: Boolean, whether the normalisation's gamma starts at 0, so that the block starts as the
             identity. Defaults to `True`.
-        scale: Boolean, whether to divide the logits of the two Gaussians by the square root of their width.
-            Defaults to `False`.
+        scale: Boolean, whether to divide the logits of the two Gaussians by the square root of their width. The
+            paper of Wang et al. does not, their released code does. Defaults to `False`.
         kernel_initializer: Initialiser of theta, phi, g, w_z and w_f. A seeded one gets another seed for each of
-            them, derived from its own. `None` is normal with standard deviation 0.01 (Wang et al.).
-        momentum: Float, of the batch normalisation's moving averages. Defaults to 0.99.
+            them, derived from its own. Defaults to `None`, normal with standard deviation 0.01 (Wang et al.).
+        momentum: Float, of the batch normalisation's moving averages; the released code has 0.9. Defaults to 0.99.
         epsilon: Float, of the batch normalisation. Defaults to 1.001e-5, as in `keras.applications`' ResNetV2.
-        data_format: `"channels_last"` or `"channels_first"`. `None` is Keras's own setting. Defaults to `None`.
-        pool: What `subsample` pools: `"keys"` (phi and g, the paper) or `"input"` (x before phi and g, the
-            released code). Defaults to `"keys"`.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to `None`, Keras's own setting.
+        pool: What `subsample` pools: `"keys"`, phi and g, as in the paper of Wang et al., or `"input"`, x before
+            phi and g, as in their released code: a different and cheaper function. Defaults to `"keys"`.
 
     Call arguments:
         inputs: (batch, height, width, C), or (batch, C, height, width) with `channels_first`.
@@ -72,8 +66,8 @@ class NonLocal2D(keras.layers.Layer):
         columns in row-major order of the positions, float32 (float64 where the layer is).
 
     Raises:
-        ValueError: An unknown option, `inner_channels` below 1, an input that is not of rank 4, or `subsample` of
-            a map smaller than 2 x 2. A map that pools to one key position only warns.
+        ValueError: An unknown option, `inner_channels` below 1, an input that is not of rank 4, `subsample` of a
+            map smaller than 2 x 2. A map that `subsample` pools to one key position gives a warning.
 
     Example:
 
@@ -83,8 +77,7 @@ class NonLocal2D(keras.layers.Layer):
     ((2, 12, 12, 64), (2, 144, 144))
 
     Reference:
-        Wang, Girshick, Gupta, He: Non-local Neural Networks, CVPR 2018. Equation numbers are those of Xue's paper
-        on facial expressions, which restates them.
+        Wang, Girshick, Gupta, He: Non-local Neural Networks, CVPR 2018. Equations are numbered as in Xue's paper.
     """
 
     def __init__(
@@ -102,8 +95,9 @@ class NonLocal2D(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if pairwise not in PAIRWISE_FUNCTIONS:
-            raise ValueError(f"`pairwise` must be one of {PAIRWISE_FUNCTIONS}. Received: pairwise={pairwise!r}")
+        check_choice("pairwise", pairwise, PAIRWISE_FUNCTIONS)
+        check_choice("data_format", data_format, (None, "channels_last", "channels_first"))
+        check_choice("pool", pool, ("keys", "input"))
         whole = isinstance(inner_channels, Integral) and not isinstance(inner_channels, bool)
         if inner_channels is not None and (not whole or inner_channels < 1):
             raise ValueError(
@@ -111,12 +105,6 @@ class NonLocal2D(keras.layers.Layer):
             )
         if subsample and pairwise == "none":
             raise ValueError("`subsample` pools key positions, and pairwise='none' has only one. Received: True")
-        if data_format not in (None, "channels_last", "channels_first"):
-            raise ValueError(
-                f"`data_format` must be 'channels_last', 'channels_first' or None. Received: {data_format!r}"
-            )
-        if pool not in ("keys", "input"):
-            raise ValueError(f"`pool` must be 'keys' or 'input'. Received: pool={pool!r}")
         # Python's own types, whatever NumPy types came in: the configuration is JSON.
         self.pairwise = str(pairwise)
         self.inner_channels = None if inner_channels is None else int(inner_channels)
@@ -133,11 +121,10 @@ class NonLocal2D(keras.layers.Layer):
 
     def build(self, input_shape):
         height, width, channels = self._sizes(input_shape)
-        if channels is None:
-            raise ValueError(f"NonLocal2D needs the number of channels. Received: shape={tuple(input_shape)}")
-        if self.inner_channels is None and channels < 2:
+        if channels is None or (self.inner_channels is None and channels < 2):
             raise ValueError(
-                f"NonLocal2D halves the channels and needs at least 2, or `inner_channels`. Received: {channels}"
+                "NonLocal2D needs to know the number of channels, and at least 2 without `inner_channels`. "
+                f"Received: shape={tuple(input_shape)}"
             )
         if self.subsample and (height, width) in ((2, 2), (2, 3), (3, 2), (3, 3)):
             warnings.warn(
@@ -151,53 +138,60 @@ class NonLocal2D(keras.layers.Layer):
             self.theta = self._projection(inner, "theta")
             self.phi = self._projection(inner, "phi")
         self.g = self._projection(inner, "g")
-        self.w_z = self._projection(channels, "w_z", use_bias=False, dtype=self._response_dtype())
+        # Products of activations (dot product, concatenation) can leave float16's range until they are normalised.
+        policy = "float32" if self.compute_dtype == "float16" else self.dtype_policy
+        self.w_z = self._projection(channels, "w_z", use_bias=False, dtype=policy)
         self.normalization = keras.layers.BatchNormalization(
             momentum=self.momentum,
             epsilon=self.epsilon,
             gamma_initializer="zeros" if self.zero_init else "ones",
-            dtype=self._response_dtype(),
+            dtype=policy,
             name="normalization",
         )
         for layer in self._projections():
-            layer.build((None, None, None, channels))
-        self.w_z.build((None, None, None, inner))
+            layer.build((None, None, None, inner if layer is self.w_z else channels))
         self.normalization.build((None, None, None, channels))
         if self.pairwise == "concatenation":
             self.w_f = self.add_weight(name="w_f", shape=(2 * inner,), initializer=self._initializer("w_f"))
         super().build(input_shape)
 
+    def get_build_config(self):
+        modes = {layer.name: layer.quantization_mode for layer in self._projections()} if self.built else {}
+        return {**(super().get_build_config() or {}), "quantization": modes}
+
+    def build_from_config(self, config):
+        self.build(config["input_shape"])
+        for layer in self._projections():
+            if config.get("quantization", {}).get(layer.name):
+                layer.quantize(config["quantization"][layer.name])
+
     def compute_output_shape(self, input_shape, return_attention=False):
         height, width, _ = self._sizes(input_shape)
-        if not return_attention:
-            return tuple(input_shape)
-        sides = (height, width, height and height // 2, width and width // 2)
-        queries, pooled = (None if None in pair else pair[0] * pair[1] for pair in (sides[:2], sides[2:]))
-        return tuple(input_shape), (input_shape[0], queries, pooled if self.subsample else queries)
+        step = 2 if self.subsample else 1
+        queries, keys = (None if None in (height, width) else (height // by) * (width // by) for by in (1, step))
+        shape = tuple(input_shape)
+        return (shape, (shape[0], queries, keys)) if return_attention else shape
 
     def compute_output_spec(self, inputs, training=None, return_attention=False):
-        shapes = self.compute_output_shape(inputs.shape, return_attention=return_attention)
-        if not return_attention:
-            return keras.KerasTensor(shapes, dtype=self.compute_dtype)
+        z_shape, attention_shape = self.compute_output_shape(inputs.shape, return_attention=True)
+        z = keras.KerasTensor(z_shape, self.compute_dtype)
         at_least_float32 = keras.backend.result_type(self.compute_dtype, "float32")
-        return keras.KerasTensor(shapes[0], self.compute_dtype), keras.KerasTensor(shapes[1], at_least_float32)
+        return (z, keras.KerasTensor(attention_shape, at_least_float32)) if return_attention else z
 
     def call(self, inputs, training=None, return_attention=False):
-        # From here on positions come before channels, whatever the data format: (batch, h, w, C).
-        self._sizes(inputs.shape)
-        x = ops.transpose(inputs, (0, 2, 3, 1)) if self._channels_first else inputs
+        self._sizes(inputs.shape)  # known only here where the layer was built for maps of any size
+        x = (
+            ops.transpose(inputs, (0, 2, 3, 1)) if self._channels_first else inputs
+        )  # (batch, h, w, C) from here on
         height, width = ops.shape(x)[1:3]
         source = self._pooled(x, "input")
         if self.pairwise == "gaussian":
             theta, phi = x, self._pooled(source, "keys")
         else:
-            theta, phi = (
-                self.theta(x, training=training),
-                self._pooled(self.phi(source, training=training), "keys"),
-            )
+            theta = self.theta(x, training=training)
+            phi = self._pooled(self.phi(source, training=training), "keys")
         g = self._pooled(self.g(source, training=training), "keys")
         theta, phi, g = _flatten(theta), _flatten(phi), _flatten(g)  # (batch, N, D), twice (batch, M, D)
-        theta, phi, g = self._with_range(theta), self._with_range(phi), self._with_range(g)
 
         if return_attention:
             attention = self._attention(theta, phi)
@@ -207,25 +201,16 @@ class NonLocal2D(keras.layers.Layer):
 
         y = self.w_z(ops.reshape(y, (-1, height, width, g.shape[-1])), training=training)
         y = self.normalization(y, training=training)
-        if self.data_format == "channels_first":
+        if self._channels_first:
             y = ops.transpose(y, (0, 3, 1, 2))
         z = ops.cast(y, self.compute_dtype) + inputs
         return (z, attention) if return_attention else z
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "pairwise": self.pairwise,
-            "inner_channels": self.inner_channels,
-            "subsample": self.subsample,
-            "zero_init": self.zero_init,
-            "scale": self.scale,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-            "momentum": self.momentum,
-            "epsilon": self.epsilon,
-            "data_format": self.data_format,
-            "pool": self.pool,
-        }
+        names = ("pairwise", "inner_channels", "subsample", "zero_init", "scale", "momentum", "epsilon")
+        config = {name: getattr(self, name) for name in (*names, "data_format", "pool")}
+        config["kernel_initializer"] = keras.initializers.serialize(self.kernel_initializer)
+        return {**super().get_config(), **config}
 
     @property
     def _channels_first(self):
@@ -241,28 +226,23 @@ class NonLocal2D(keras.layers.Layer):
             raise ValueError(f"`subsample` needs a map of at least 2 x 2. Received: {height} x {width}")
         return height, width, channels
 
-    def _projection(self, units, name, use_bias=True, dtype=None):
-        return _Projection(
-            units,
-            use_bias=use_bias,
-            kernel_initializer=self._initializer(name),
-            dtype=dtype or self.dtype_policy,
-            name=name,
-        )
+    def _projection(self, units, name, **arguments):
+        arguments = {"dtype": self.dtype_policy, **arguments}
+        return _Projection(units, kernel_initializer=self._initializer(name), name=name, **arguments)
 
     def _projections(self):
-        return [self.g] if self.pairwise == "gaussian" else [self.theta, self.phi, self.g]
+        embeddings = [] if self.pairwise == "gaussian" else [self.theta, self.phi]
+        return [*embeddings, self.g, self.w_z]
 
     def _initializer(self, name):
         """The initialiser of one weight: it draws other numbers than those of the layer's other weights."""
         initializer = self.kernel_initializer
         config = initializer.get_config() if isinstance(initializer, keras.initializers.Initializer) else {}
-        seed = config.get("seed", 0)
-        if "seed" not in config or not isinstance(seed, (int, type(None))):
+        if not isinstance(config.get("seed", ""), (int, type(None))):
             # Functions and constants give what was asked for, a `SeedGenerator` other numbers at every call.
             return initializer
-        if seed is not None:
-            config["seed"] = zlib.crc32(f"{seed} {name}".encode())
+        if config["seed"] is not None:
+            config["seed"] = zlib.crc32(f"{config['seed']} {name}".encode())
         return initializer.__class__.from_config(config)
 
     def _pooled(self, x, place):
@@ -274,18 +254,6 @@ class NonLocal2D(keras.layers.Layer):
             return ops.maximum(x[:, :, :-1:2], x[:, :, 1::2])
         return ops.max_pool(x, pool_size=2, strides=2, padding="valid", data_format="channels_last")
 
-    def _response_dtype(self):
-        # The dot product's and the concatenation's responses are products of activations: they too can leave
-        # float16's range, until the normalisation brings them back.
-        return "float32" if self.compute_dtype == "float16" else self.dtype_policy
-
-    def _with_range(self, x):
-        # Sums over channels leave float16's range (65,504) at ordinary activations.
-        return ops.cast(x, "float32") if keras.backend.standardize_dtype(x.dtype) == "float16" else x
-
-    def _scaled(self, theta):
-        return theta / theta.shape[-1] ** 0.5 if self.scale and self.pairwise in _GAUSSIANS else theta
-
     def _attention(self, theta, phi):
         """Step 3 written out: (batch, N, M), at least float32."""
         theta, phi = (ops.cast(x, keras.backend.result_type(x.dtype, "float32")) for x in (theta, phi))
@@ -293,10 +261,12 @@ class NonLocal2D(keras.layers.Layer):
             return self._own_weight(theta, phi) * ops.eye(ops.shape(theta)[1], dtype=theta.dtype)
         if self.pairwise == "concatenation":
             return self._concatenation(theta, phi)
-        logits = ops.matmul(self._scaled(theta), ops.transpose(phi, (0, 2, 1)))
-        if self.pairwise in _GAUSSIANS:
-            return ops.softmax(logits, axis=-1)
-        return logits / ops.cast(ops.shape(phi)[1], logits.dtype)
+        if self.scale and self.pairwise != "dot_product":
+            theta = theta / theta.shape[-1] ** 0.5
+        logits = ops.matmul(theta, ops.transpose(phi, (0, 2, 1)))
+        if self.pairwise == "dot_product":
+            return logits / ops.cast(ops.shape(phi)[1], logits.dtype)
+        return ops.softmax(logits, axis=-1)
 
     def _respond(self, theta, phi, g):
         """Steps 3 and 4 by the cheapest equal computation: (batch, N, D)."""
@@ -308,12 +278,14 @@ class NonLocal2D(keras.layers.Layer):
             return self._dot_product(theta, phi, g)
         # TensorFlow has no fused attention, JAX none for values of another width than the keys'.
         if keras.config.backend() != "tensorflow" and theta.shape[-1] == g.shape[-1]:
-            return self._fused_gaussian(theta, phi, g)
+            heads = [ops.expand_dims(x, 2) for x in (theta, phi, g)]  # one of width D: (batch, positions, 1, D)
+            scale = theta.shape[-1] ** -0.5 if self.scale else 1.0
+            return ops.squeeze(ops.dot_product_attention(*heads, scale=scale), 2)
         return ops.matmul(ops.cast(self._attention(theta, phi), g.dtype), g)
 
     def _own_weight(self, theta, phi):
-        # The softmax over one position, exp(l - max l), is 1 exactly and its gradient 0; written out, so that the
-        # control runs through the same weights as the block it controls for.
+        # The softmax over one position, exp(l - max l): 1 exactly and gradient 0, from the weights of the block
+        # that it is the control of.
         logit = ops.sum(theta * phi, axis=-1, keepdims=True)  # (batch, N, 1)
         return ops.exp(logit - logit)
 
@@ -324,8 +296,7 @@ class NonLocal2D(keras.layers.Layer):
         # Weights of rank 3: ONNX Runtime refuses what becomes of matrices at a dynamic size.
         from_theta = ops.matmul(theta, w_f[None, :inner, None])  # (batch, N, 1)
         from_phi = ops.transpose(ops.matmul(phi, w_f[None, inner:, None]), (0, 2, 1))  # (batch, 1, M)
-        # The division is made on the short vectors: ReLU(a / M) = ReLU(a) / M.
-        keys = ops.cast(ops.shape(phi)[1], theta.dtype)
+        keys = ops.cast(ops.shape(phi)[1], theta.dtype)  # divides the short vectors: ReLU(a / M) = ReLU(a) / M
         return ops.relu(from_theta / keys + from_phi / keys)
 
     def _dot_product(self, theta, phi, g):
@@ -345,12 +316,6 @@ class NonLocal2D(keras.layers.Layer):
             return ops.cond(inner * (queries + keys) < 2 * queries * keys, linear, quadratic)
         # JAX and PyTorch, exporting a dynamic size: the order whose memory does not grow with N * M.
         return linear()
-
-    def _fused_gaussian(self, theta, phi, g):
-        # One head of width D: (batch, positions, 1, D).
-        heads = [ops.expand_dims(x, 2) for x in (theta, phi, g)]
-        scale = theta.shape[-1] ** -0.5 if self.scale else 1.0
-        return ops.squeeze(ops.dot_product_attention(*heads, scale=scale), 2)
 
 
 class _Projection(keras.layers.Dense):
@@ -373,6 +338,16 @@ class _Projection(keras.layers.Dense):
 
 
 def _flatten(x):
-    """(batch, h, w, channels) -> (batch, h * w, channels)."""
+    """(batch, h, w, channels) -> (batch, h * w, channels), in float32 in place of float16.
+
+    Sums over channels leave float16's range (65,504) at ordinary activations.
+    """
     batch, height, width, channels = ops.shape(x)
+    x = ops.cast(x, "float32") if keras.backend.standardize_dtype(x.dtype) == "float16" else x
     return ops.reshape(x, (batch, height * width, channels))
+
+
+def check_choice(name, value, allowed):
+    """ValueError where an option is none of those allowed."""
+    if value not in allowed:
+        raise ValueError(f"`{name}` must be one of {allowed}. Received: {name}={value!r}")
