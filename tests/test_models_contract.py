@@ -1,9 +1,11 @@
 """What Keras, and programs that run exported models, expect of a layer: `NonLocal2D` in all its functions."""
 
 import json
+import re
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -79,11 +81,11 @@ def test_in_a_sequential_model_and_over_time(pairwise):
     np.testing.assert_allclose(numpy(over_time(x))[:, 1], numpy(block(x[:, 1])), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize(("pairwise", "arguments"), CASES)
-def test_trains(pairwise, arguments):
+@pytest.mark.parametrize("pairwise", FUNCTIONS)
+def test_trains(pairwise):
     keras.utils.set_random_seed(0)
     x = images(16, 4, 6, 8)
-    model = model_with_block(pairwise, 4, 6, **arguments)
+    model = model_with_block(pairwise, 4, 6)
     model.compile(keras.optimizers.Adam(0.05), "mse")
     first, *_, last = model.fit(x, 2 * x + 1, epochs=20, batch_size=16, verbose=0).history["loss"]
     assert last < 0.5 * first
@@ -197,7 +199,7 @@ def test_one_key_position_is_warned_about(size, one_key, pool):
 def test_a_quantised_model_is_close_and_survives_a_file(pairwise, tmp_path):
     model = model_with_block(pairwise, 6, 6)
     x = images(4, 6, 6, 8)
-    exact = model.predict(x, verbose=0)
+    exact = numpy(model(x))
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", message="Layer (InputLayer|BatchNormalization) does not have a `quantize`"
@@ -207,11 +209,11 @@ def test_a_quantised_model_is_close_and_survives_a_file(pairwise, tmp_path):
     kernels = [weight for weight in model.layers[-1].weights if weight.path.endswith("kernel")]
     assert {keras.backend.standardize_dtype(kernel.dtype) for kernel in kernels} == {"int8"}
     assert len(kernels) == (2 if pairwise == "gaussian" else 4)
-    quantised = model.predict(x, verbose=0)
+    quantised = numpy(model(x))
     assert 0 < np.abs(quantised - exact).mean() < 0.05 * np.abs(exact - x).mean()
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(loaded.predict(x, verbose=0), quantised)
+    np.testing.assert_array_equal(numpy(loaded(x)), quantised)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -256,3 +258,12 @@ def test_a_dot_product_of_unknown_size_chooses_its_order_at_run_time():
 
     assert len(branches(None, None)) == 1
     assert not branches(4, 2)
+
+
+def test_the_example_of_the_documentation_runs(capsys):
+    page = Path(__file__).parents[1] / "docs" / "non_local.md"
+    (example,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+    names = {}
+    exec(example, names)
+    np.testing.assert_allclose(names["weights"].sum(axis=-1), 1, atol=1e-5)
+    assert 0 <= int(capsys.readouterr().out.split()[-1]) < 256

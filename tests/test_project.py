@@ -98,7 +98,7 @@ def test_reading_a_study_loads_neither_keras_nor_a_backend():
 
 
 def test_importing_the_package_loads_nothing_heavy():
-    assert not list(imports(ROOT / "fer_lib" / "__init__.py"))
+    assert set(imports(ROOT / "fer_lib" / "__init__.py")) <= {"importlib", "sys"}
 
 
 def pins():
