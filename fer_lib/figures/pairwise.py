@@ -5,13 +5,14 @@ import seaborn as sns
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from fer_lib.analysis.pareto import pareto_front
 from fer_lib.figures import style
-from fer_lib.figures.style import BASELINE_COLOUR, INK, PALETTE, QUIET, new_figure, styled
+from fer_lib.figures.style import INK, PALETTE, QUIET, new_figure, styled
 from fer_lib.variants import PAIRWISE_LABELS, Variant
 
 _COSTS = {
     "trainable_parameters": ("parameters, millions", 1e6),
-    "multiply_adds": ("MACs, millions", 1e6),
+    "macs": ("MACs, millions", 1e6),
     "activation_bytes": ("activation memory, MiB an image", 2**20),
 }
 # Here hue is the function's, for all blocks are at one stage.
@@ -48,42 +49,34 @@ def pairwise_diagram():
 
 @styled
 def accuracy_against_cost(table):
-    """Draw accuracy with its 95 % CI over each cost, a marker a network; the steps join the Pareto front.
+    """Draw accuracy with its 95 % CI over each cost; the steps join the Pareto front.
 
-    Args:
-        table: `tables.accuracy_by_variant` of networks with blocks at one stage, with the costs
-            `trainable_parameters`, `multiply_adds` and `activation_bytes`.
+    `table`: `tables.accuracy_by_variant` of networks with blocks at one stage, joined with the costs of each.
     """
-    names = [function_of(variant) for variant in table["variant"]]
-    palette = {"baseline": BASELINE_COLOUR} | {PAIRWISE_LABELS[key]: colour for key, colour in _COLOURS.items()}
-    markers = {"baseline": "p"} | {PAIRWISE_LABELS[key]: marker for key, marker in style.MARKERS.items()}
+    looks = {"baseline": ("p", style.BASELINE_COLOUR)}
+    looks |= {PAIRWISE_LABELS[key]: (marker, _COLOURS[key]) for key, marker in style.MARKERS.items()}
+    variants = [Variant.from_name(name) for name in table["variant"]]
+    names = [PAIRWISE_LABELS[variant.pairwise] if variant.stages else "baseline" for variant in variants]
+    markers, palette = ({name: looks[name][part] for name in names} for part in (0, 1))
     figure, panels = new_figure(4.2, columns=len(_COSTS), sharey=True)
     for axes, (column, (words, unit)) in zip(panels, _COSTS.items(), strict=True):
-        points = table.assign(cost=_apart(table[column].to_numpy() / unit), network=names)
-        front = points.sort_values(["cost", "accuracy"], ascending=[True, False])
-        front = front[front["accuracy"] > front["accuracy"].cummax().shift(fill_value=-1)]
+        points = table.assign(cost=table[column] / unit, network=names)
+        apart = 0.03 * np.ptp(points["cost"])  # so that the intervals of equal costs are beside each other
+        points["cost"] += apart * points.groupby((points["cost"] / apart).round()).cumcount()
+        front = points[pareto_front(table[column], table["accuracy"])].sort_values("cost")
         axes.step(front["cost"], front["accuracy"], where="post", color=QUIET, linewidth=1, zorder=0)
-        colours = points["network"].map(palette)
+        colours = list(palette.values())
         axes.vlines(points["cost"], points["ci_low"], points["ci_high"], colors=colours, linewidth=1.6)
-        sns.scatterplot(
-            points, x="cost", y="accuracy", hue="network", style="network", palette=palette, markers=markers,
-            hue_order=names, style_order=names, s=70, zorder=3, ax=axes,
-        )  # fmt: skip
-        handles = axes.get_legend_handles_labels()
-        axes.get_legend().remove()
+        dots = {"hue": "network", "style": "network", "palette": palette, "markers": markers, "s": 70, "zorder": 3}
+        sns.scatterplot(points, x="cost", y="accuracy", legend=axes is panels[0], ax=axes, **dots)
         axes.set(xlabel=words, ylabel="7-class accuracy, 95 % CI")
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.grid(axis="y")
         axes.margins(x=0.12)
     style.percent_axis(panels[0].yaxis)
-    figure.legend(*handles, loc="outside upper left", ncols=3)
+    panels[0].get_legend().remove()
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
     return figure
-
-
-def function_of(name):
-    """Return the words for a variant's pairwise function, `baseline` where it has no blocks."""
-    variant = Variant.from_name(name)
-    return PAIRWISE_LABELS[variant.pairwise] if variant.stages else "baseline"
 
 
 def _draw_positions(axes, everywhere):
@@ -95,12 +88,3 @@ def _draw_positions(axes, everywhere):
         axes.add_patch(Rectangle((x - 0.4, y - 0.4), 0.8, 0.8, facecolor=colour, edgecolor=QUIET, linewidth=0.8))
         if everywhere:
             axes.plot([query[0], x], [query[1], y], color=INK, linewidth=0.7, marker=".", markersize=3)
-
-
-def _apart(costs):
-    """Places of markers beside each other where their costs are too close to tell their intervals apart."""
-    places, width = costs.astype(float).copy(), (np.ptp(costs) or costs.max()) * 0.04
-    order = np.argsort(costs, kind="stable")
-    for group in np.split(order, np.flatnonzero(np.diff(costs[order]) > width / 2) + 1):
-        places[group] += width * (np.arange(len(group)) - (len(group) - 1) / 2)
-    return places
