@@ -12,7 +12,6 @@ from fer_lib.formats import BINARY_FLOOR, count, percent
 # The mean over seeds is a line, their range a band.
 OVER_SEEDS = {"errorbar": ("pi", 100), "markersize": 4, "markeredgewidth": 0}
 _SEED_COLOURS = (INK, PALETTE["blue"], PALETTE["orange"], PALETTE["purple"], PALETTE["green"])
-_FEW = 10  # images below which a bin of the reliability diagram is noise
 
 
 @styled
@@ -72,7 +71,7 @@ def reliability(tables):
     axes.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle=":")
     axes.annotate("perfect calibration", (0.06, 0.08), rotation=34, rotation_mode="anchor", color=QUIET)
     for (name, table), colour in zip(tables.items(), _SEED_COLOURS, strict=False):
-        found = table[table["n"] >= _FEW]
+        found = table[table["n"] >= 10]  # fewer are noise
         error = np.abs(found[["ci_low", "ci_high"]].to_numpy().T - found["accuracy"].to_numpy())
         line = {"fmt": "o-", "markersize": 4, "linewidth": 1.2, "color": colour, "label": name}
         axes.errorbar(found["confidence"], found["accuracy"], error, **line)

@@ -53,8 +53,7 @@ def block_scaling(blocks):
         factor = f"× {last:,.0f}" if last >= 0.95 else f"÷ {1 / last:,.0f}"
         axes.text(blocks["stage"].iloc[-1] + 0.07, last, f"{label} ({factor})", color=colour, va="center")
     axes.set(yscale="log", xlabel="stage", ylabel="cost of one block, stage 1 = 1", xticks=blocks["stage"])
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set(minor_locator=NullLocator(), major_formatter="{x:g}")
     axes.grid(axis="y")
     return figure
 
@@ -81,7 +80,7 @@ def attention_against_size(blocks, batch_size):
     style.percent_axis(panels[0].yaxis)
     panels[1].get_legend().remove()
     panels[1].set_yscale("log")
-    panels[1].yaxis.set_major_formatter("{x:,g}")
+    panels[1].yaxis.set(minor_locator=NullLocator(), major_formatter="{x:,g}")
     return figure
 
 
@@ -113,9 +112,8 @@ def layer_profile(table):
         axes.set_ylabel(label)
         axes.margins(x=0.01)
     panels[0].set_title("layer by layer; non-local blocks are orange")
-    panels[1].set_xticks(
-        firsts, [f"stage {stage}" if stage in (1, 2, 3, 4) else "" for stage in stages[firsts]], ha="left"
-    )
+    names = [f"stage {stage}".replace("stage head", "") for stage in stages[firsts]]
+    panels[1].set_xticks(firsts, names, ha="left")
     return figure
 
 
@@ -126,8 +124,8 @@ def measured_times(times):
     table = times[["variant", *names]].rename(columns=names).melt("variant", var_name="step")
     figure, axes = new_figure(1 + 0.4 * times["variant"].nunique())
     look = {"palette": [PALETTE["navy"], PALETTE["orange"]], "markers": ["o", "s"], "linestyle": "none"}
-    range_of = {"estimator": "median", "errorbar": ("pi", 100)}
-    sns.pointplot(table, x="value", y="variant", hue="step", ax=axes, **look, **range_of)
+    look |= {"estimator": "median", "errorbar": ("pi", 100)}
+    sns.pointplot(table, x="value", y="variant", hue="step", ax=axes, **look)
     style.name_rows(axes, [style.label_of(name) for name in times["variant"].unique()])
     style.value_axis(axes, "milliseconds an image")
     axes.legend(title=None)

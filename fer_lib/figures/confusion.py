@@ -51,7 +51,8 @@ def group_scores(table, column, score="accuracy", baseline=None):
     """
     values = [score, *(["ci_low", "ci_high"] if score == "accuracy" else [f"{score}_low", f"{score}_high"])]
     names = sorted(table[column].unique(), key=lambda name: _ANGLES.index(name) if name in _ANGLES else 0)
-    variants, seeds = list(table["variant"].unique()), table["seeds" if "seed" not in table else "seed"].unique()
+    table = table if "seed" in table else table.assign(seed=0)
+    variants, seeds = list(table["variant"].unique()), list(table["seed"].unique())
     height = 0.75 + (0.27 + 0.12 * (len(seeds) - 1)) * len(variants)
     figure, panels = style.small_multiples(len(names), height)
     for axes, name in zip(panels, names, strict=True):
@@ -59,9 +60,9 @@ def group_scores(table, column, score="accuracy", baseline=None):
         if baseline:
             axes.axvline(rows.loc[rows["variant"] == baseline, score].iloc[0], color=QUIET, linewidth=1, zorder=0)
         for found in rows.to_dict("records"):
-            shift = 0.2 * (list(seeds).index(found.get("seed", seeds[0])) - (len(seeds) - 1) / 2)
-            row, look = variants.index(found["variant"]) + shift, variant_style(found["variant"])
-            style.draw_interval(axes, row, *(found[value] for value in values), look, size=5)
+            row = variants.index(found["variant"]) + 0.2 * (seeds.index(found["seed"]) - (len(seeds) - 1) / 2)
+            limits = (found[value] for value in values)
+            style.draw_interval(axes, row, *limits, variant_style(found["variant"]), size=5)
         axes.set_title(f"{name} ({count(rows.get('support', rows.get('n')).iloc[0])})")
         style.value_axis(axes, bins=3)
         style.percent_axis(axes.xaxis)

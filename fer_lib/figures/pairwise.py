@@ -61,11 +61,11 @@ def accuracy_against_cost(table):
     figure, panels = new_figure(4.2, columns=len(_COSTS), sharey=True)
     for axes, (column, (words, unit)) in zip(panels, _COSTS.items(), strict=True):
         points = table.assign(cost=table[column] / unit, network=names)
-        apart = 0.03 * np.ptp(points["cost"])  # so that the intervals of equal costs are beside each other
+        apart = 0.03 * np.ptp(points["cost"]) or 1  # so that the intervals of equal costs are beside each other
         points["cost"] += apart * points.groupby((points["cost"] / apart).round()).cumcount()
         front = points[pareto_front(table[column], table["accuracy"])].sort_values("cost")
         axes.step(front["cost"], front["accuracy"], where="post", color=QUIET, linewidth=1, zorder=0)
-        colours = list(palette.values())
+        colours = points["network"].map(palette)
         axes.vlines(points["cost"], points["ci_low"], points["ci_high"], colors=colours, linewidth=1.6)
         dots = {"hue": "network", "style": "network", "palette": palette, "markers": markers, "s": 70, "zorder": 3}
         sns.scatterplot(points, x="cost", y="accuracy", legend=axes is panels[0], ax=axes, **dots)

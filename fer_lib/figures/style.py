@@ -6,7 +6,7 @@ import matplotlib as mpl
 import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
 from fer_lib.variants import Variant
 
@@ -79,7 +79,7 @@ def variant_style(name):
 def percent_axis(*axes):
     """Label each axis of fractions in percent, with as many digits as its ticks need."""
     for axis in axes:
-        axis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+        axis.set_major_formatter(lambda fraction, _: f"{round(100 * fraction, 6):g} %".replace("-", "−"))
 
 
 def show_image(axes, image, interpolation="nearest"):
@@ -106,7 +106,7 @@ def value_axis(axes, label="", bins=5):
     """Give axes whose rows are named a grid, few ticks and a label for their values."""
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
-    axes.xaxis.set_major_locator(MaxNLocator(bins))
+    axes.xaxis.set_major_locator(MaxNLocator(bins, steps=[1, 2, 5, 10]))
     axes.spines["left"].set_visible(False)
     axes.set(xlabel=label, ylabel="")
 
