@@ -22,10 +22,7 @@ def confusion_matrices(shares):
 
 @styled
 def confusion_changes(changes, alpha=0.05):
-    """Draw shares minus the baseline's from `tables.confusion_changes`: purple more, green less.
-
-    Cells whose p (Holm-adjusted) is below `alpha` are framed.
-    """
+    """Draw shares minus the baseline's from `tables.confusion_changes`; framed: p (Holm-adjusted) below alpha."""
     cells = changes.assign(difference=100 * changes["difference"])
     cells = cells.set_index(["variant", "true_class", "predicted_class"])[["difference", "p_holm"]].unstack()
     cells = cells.reindex(columns=CLASS_NAMES, level=1)

@@ -109,11 +109,9 @@ def image_pairs(splits, upper, lower, limit=8, seed=0):
 
 @styled
 def sharpness_by_split(sharpness):
-    """Draw the distribution of `datasets.pixels.sharpness` in each split, a dict of float `(n,)`; medians dotted.
-
-    The axis ends at the 0.5th and 99.5th percentile; images beyond are in the outermost bins.
-    """
+    """Draw the distribution of sharpness in each split, a dict of float `(n,)`; medians dotted."""
     table = pd.concat([pd.DataFrame({"split": name, "value": values}) for name, values in sharpness.items()])
+    # Images beyond are in the outermost bins.
     table["value"] = table["value"].clip(*table.loc[table["value"] > 0, "value"].quantile([0.005, 0.995]))
     figure, axes = new_figure(3.2)
     steps = {"bins": 30, "element": "step", "fill": False, "stat": "proportion", "common_norm": False}
