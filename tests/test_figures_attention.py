@@ -29,8 +29,8 @@ def markers(axes):
 def test_maps_lie_smoothly_on_the_images_relative_to_uniform():
     images = np.zeros((3, 48, 48, 1), "uint8")
     maps = np.full((3, 2, 3, 3), 1 / 9)
-    maps[1, 0] = 0.5 / 9
-    maps[1, 0, 2, 0] = 5 / 9
+    maps[1, 0] = 0.75 / 9
+    maps[1, 0, 2, 0] = 3 / 9
     maps[2, 1] = 0
     maps[2, 1, 0, 0] = 1
     figure = figures.attention_maps(images, maps, POSITIONS, ["angry", "fear", "happy"])
@@ -39,12 +39,12 @@ def test_maps_lie_smoothly_on_the_images_relative_to_uniform():
     assert [axes.get_ylabel() for axes in panels[:, 0]] == ["brow", "mouth"]
     face, weights = panels[0, 1].images
     assert face.get_array().shape == (48, 48) and weights.get_interpolation() == "bicubic"
-    assert weights.get_array()[2, 0] == pytest.approx(np.log2(5))
-    np.testing.assert_allclose(np.delete(weights.get_array().filled().ravel(), 6), -1)
-    # All weight on one of nine is nine times uniform, and the scale of all figures ends at 8 and 1/8.
-    assert panels[1, 2].images[1].get_array().ravel().tolist() == [3, *[-3] * 8]
-    assert {axes.images[1].get_clim() for axes in panels.flat} == {(-3, 3)}
-    assert [label.get_text() for label in figure.axes[6].get_yticklabels()][::3] == ["1/8", "1", "8"]
+    assert weights.get_array()[2, 0] == pytest.approx(np.log2(3))
+    np.testing.assert_allclose(np.delete(weights.get_array().filled().ravel(), 6), np.log2(0.75))
+    # All weight on one of nine is nine times uniform, and the scale of all figures ends at 4 and 1/4.
+    assert panels[1, 2].images[1].get_array().ravel().tolist() == [2, *[-2] * 8]
+    assert {axes.images[1].get_clim() for axes in panels.flat} == {(-2, 2)}
+    assert [label.get_text() for label in figure.axes[6].get_yticklabels()][::2] == ["≤ 1/4", "1", "≥ 4"]
     assert weights.get_extent() == [-0.5, 47.5, 47.5, -0.5]
     ring = panels[1, 0].lines[0]
     assert (ring.get_xdata()[0], ring.get_ydata()[0]) == (0.5 * 48 - 0.5, 0.75 * 48 - 0.5)

@@ -72,13 +72,13 @@ def test_the_block_has_its_operations_and_shapes_in_order():
         "φ: 1 × 1 conv",
         "g: 1 × 1 conv",
         "softmax\nover j",
-        "W_z: 1 × 1 conv\nBN (γ = 0)",
+        "$W_z$: 1 × 1 conv\nBN (γ = 0)",
     ):
         assert expected in words
     assert words.count("N × C/2") == 3 and {"H × W × C", "f, N × N", "a, N × N", "y, N × C/2"} <= set(words)
     places = {text.get_text(): text.get_position()[0] for text in axes.texts}
     order = [
-        places[word] for word in ("x", "θ: 1 × 1 conv", "softmax\nover j", "W_z: 1 × 1 conv\nBN (γ = 0)", "+")
+        places[word] for word in ("x", "θ: 1 × 1 conv", "softmax\nover j", "$W_z$: 1 × 1 conv\nBN (γ = 0)", "+")
     ]
     assert order == sorted(order)
     arrows = [text for text in axes.texts if isinstance(text, Annotation)]

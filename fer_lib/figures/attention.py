@@ -14,9 +14,9 @@ MEASURES = {
     "relative_update": "relative update norm\n‖z − x‖ / ‖x‖",
 }
 # The face is seen where a weight is uniform; orange covers it where the weight is more, blue where it is less.
-_COLOURS = [(0, to_rgba(PALETTE["navy"], 0.5)), (0.5, to_rgba("white", 0)), (1, to_rgba("#ff8c00", 0.8))]
+_COLOURS = [(0, to_rgba(PALETTE["navy"], 0.5)), (0.5, to_rgba("white", 0)), (1, to_rgba("#f27900", 0.8))]
 _LESS_OR_MORE = LinearSegmentedColormap.from_list("less or more", _COLOURS)
-_WIDEST = 3  # powers of two either way, the same in all figures
+_WIDEST = 2  # powers of two either way, the same in all figures
 
 
 @styled
@@ -41,7 +41,7 @@ def attention_maps(images, maps, positions, titles):
         axes.set_title(title, loc="center", fontsize=10)
     words = "attention weight relative to uniform"
     bar = figure.colorbar(shown, ax=grid.ravel().tolist(), aspect=30, shrink=0.8, label=words)
-    bar.set_ticks(range(-_WIDEST, _WIDEST + 1), labels=["1/8", "1/4", "1/2", "1", "2", "4", "8"])
+    bar.set_ticks(range(-_WIDEST, _WIDEST + 1), labels=["≤ 1/4", "1/2", "1", "2", "≥ 4"])
     bar.outline.set_visible(False)
     return figure
 

@@ -21,7 +21,7 @@ _STEPS = {
     "pairwise": (3.85, 2.0, "pairwise function\nθ(xᵢ)ᵀ φ(xⱼ)", "f, N × N"),
     "softmax": (5.65, 2.0, "softmax\nover j", "a, N × N"),
     "sum": (7.0, 1.0, "weighted sum\nΣⱼ aᵢⱼ g(xⱼ)", "y, N × C/2"),
-    "out": (8.65, 1.0, "W_z: 1 × 1 conv\nBN (γ = 0)", "H × W × C"),
+    "out": (8.65, 1.0, "$W_z$: 1 × 1 conv\nBN (γ = 0)", "H × W × C"),
     "z": (10.1, 1.5, "+", "z, H × W × C"),
 }
 _ARROWS = "x-theta x-phi x-g theta-pairwise phi-pairwise pairwise-softmax softmax-sum g-sum sum-out out-z x-z"
@@ -47,7 +47,7 @@ def block_diagram():
         look |= {"patchA": start.get_bbox_patch(), "patchB": end.get_bbox_patch()}
         look |= residual if arrow == "x-z" else {}
         axes.annotate("", end.get_position(), start.get_position(), arrowprops=look)
-    axes.text(5.3, 3.2, "residual connection: z = W_z y + x", fontsize=10, color=PALETTE["green"], **centred)
+    axes.text(5.3, 3.2, "residual connection: z = BN($W_z$ y) + x", fontsize=10, color=PALETTE["green"], **centred)
     return figure
 
 
