@@ -106,7 +106,7 @@ def value_axis(axes, label="", bins=5):
     """Give axes whose rows are named a grid, few ticks and a label for their values."""
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
-    axes.xaxis.set_major_locator(MaxNLocator(bins, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_locator(MaxNLocator(bins, steps=[1, 2, 2.5, 5, 10]))
     axes.spines["left"].set_visible(False)
     axes.set(xlabel=label, ylabel="")
 
