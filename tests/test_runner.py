@@ -16,17 +16,20 @@ import pytest
 from filelock import FileLock
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from fer_lib import files
+from fer_lib import datasets, files
 from fer_lib.datasets import flaws
 from fer_lib.errors import DataError, ParameterError, RunError
-from fer_lib.execution import runner
 from fer_lib.execution import notebook as execution
+from fer_lib.execution import runner
 from fer_lib.execution.processes import why_ended
 from fer_lib.parameters import build_parameters
 
 PARAMETERS = 'params: str = "../params/smoke.yaml"'
 # What `Study` gives the notebooks, without its imports.
-OPEN = "from pathlib import Path\nimport yaml\nfolder = Path(params).parent\nepochs = yaml.safe_load(Path(params).read_text())['epochs']"
+OPEN = (
+    "from pathlib import Path\nimport yaml\n"
+    "folder = Path(params).parent\nepochs = yaml.safe_load(Path(params).read_text())['epochs']"
+)
 
 
 def write_notebook(path, *sources, parameters=PARAMETERS):
@@ -38,7 +41,7 @@ def write_notebook(path, *sources, parameters=PARAMETERS):
 @pytest.fixture
 def folder(tmp_path, monkeypatch, tiny_splits):
     """A folder for notebooks and outputs, with noise for data."""
-    monkeypatch.setattr(runner.datasets, "load", lambda parameters, data: tiny_splits)
+    monkeypatch.setattr(datasets, "load", lambda parameters, data: tiny_splits)
     return tmp_path
 
 
@@ -106,7 +109,7 @@ def test_what_makes_a_finished_notebook_old(folder, tiny_splits, monkeypatch, ch
         write_notebook(source, "2")
     elif change == "data":
         other = dataclasses.replace(tiny_splits, train=tiny_splits.train.subset(slice(0, 35)), fingerprint="")
-        monkeypatch.setattr(runner.datasets, "load", lambda parameters, data: other)
+        monkeypatch.setattr(datasets, "load", lambda parameters, data: other)
     elif change == "run":
         done.write_text('{"finished": "today"}')
     elif change == "marker":
@@ -232,6 +235,8 @@ def test_an_executed_notebook_ran_under_this_python_and_tells_nothing_of_the_mac
         "sorted(path.name for path in pathlib.Path().iterdir())",
     )
     archive = folder / "somewhere" / "archive.zip"
+    archive.parent.mkdir()
+    archive.touch()
     study = run(folder, data=str(archive))
     text = (study / "notebooks" / "01_first.ipynb").read_text()
     outputs = [output for cell in json.loads(text)["cells"] for output in cell.get("outputs", [])]
@@ -248,7 +253,7 @@ def test_an_executed_notebook_ran_under_this_python_and_tells_nothing_of_the_mac
 
 def test_data_with_problems_are_refused_before_anything_is_executed(folder, monkeypatch):
     write_notebook(folder / "notebooks" / "01_first.ipynb", "1")
-    found = flaws.check(runner.datasets.load(None, None))
+    found = flaws.check(datasets.load(None, None))
     bad = dataclasses.replace(found, problems=("Everything is blank.", "And more."))
     monkeypatch.setattr(flaws, "check", lambda splits: bad)
     with pytest.raises(DataError, match=r"Everything is blank \(1 more problem\)"):
