@@ -77,7 +77,7 @@ def test_a_misspelt_name_is_an_error(project, name, words):
 
 
 def test_a_file_that_is_nowhere_names_the_places(project):
-    with pytest.raises(ParameterError, match=r"cannot be found.*project/params/none.yaml or"):
+    with pytest.raises(ParameterError, match=r"`params` cannot be found.*none.yaml or .*none.yaml"):
         Study.open(injected(params="params/none.yaml"))
 
 
@@ -116,7 +116,8 @@ def test_papermill_from_the_root_from_notebooks_and_from_elsewhere(tmp_path):
         new_code_cell("from fer_lib.execution.study import Study\nstudy = Study.open(globals())"),
         new_code_cell("study.show_parameters()\nstudy.finding('It works.')\nprint(study.parameters.seeds)"),
     ]
-    nbformat.write(new_notebook(cells=cells), project / "notebooks" / "01_a.ipynb")
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), project / "notebooks" / "01_a.ipynb")
     environment = {**os.environ, "PYTHONPATH": str(project)}
     places = [
         (project, "notebooks/01_a.ipynb", ["-p", "params", "params/demo.yaml"], 0),
