@@ -2,6 +2,7 @@
 
 import math
 
+import pandas as pd
 import pytest
 
 from fer_lib import formats
@@ -33,3 +34,36 @@ def test_numbers_have_one_form(shown, expected):
 def test_what_is_missing_is_a_dash(form, missing):
     assert form(missing) == "–"
     assert formats.interval(0.1, missing) == "–"
+
+
+def test_a_table_is_shown_with_units_one_interval_and_one_form_of_numbers():
+    table = pd.DataFrame(
+        {
+            "variant": ["resnet50v2-nl34", "resnet50v2-nl4-none"],
+            "n": [1432, 1432],
+            "difference": [0.0142, -0.003],
+            "ci_low": [-0.0004, math.nan],
+            "ci_high": [0.0289, math.nan],
+            "p_holm": [0.0004, 1.0],
+            "learned": [True, False],
+            "attention_macs": [1_234_567, None],
+        }
+    )
+    shown = formats.readable(table)
+    assert shown.to_dict("list") == {
+        "network": ["stages 3-4", "stage 4, identity attention (control)"],
+        "images": ["1,432", "1,432"],
+        "difference (pp)": ["+1.4", "−0.3"],
+        "95 % CI (pp)": ["0.0 to +2.9", "–"],
+        "p (Holm-adjusted)": ["< 0.001", "1"],
+        "learned": ["yes", "no"],
+        "MACs between positions": ["1,234,567", "–"],
+    }
+    rates = formats.readable(pd.DataFrame({"accuracy": [0.6347], "ci_low": [0.61], "ci_high": [0.659]}))
+    assert rates.iloc[0].tolist() == ["63.5", "61.0 to 65.9"]
+    assert list(rates.columns) == ["accuracy (%)", "95 % CI (%)"]
+
+
+def test_no_two_columns_share_a_header_but_the_standard_deviations():
+    headers = [header for header, _ in formats.COLUMNS.values()]
+    assert {header for header in headers if headers.count(header) > 1} == {"SD over seeds (pp)"}

@@ -103,8 +103,8 @@ def pins():
 def direct_dependencies():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    for line in [*project["dependencies"], extras["tensorflow"][0], *extras["test"]]:
-        yield re.fullmatch(r"([a-z0-9-]+)(?:>=([0-9.]+))?(?:,<([0-9.]+))?(?:;.*)?", line).groups()
+    for line in [*project["dependencies"], *extras["study"], *extras["tensorflow"], *extras["test"]]:
+        yield re.fullmatch(r"([a-z0-9-]+)(?:>=([0-9.]+))?(?:,<([0-9.]+))?(?:; (.*))?", line).groups()
 
 
 def numbers(version):
@@ -112,7 +112,7 @@ def numbers(version):
 
 
 def test_the_lock_satisfies_the_project():
-    for name, lowest, below in direct_dependencies():
+    for name, lowest, below, _ in direct_dependencies():
         assert numbers(pins()[name]) >= numbers(lowest), name
         assert below is None or numbers(pins()[name]) < numbers(below), name
 
@@ -130,7 +130,9 @@ def test_what_make_backends_adds_satisfies_the_extras():
 def test_conda_gets_the_same_pins():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     *_, pip = environment["dependencies"]
-    expected = {f"{name}=={pins()[name]}" for name, _, _ in direct_dependencies()} | {"-e ."}
+    expected = {"-e ."}
+    for name, _, _, marker in direct_dependencies():
+        expected.add(f"{name}=={pins()[name]}" + (f"; {marker}" if marker else ""))
     assert set(pip["pip"]) == expected
     assert environment["name"] == "fer-study"
     assert "python=3.11" in environment["dependencies"]
@@ -141,6 +143,14 @@ def test_the_lock_has_a_hash_for_every_pin_and_no_index():
     for block in re.split(r"\n(?=[a-z])", text):
         assert "--hash=sha256:" in block, block[:60]
     assert "index-url" not in text and "://" not in text
+
+
+def test_the_layer_alone_needs_keras_and_numpy():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert [re.match(r"[a-z]+", line)[0] for line in project["dependencies"]] == ["keras", "numpy"]
+    assert {"study", "test", "tensorflow", "jax", "torch", "gpu", "ray", "fetch"} == set(
+        project["optional-dependencies"]
+    )
 
 
 def make_targets():
