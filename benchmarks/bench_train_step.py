@@ -54,7 +54,7 @@ class Contestant:
         self.parameters, self.variant = parameters, variant
         self.steps = len(images) // parameters.batch_size
         classifier = build_classifier(parameters, variant, seed=0)
-        self.multiply_adds = count(classifier)["multiply_adds"].sum()
+        self.macs = count(classifier)["macs"].sum()
         self.trainer = build_trainer(parameters, classifier, images, self.steps)
         self.constant = self._on_constant_batch(images)
         self.labels = np.eye(CLASSES, dtype="float32")[np.arange(len(images)) % CLASSES]
@@ -137,7 +137,7 @@ def table(parameters, steps, turns):
                 f"{parameters.batch_size / step:.0f}",
                 f"{100 * lost:.1f} %",
                 f"{cost:.2f}",
-                f"{contestant.multiply_adds / plain.multiply_adds:.2f}",
+                f"{contestant.macs / plain.macs:.2f}",
             )
         )
     return rows

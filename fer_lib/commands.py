@@ -82,14 +82,14 @@ def run(
 
 @app.command()
 def check(params: Params, data: Data = None, overrides: Overrides = None):
-    """Read all of the data; print counts, flaws, and copies across splits."""
+    """Read all of the data; print counts, flaws, and duplicates across splits."""
     parameters = read_parameters(params, overrides or ())
-    from fer_lib.datasets import flaws
+    from fer_lib.datasets import checks
     from fer_lib.execution.runner import refuse_problems
     from fer_lib.execution.study import Study, find_data
 
     splits = Study(parameters, Path(), find_data(parameters, data)).splits
-    found = flaws.check(splits)
+    found = checks.check(splits)
     typer.echo(found)
     for note in splits.notes:
         typer.echo(f"Note: {note}")
@@ -178,10 +178,10 @@ def fetch(
 
 @app.command("reorganise-kdef")
 def reorganise(source: Path, target: Path):
-    """Copy KDEF into a folder a class, the two misnamed pictures under their right names."""
-    from fer_lib.datasets.kdef_reorganise import reorganise_kdef
+    """Copy KDEF into a folder a class, the two misnamed images under their right names."""
+    from fer_lib.datasets.reorganise import reorganise_kdef
 
     done = reorganise_kdef(source, target)
     for note in done.notes:
         typer.echo(f"Note: {note}")
-    typer.echo(f"{done.copied:,} pictures copied to {target}, {done.kept:,} stood there already")
+    typer.echo(f"{done.copied:,} images copied to {target}, {done.kept:,} were there already")

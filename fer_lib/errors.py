@@ -1,6 +1,5 @@
 """Errors written for the person who reads them: what, where, what was expected, what was found, what to do."""
 
-import re
 
 # Characters of a quoted value: what stands in a damaged file may have millions.
 _LONGEST = 240
@@ -27,12 +26,13 @@ class FerError(Exception):
 
     def __str__(self):
         parts = [_sentence(self.what)]
-        if self.where is not None:
-            parts.append(_sentence(f"Where: {printable(self.where)}"))
-        if self.expected is not None:
-            parts.append(_sentence(f"Expected: {self.expected}"))
-        if self.found is not None:
-            parts.append(_sentence(f"Found: {printable(self.found)}"))
+        for label, value, most in (
+            ("Where", self.where, 300),
+            ("Expected", self.expected, 1000),
+            ("Found", self.found, 200),
+        ):
+            if value is not None:
+                parts.append(_sentence(f"{label}: {shown(value, most)}"))
         if self.advice:
             parts.append(_sentence(self.advice))
         return " ".join(parts)
@@ -54,30 +54,22 @@ class RunError(FerError):
     """The work itself failed: a notebook, a training run, a file that cannot be written."""
 
 
-class TimeLimitError(FerError):
-    """The time that was given is over; what was trained is saved."""
+def shown(value, most=80):
+    """Return a value as text for a message: on one line, printable, of at most `most` characters.
 
-    exit_status = 75  # as after SIGTERM: to be tried again
-
-    def __init__(self):
-        super().__init__(
-            "The time limit is reached", advice="What was finished stays: the same command goes on from there"
-        )
-        self.args = ()  # with which pickle makes it again, on the way back from another machine
-
-
-def printable(value, longest=_LONGEST):
-    """A value on one line: control characters escaped, and the middle of a long one left out."""
+    Control characters, escape sequences and bytes that are no UTF-8 appear as `\\x1b`; of a long text the middle is
+    left out, since the beginning and the end of a path say most.
+    """
     try:
         text = str(value)
     except ValueError:  # Python's limit on the digits of an integer
         return "a number of thousands of digits"
-    if len(text) > longest:
-        text = f"{text[: longest // 2]} … {text[-longest // 2 :]}"
-    text = re.sub(r"\s*\n\s*", " ", text)
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+    if len(text) > most:
+        text = f"{text[: most * 2 // 3 - 1]} … {text[len(text) - most // 3 + 2 :]}"
+    text = " ".join(text.split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _sentence(text):
-    text = printable(text, longest=4 * _LONGEST).strip()
+    text = shown(text, 1000)
     return text if text.endswith((".", "!", "?", ":")) else text + "."

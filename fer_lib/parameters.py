@@ -21,6 +21,7 @@ PROTOCOLS = {
     "fer2013": ("paper", "official"),
     "synthetic": ("paper", "official"),
     "kdef": ("random", "subject"),
+    "folders": ("official", "random"),
 }
 # What a run's numbers depend on besides the data, the variant and the seed. Names of the study, the grid and
 # the way to the data are left out: the same network in another study is the same run.
@@ -60,11 +61,12 @@ class Parameters(BaseModel):
     seeds: list[Seed] = Field([0], max_length=1000, description="each is one more run of every network")
 
     # The data
-    dataset: Literal["synthetic", "fer2013", "kdef"] = Field("synthetic", description="which images")
-    data: str | None = Field(None, description="path of FER-2013 or KDEF; none for generated faces")
+    dataset: Literal["synthetic", "fer2013", "kdef", "folders"] = Field("synthetic", description="which images")
+    data: str | None = Field(None, description="path of FER-2013, KDEF or own images; none for generated faces")
     protocol: Literal["paper", "official", "random", "subject"] = Field(
         "official", description="how they are split: paper or official; KDEF: random or subject"
     )
+    labels: Literal["original", "ferplus"] = Field("original", description="FER-2013: or the votes of FER+")
     generated_images: int = Field(840, ge=70, le=100_000, description="synthetic: how many images")
     train_limit: int | None = Field(None, ge=7, le=1_000_000, description="at most so many training images")
     colour: bool = Field(False, description="KDEF: colour instead of grey")
@@ -124,8 +126,10 @@ class Parameters(BaseModel):
         if self.protocol not in PROTOCOLS[self.dataset]:
             known = " or ".join(PROTOCOLS[self.dataset])
             raise ValueError(f"dataset {self.dataset} has protocol {known}, found protocol: {self.protocol}")
-        if self.colour and self.dataset != "kdef":
-            raise ValueError(f"colour: true needs dataset: kdef; the images of {self.dataset} are grey")
+        if self.colour and self.dataset not in ("kdef", "folders"):
+            raise ValueError(f"colour: true needs dataset: kdef or folders; the images of {self.dataset} are grey")
+        if self.labels != "original" and (self.dataset, self.protocol) != ("fer2013", "official"):
+            raise ValueError(f"labels: {self.labels} needs dataset: fer2013 and protocol: official")
         if not self.angles or len(set(self.angles)) != len(self.angles):
             raise ValueError("angles needs at least one angle, each once")
         if self.warmup_epochs >= self.epochs and self.warmup_epochs > 0:

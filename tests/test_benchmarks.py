@@ -19,7 +19,7 @@ from bench_train_step import ConstantBatch
 from textbook import built_pair
 
 from fer_lib.parameters import build_parameters
-from fer_lib.training.batches import FaceTable
+from fer_lib.training.batches import ImageTable
 from fer_lib.training.recipe import build_classifier
 
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch: not installed")
@@ -133,7 +133,7 @@ def test_the_pytorch_loop_moves_faces_alike(size, shift):
     transforms = generator.uniform(-shift, shift, (6, 3)).astype("float32")
     transforms[:, 2] = np.arange(6) % 2
     given = {"row": np.arange(6, dtype="int32"), "transform": transforms}
-    expected = keras.ops.convert_to_numpy(FaceTable(faces, size)(given))
+    expected = keras.ops.convert_to_numpy(ImageTable(faces, size)(given))
     moved = moved_faces(torch.as_tensor(faces.transpose(0, 3, 1, 2).copy()), torch.as_tensor(transforms), size)
     np.testing.assert_allclose(moved.numpy().transpose(0, 2, 3, 1), expected, atol=1e-5)
 
@@ -165,7 +165,7 @@ def test_what_does_not_fit_is_named_and_table_one_is_estimated(tmp_path, monkeyp
             return {"multiply_adds_per_second": 6e12}
         if case["batch"] == 1024:
             return {bench_gpu.DOES_NOT_FIT: True}
-        return {"images_per_second": 1000 if case["side"] == "project" else 800, "multiply_adds": 10**9}
+        return {"images_per_second": 1000 if case["side"] == "project" else 800, "macs": 10**9}
 
     page = tmp_path / "README.md"
     page.write_text("before\n<!-- bench_gpu -->\n<!-- /bench_gpu -->\nafter\n", encoding="utf8")

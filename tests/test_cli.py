@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from fer_lib import cli, datasets
-from fer_lib.datasets import fetch, flaws, kdef_reorganise
+from fer_lib.datasets import checks, fetch, reorganise
 from fer_lib.errors import DataError, RunError
 from fer_lib.execution import jobs, ray_grid, runner
 from fer_lib.parameters import Parameters
@@ -189,7 +189,7 @@ def test_a_cell_is_trained_into_the_study_without_the_place_of_the_data(
 ):
     given = []
 
-    def train_run(parameters, variant, seed, splits, study_dir, observe=None):
+    def train_run(parameters, variant, seed, splits, study_dir, **_):
         given.append((parameters.data, variant, seed, splits, study_dir))
         return SimpleNamespace(folder="the/folder")
 
@@ -220,7 +220,7 @@ def test_check_shows_what_it_found_and_refuses_what_would_ruin_a_study(capsys, m
     assert status == 0
     assert out.splitlines()[1].split() == ["train", *["10"] * 7, "70"]  # 70 images, ten a class
     with monkeypatch.context() as patched:
-        patched.setattr(flaws, "MAX_CONSTANT_SHARE", -1)  # now even no blank image is too many
+        patched.setattr(checks, "MAX_CONSTANT_SHARE", -1)  # now even no blank image is too many
         status, out, err = call(capsys, "check", params)
     assert status == 2
     assert "PROBLEM: 0 of 105 images are blank" in out
@@ -242,8 +242,8 @@ def test_report_of_no_study(capsys, tmp_path):
 def test_fetch_and_reorganise(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(fetch, "fetch_fer2013", lambda target: target)
     assert call(capsys, "fetch", "fer2013", str(tmp_path / "x"))[:2] == (0, f"Data: {tmp_path / 'x'}\n")
-    done = kdef_reorganise.Reorganised(4898, 2, ("Two were misnamed.",))
-    monkeypatch.setattr(kdef_reorganise, "reorganise_kdef", lambda source, target: done)
+    done = reorganise.Reorganised(4898, 2, ("Two were misnamed.",))
+    monkeypatch.setattr(reorganise, "reorganise_kdef", lambda source, target: done)
     status, out, _ = call(capsys, "reorganise-kdef", "KDEF.zip", "sorted")
     assert (status, out) == (
         0, "Note: Two were misnamed.\n4,898 pictures copied to sorted, 2 stood there already\n"

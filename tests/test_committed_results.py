@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
 from fer_lib.analysis.comparison import pooled_comparison_table, summary_table
+
 from fer_lib.parameters import read_parameters
 from fer_lib.report.readme import BEGIN, END, result_block
 from fer_lib.training.runs import is_finished, read_json, run_folder, run_identity, study_runs

@@ -1,8 +1,8 @@
 """What networks cost beside the plain one: ratios of counts written down by hand."""
 
 import pytest
-
 from fer_lib.analysis.costs import read_costs
+
 from fer_lib.errors import RunError
 
 COUNTS = """variant,parameters,multiply-adds,held (B)

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fer_lib.datasets.checks import check, copies_of
 from fer_lib.datasets.faces import CLASS_NAMES
 from fer_lib.datasets.fer2013 import load_fer2013
-from fer_lib.datasets.flaws import check, copies_of
 from fer_lib.errors import DataError, ParameterError
 
 # 0..6 of the CSV, from the challenge's page.

@@ -15,10 +15,8 @@ import pytest
 from PIL import Image
 
 from fer_lib.datasets import kdef, load, make_synthetic
-from fer_lib.datasets.flaws import check
-from fer_lib.datasets.kdef import load_kdef, shared_persons
-from fer_lib.datasets.kdef_names import all_names, parse_name
-from fer_lib.datasets.kdef_protocols import known_to_train
+from fer_lib.datasets.checks import check
+from fer_lib.datasets.kdef import all_names, known_to_train, load_kdef, parse_name, shared_subjects
 from fer_lib.errors import DataError, ParameterError
 from fer_lib.parameters import Parameters
 
@@ -112,7 +110,7 @@ def said(splits, *words):
 
 def account(splits):
     """The numbers of the note that accounts for all pictures: `{"used": 418, "blank": 2}` and their total."""
-    (total, parts), *more = re.findall(r"Of the ([\d,]+) pictures of KDEF at [^:]+: (.*)\.", said(splits))
+    (total, parts), *more = re.findall(r"Of the ([\d,]+) images of KDEF at [^:]+: (.*)\.", said(splits))
     assert not more
     found = re.findall(r"([\d,]*\d) ([a-z][^,]*)", parts)
     counts = {reason: int(number.replace(",", "")) for number, reason in found}
@@ -141,7 +139,7 @@ def refused(path, *words, **arguments):
 def test_a_name_says_all_that_the_publisher_says():
     name = parse_name("bm07afs")
     assert (name.session, name.sex, name.number, name.expression, name.angle) == ("B", "M", "07", "AF", "S")
-    assert (name.person, name.folder, name.class_name, name.label) == ("M07", "BM07", "fear", 2)
+    assert (name.subject, name.folder, name.class_name, name.label) == ("M07", "BM07", "fear", 2)
     assert str(name) == "BM07AFS"
     assert [parse_name(f"AF01{code}HL").class_name for code in CODES] == list(CLASSES)
 
@@ -184,16 +182,16 @@ def test_random_takes_a_fifth_of_each_class(load_whole):
     assert splits.validation.counts().tolist() == [140, 139, 140, 140, 140, 140, 140]
     assert (splits.test, splits.dataset, splits.protocol) == (None, "kdef", "random")
     assert set(splits.train.ids).isdisjoint(splits.validation.ids)
-    assert len(shared_persons(splits)) == 70
+    assert len(shared_subjects(splits)) == 70
     said(splits, "70 of the 70 persons in validation (979 of its 979 pictures) also stand in train")
 
 
 def test_subject_keeps_persons_whole_and_the_sexes_even(load_whole):
     splits = load_whole("subject")
-    assert shared_persons(splits) == [] and splits.test is None
+    assert shared_subjects(splits) == [] and splits.test is None
     assert check(splits).counts["total"].sum() == 4890
     for faces, of_each_sex in ((splits.train, 28), (splits.validation, 7)):
-        by_person = faces.metadata.groupby("person")
+        by_person = faces.metadata.groupby("subject")
         assert (by_person["session"].nunique() == 2).all()
         assert by_person["sex"].first().value_counts().to_dict() == {"F": of_each_sex, "M": of_each_sex}
     said(splits, "train has 28 female and 28 male, validation has 7 female and 7 male")
@@ -203,13 +201,13 @@ def test_what_train_knows_is_told_for_both_protocols_whatever_the_cut(load_whole
     random, subject = load_whole("random"), load_whole("subject")
     for splits in (random, subject):
         known = known_to_train(splits, "random")
-        assert set(known["id"]) == set(random.validation.ids) and known["person_known"].all()
+        assert set(known["id"]) == set(random.validation.ids) and known["subject_known"].all()
         # A sitting is all of a name but its angle, the rest after six letters.
         sittings = {name[:6] for name in random.train.ids.tolist()}
         assert (known["known_by"] != "").tolist() == [name[:6] in sittings for name in known["id"]]
         strangers = known_to_train(splits, "subject")
         assert set(strangers["id"]) == set(subject.validation.ids)
-        assert not strangers["person_known"].any() and (strangers["known_by"] == "").all()
+        assert not strangers["subject_known"].any() and (strangers["known_by"] == "").all()
     known, places = known.set_index("id")["known_by"], {"FL": 0, "HL": 1, "S": 2, "HR": 3, "FR": 4}
     for name, other in known[known != ""].items():
         steps = {
@@ -236,7 +234,7 @@ def test_angles_are_chosen(load_whole):
     splits = load_whole(angles=("HR", "S"))
     assert set(splits.train.metadata["angle"]) == {"S", "HR"}
     assert account(splits) == ({"used": 1959, "blank": 1}, 1960)
-    said(splits, "pictures of KDEF at S, HR:")
+    said(splits, "images of KDEF at S, HR:")
     # Of the black ones only BF13NEHR is at these angles; and the order in which angles are given is none.
     assert load_whole(angles=["S", "HR"]).fingerprint == splits.fingerprint
 
@@ -244,10 +242,10 @@ def test_angles_are_chosen(load_whole):
 def test_metadata_and_labels_are_those_of_the_names(tree):
     faces = load_kdef(tree, size=16).train
     assert faces.images.shape == (336, 16, 16, 3) and faces.images.dtype == np.uint8
-    assert list(faces.metadata) == ["usage", "session", "sex", "person", "expression", "angle"]
+    assert list(faces.metadata) == ["usage", "session", "sex", "subject", "expression", "angle"]
     for name, label, row in zip(faces.ids, faces.labels, faces.metadata.itertuples(), strict=True):
-        assert f"{row.session}{row.person}{row.expression}{row.angle}" == name
-        assert row.sex == name[1] and row.person == name[1:4] and CODES[label] == name[4:6]
+        assert f"{row.session}{row.subject}{row.expression}{row.angle}" == name
+        assert row.sex == name[1] and row.subject == name[1:4] and CODES[label] == name[4:6]
 
 
 # Pixels
@@ -376,7 +374,7 @@ def test_every_form_gives_the_same_data(small_tree, tree, tmp_path):
 
 def test_a_second_load_decodes_nothing_whatever_the_protocol(tree, monkeypatch):
     one = load_kdef(tree, "random", size=16)
-    monkeypatch.setattr(kdef, "decode_pictures", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr(kdef, "decode", lambda *_: pytest.fail("decoded again"))
     again = load_kdef(tree, "random", size=16)
     assert (again.fingerprint, again.notes) == (one.fingerprint, one.notes)
     assert again.train.metadata.equals(one.train.metadata)

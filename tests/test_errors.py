@@ -2,7 +2,7 @@ import pickle
 
 import pytest
 
-from fer_lib.errors import DataError, FerError, ParameterError, RunError, TimeLimitError
+from fer_lib.errors import DataError, FerError, ParameterError, RunError
 
 
 def test_an_error_is_one_paragraph_in_a_fixed_order():
@@ -29,7 +29,7 @@ def test_wrong_input_is_a_value_error_too():
 
 @pytest.mark.parametrize(
     "error",
-    [TimeLimitError(), *(kind("It failed", found=0) for kind in (RunError, DataError, ParameterError))],
+    [kind("It failed", found=0) for kind in (RunError, DataError, ParameterError)],
     ids=lambda error: type(error).__name__,
 )
 def test_an_error_comes_back_from_another_process_as_it_was(error):

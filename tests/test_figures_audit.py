@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-
 from fer_lib.analysis.reported import reading_table
+
 from fer_lib.figures import audit as draw
 
 

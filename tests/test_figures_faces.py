@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
+from fer_lib.datasets.checks import check
 from fer_lib.datasets.faces import CLASS_NAMES, FaceSet, Splits
-from fer_lib.datasets.flaws import check
 from fer_lib.figures import faces as figures
 from fer_lib.figures import style
 
@@ -139,7 +139,7 @@ def test_one_person_is_gathered_from_all_splits():
     def photographs(rows):
         labels, angles, persons, sessions = zip(*rows, strict=True)
         faces = noise(labels, "kdef", channels=3, seed=len(rows))
-        described = pd.DataFrame({"person": persons, "session": sessions, "angle": angles})
+        described = pd.DataFrame({"subject": persons, "session": sessions, "angle": angles})
         return FaceSet(faces.images, faces.labels, faces.ids, metadata=described)
 
     train = photographs([(0, "S", "F02", "A"), (3, "S", "F01", "A"), (3, "HL", "F01", "B")])
@@ -150,7 +150,7 @@ def test_one_person_is_gathered_from_all_splits():
     assert shown == {(0, 0), (3, 0), (3, 1)}
     assert np.array_equal(grid[3, 1].images[0].get_array(), train.images[1])
     assert np.array_equal(grid[3, 0].images[0].get_array(), validation.images[0])
-    other = figures.one_person(splits, ["S"], person="F02")
+    other = figures.one_person(splits, ["S"], subject="F02")
     assert np.array_equal(other.axes[0].images[0].get_array(), train.images[0])
 
 

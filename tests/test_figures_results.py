@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from fer_lib.analysis.per_class import confusion_changes, confusion_shares, scores_table
 
 from fer_lib.analysis import evaluation
-from fer_lib.analysis.per_class import confusion_changes, confusion_shares, scores_table
 from fer_lib.figures import confusion, groups, results, style
 from fer_lib.training import runs
 
@@ -29,8 +29,7 @@ def many(tmp_path_factory):
     for seed in range(3):
         for index, variant in enumerate(VARIANTS):
             _write_run(study, variant, seed, accuracy=0.5 + 0.02 * index)
-    found = {(run.variant, run.seed): run for run in runs.find_runs(study)}
-    return [found[variant, seed] for seed in range(3) for variant in VARIANTS]
+    return [runs.read_run(runs.run_folder(study, variant, seed)) for seed in range(3) for variant in VARIANTS]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +51,7 @@ def _write_run(study, variant, seed, accuracy):
     history |= {"val_accuracy": curve - 0.02, "val_binary_accuracy": 0.86 + curve / 20}
     pd.DataFrame(history).to_csv(folder / "history.csv", index=False)
     runs.write_json(folder / "config.json", {"variant": variant, "seed": seed})
-    runs.write_json(folder / "done.json", {})
+    runs.finish(folder, {"variant": variant, "seed": seed}, epochs=12)
 
 
 def bars(axes):
@@ -186,8 +185,8 @@ def test_group_accuracy_orders_angles_from_side_to_side(few):
 
 
 def test_people_draw_a_dot_each_and_the_median(few):
-    metadata = pd.DataFrame({"person": np.resize(["F01", "F02", "M01"], len(IDS))}, index=IDS)
-    tables = [evaluation.by_group(few[0], metadata, "person").assign(variant=BASELINE, seed=0)]
+    metadata = pd.DataFrame({"subject": np.resize(["F01", "F02", "M01"], len(IDS))}, index=IDS)
+    tables = [evaluation.by_group(few[0], metadata, "subject").assign(variant=BASELINE, seed=0)]
     dots, median = groups.people(pd.concat(tables)).axes[0].lines
     assert sorted(dots.get_xdata()) == sorted(tables[0]["accuracy"])
     assert median.get_xdata()[0] == tables[0]["accuracy"].median()

@@ -161,7 +161,7 @@ def test_results_equal_those_of_one_process_bit_for_bit(tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"2 of 2 runs failed.*The data changed"):
         jobs.train_here(parameters, folder, None, "of other data", 2)
     jobs.train_here(parameters, folder, None, splits.fingerprint, 2)
-    for run in runs.find_runs(folder):
+    for run in runs.study_runs(folder, parameters):
         local = train_run(parameters, run.variant, 0, splits, tmp_path / "local")
         assert (run.folder / "history.csv").read_bytes() == (local.folder / "history.csv").read_bytes()
         assert (run.predictions().probabilities == local.predictions().probabilities).all()
@@ -171,10 +171,10 @@ def test_results_equal_those_of_one_process_bit_for_bit(tmp_path, monkeypatch):
 
 def check_import(tmp_path, parameters, folder):
     """Its runs are copied into the same study of another machine, and into no other."""
-    found = runs.find_runs(folder)
+    found = runs.study_runs(folder, parameters)
     other, _ = study(tmp_path, parameters=parameters.model_copy(update={"study": "elsewhere"}))
     assert len(list(jobs.import_runs(other, [run.folder for run in found]))) == 2
-    assert [run.config for run in runs.find_runs(other)] == [run.config for run in found]
+    assert [run.config for run in runs.study_runs(other, parameters)] == [run.config for run in found]
     assert list(jobs.import_runs(other, [found[0].folder]))  # once more: nothing is copied, nothing set aside
     assert sorted(path.name for path in (other / "runs" / "resnet14v2").iterdir()) == ["seed-0"]
     third, _ = study(tmp_path, parameters=parameters.model_copy(update={"study": "third", "epochs": 2}))

@@ -1,7 +1,6 @@
 """The points that nothing else beats, by hand."""
 
 import pytest
-
 from fer_lib.analysis.pareto import pareto_front
 
 

@@ -17,7 +17,7 @@ from filelock import FileLock
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from fer_lib import datasets, files
-from fer_lib.datasets import flaws
+from fer_lib.datasets import checks
 from fer_lib.errors import DataError, ParameterError, RunError
 from fer_lib.execution import notebook as execution
 from fer_lib.execution import runner
@@ -253,9 +253,9 @@ def test_an_executed_notebook_ran_under_this_python_and_tells_nothing_of_the_mac
 
 def test_data_with_problems_are_refused_before_anything_is_executed(folder, monkeypatch):
     write_notebook(folder / "notebooks" / "01_first.ipynb", "1")
-    found = flaws.check(datasets.load(None, None))
+    found = checks.check(datasets.load(None, None))
     bad = dataclasses.replace(found, problems=("Everything is blank.", "And more."))
-    monkeypatch.setattr(flaws, "check", lambda splits: bad)
+    monkeypatch.setattr(checks, "check", lambda splits: bad)
     with pytest.raises(DataError, match=r"Everything is blank \(1 more problem\)"):
         run(folder)
     assert list((folder / "outputs" / "tiny").iterdir()) == []

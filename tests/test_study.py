@@ -142,20 +142,14 @@ def test_a_table_is_escaped_and_the_same_each_time_and_its_file_keeps_the_names(
             table,
             "1.1-accuracy",
             "What it is.",
-            formats={"accuracy": "percent", "n<b>": "count"},
-            labels={"accuracy": "Accuracy (%)"},
         )
     html, again = shown[1].to_html(), shown[3].to_html()
     assert html == again
     assert "<script>" not in html and "&lt;script&gt;" in html and "n<b>" not in html
-    assert "63.5 %" in html and "–" in html and "1,432" in html and "Accuracy (%)" in html
+    assert "63.5" in html and "–" in html and "1,432" in html and "accuracy (%)" in html
     assert "text-align: left" in html
     assert (tmp_path / "tables" / "1.1-accuracy.csv").read_text().splitlines()[0] == "variant,accuracy,n<b>"
-    assert json.loads((tmp_path / "tables" / "1.1-accuracy.json").read_text()) == {
-        "caption": "What it is.",
-        "formats": {"accuracy": "percent", "n<b>": "count"},
-        "labels": {"accuracy": "Accuracy (%)"},
-    }
+    assert json.loads((tmp_path / "tables" / "1.1-accuracy.json").read_text()) == {"caption": "What it is."}
 
 
 def grey(axes):

@@ -1,10 +1,12 @@
-"""Faces in memory: what every loader returns, and all that the rest of the study knows about the data."""
+"""Labelled images in memory: what every loader returns, and all that the study knows about the data."""
 
 import hashlib
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+
+from fer_lib.errors import DataError
 
 CLASS_NAMES = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 
@@ -19,7 +21,7 @@ class FaceSet:
         ids: str `(n,)`, the stable name of each image in the files it came from, unique within the set.
         class_names: the names of the classes, in label order.
         metadata: a DataFrame of `n` rows in the order of the images. Column `usage`: the split that the
-            publisher gave the image; KDEF adds `session`, `sex`, `person`, `expression` and `angle`.
+            publisher gave the image; KDEF adds `session`, `sex`, `subject`, `expression` and `angle`.
 
     Raises:
         ValueError: the arrays do not fit together.
@@ -34,10 +36,7 @@ class FaceSet:
     def __post_init__(self):
         if self.metadata is None:
             object.__setattr__(self, "metadata", pd.DataFrame({"usage": [""] * len(self.images)}))
-        _check_images(self.images)
-        _check_labels(self.labels, len(self.class_names))
-        if self.ids.dtype.kind != "U":
-            raise ValueError(f"`ids` must be an array of str. Received: dtype={self.ids.dtype}")
+        _check_arrays(self.images, self.labels, self.ids, len(self.class_names))
         lengths = {name: len(getattr(self, name)) for name in ("images", "labels", "ids", "metadata")}
         if len(set(lengths.values())) != 1:
             raise ValueError(f"All parts of a FaceSet must be of one length. Received: {lengths}")
@@ -46,7 +45,7 @@ class FaceSet:
         return len(self.images)
 
     def subset(self, index):
-        """The images at `index` (a bool mask `(n,)`, integer positions or a slice), in that order."""
+        """Return the images at `index` (a bool mask `(n,)`, integer positions or a slice), in that order."""
         return FaceSet(
             images=self.images[index],
             labels=self.labels[index],
@@ -56,28 +55,28 @@ class FaceSet:
         )
 
     def limited_to(self, images):
-        """At most so many images, evenly spaced through each class, so that the classes keep their shares."""
+        """Return at most so many images, evenly spaced through each class: the classes keep their shares."""
         if len(self) <= images:
             return self
         by_class = np.argsort(self.labels, kind="stable")
         return self.subset(np.sort(by_class[np.arange(images) * len(self) // images]))
 
     def counts(self):
-        """Images of each class: an int64 Series indexed by class name, in label order, zeros included."""
+        """Count the images of each class: an int64 Series by class name, in label order, zeros included."""
         counts = np.bincount(self.labels, minlength=len(self.class_names))
         return pd.Series(counts, index=list(self.class_names), name="images", dtype="int64")
 
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """A data set cut by one protocol.
+    """A data set divided by one protocol.
 
     Args:
         train: the `FaceSet` to learn from.
         validation: the `FaceSet` that may choose a run's epoch, or None.
         test: the `FaceSet` that is opened once, at the end, or None where the protocol has none.
-        dataset: `"fer2013"`, `"kdef"` or `"synthetic"`.
-        protocol: the name of the cut, such as `"paper"` or `"official"`.
+        dataset: `"fer2013"`, `"ferplus"` (with the labels of FER+), `"kdef"`, `"synthetic"` or `"folders"`.
+        protocol: the name of the division, such as `"paper"` or `"official"`.
         notes: sentences that say what was left out or mapped, and why.
         fingerprint: sha256 (hex) of the images, labels and ids of all splits; worked out when not given.
     """
@@ -94,12 +93,44 @@ class Splits:
         if not self.fingerprint:
             object.__setattr__(self, "fingerprint", fingerprint(dict(self.items())))
 
+    @property
+    def class_names(self):
+        """The names of the classes, in label order, the same in all splits."""
+        return self.train.class_names
+
     def items(self):
         """Yields `(name, FaceSet)` of the splits that are present, in the order train, validation, test."""
         for name in ("train", "validation", "test"):
             faces = getattr(self, name)
             if faces is not None:
                 yield name, faces
+
+
+def require_every_class(splits, path, advice=None):
+    """DataError unless each split of a `Splits` has an image of each class."""
+    for name, faces in splits.items():
+        counts = faces.counts()
+        if not counts.all():
+            raise DataError(
+                f"The split '{name}' is without images of a class",
+                where=path,
+                expected=f"images of all {len(counts)} classes in each split",
+                found=f"none of {', '.join(counts.index[counts == 0])} among {len(faces):,}",
+                advice=advice,
+            )
+
+
+def fifth_of_each(names, groups):
+    """Draw a fifth of the names of each group, rounded, but at least one of two: a bool mask `(n,)`.
+
+    The order of their hashes is as good as a random one, and depends on nothing else: not on NumPy's version, and
+    hardly on which other names are there, so that data that lack an image are divided as whole ones are.
+    """
+    names, drawn = pd.Series(np.asarray(names)), set()
+    for _, group in names.groupby(np.asarray(groups)):
+        order = sorted(group.unique(), key=lambda name: hashlib.sha256(f"0 {name}".encode()).digest())
+        drawn |= set(order[: max(round(0.2 * len(order)), int(len(order) > 1))])
+    return names.isin(drawn).to_numpy()
 
 
 def fingerprint(face_sets):
@@ -118,18 +149,14 @@ def fingerprint(face_sets):
     return digest.hexdigest()
 
 
-def _check_images(images):
+def _check_arrays(images, labels, ids, classes):
     if images.dtype != np.uint8 or images.ndim != 4:
-        raise ValueError(
-            "`images` must be uint8 of shape (n, height, width, channels). "
-            f"Received: dtype={images.dtype}, shape={images.shape}"
-        )
-
-
-def _check_labels(labels, classes):
+        expected = "`images` must be uint8 of shape (n, height, width, channels)"
+        raise ValueError(f"{expected}. Received: dtype={images.dtype}, shape={images.shape}")
     if labels.dtype != np.int64 or labels.ndim != 1:
-        raise ValueError(
-            f"`labels` must be int64 of shape (n,). Received: dtype={labels.dtype}, shape={labels.shape}"
-        )
+        expected = "`labels` must be int64 of shape (n,)"
+        raise ValueError(f"{expected}. Received: dtype={labels.dtype}, shape={labels.shape}")
     if labels.size and not (labels.min() >= 0 and labels.max() < classes):
         raise ValueError(f"`labels` must lie in 0..{classes - 1}. Received: {np.unique(labels)}")
+    if ids.dtype.kind != "U":
+        raise ValueError(f"`ids` must be an array of str. Received: dtype={ids.dtype}")

@@ -184,8 +184,9 @@ def import_runs(study_dir, folders):
         run = runs.read_run(folder)
         data = (runs.read_json(Path(study_dir) / "data.json") or run.config["identity"]).get
         identity = runs.run_identity(parameters, run.variant, run.seed, data("fingerprint") or data("data"))
-        if not runs.is_finished(folder, identity) or (run.variant, run.seed) not in parameters.cells():
-            raise RunError("A run is not of this study", where=folder, expected=identity, found=run.config["identity"])
+        reason = runs.why_another(run.folder, identity)
+        if reason or (run.variant, run.seed) not in parameters.cells():
+            raise RunError("A run is not of this study", where=folder, found=reason or "not in its grid")
         target = runs.run_folder(study_dir, run.variant, run.seed)
         if not runs.is_finished(target, identity):
             beside = target.with_name(f".tmp-{target.name}")  # so that what is half copied is no run

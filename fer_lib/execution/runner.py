@@ -6,7 +6,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from fer_lib import notebooks
-from fer_lib.datasets import flaws
+from fer_lib.datasets import checks
 from fer_lib.environment import require_backend
 from fer_lib.errors import DataError, RunError
 from fer_lib.execution.notebook import Execution
@@ -64,7 +64,7 @@ def refuse_problems(found):
     """DataError where the data check found anything that would silently ruin a study.
 
     Args:
-        found: `fer_lib.datasets.flaws.Flaws`.
+        found: `fer_lib.datasets.checks.Flaws`.
     """
     if found.problems:
         others = len(found.problems) - 1
@@ -78,7 +78,7 @@ def refuse_problems(found):
 
 def _check_data(splits):
     """Looks at all of the data; returns what `data.json` holds of them."""
-    found = flaws.check(splits)
+    found = checks.check(splits)
     refuse_problems(found)
     for note in (*splits.notes, *found.warnings):
         print(f"Note: {note}", flush=True)

@@ -4,6 +4,7 @@ import ast
 import difflib
 import io
 import os
+import platform
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +14,10 @@ import PIL.Image
 from IPython.display import Image, Markdown, display
 
 from fer_lib import datasets
-from fer_lib.environment import require_backend
+from fer_lib.environment import keras_backend, package_versions, require_backend
 from fer_lib.errors import DataError, ParameterError
 from fer_lib.files import ROOT, find_file, write_atomically
-from fer_lib.formats import formatter
+from fer_lib.formats import count, readable
 from fer_lib.parameters import Parameters, build_parameters, read_parameters, write_parameters
 from fer_lib.training import runs
 from fer_lib.variants import Variant
@@ -55,8 +56,6 @@ class Study:
         Raises:
             ParameterError: a parameter is unknown or cannot be used, or the folder is another study's.
         """
-        if "__vsc_ipynb_file__" not in namespace and "JPY_SESSION_NAME" not in os.environ:
-            os.environ.setdefault("FER_PROGRESS", "lines")  # papermill, nbval: nobody watches a bar
         given = _injected_names(namespace)
         values = {name: namespace[name] for name in Parameters.model_fields if namespace.get(name) is not None}
         if isinstance(values.get("study"), cls):  # the cell is executed once more
@@ -94,22 +93,42 @@ class Study:
         Returns:
             list of `Run`, seed by seed.
         """
-        return [
-            self._run(variant, seed)
-            for seed in seeds or self.parameters.seeds
-            for variant in variants or self.parameters.variants
-        ]
+        seeds, variants = seeds or self.parameters.seeds, variants or self.parameters.variants
+        cells = [(variant, seed) for seed in seeds for variant in variants]
+        return [self._run(*cell, (number, len(cells))) for number, cell in enumerate(cells, 1)]
 
-    def _run(self, variant, seed):
+    def _run(self, variant, seed, position):
         folder = runs.run_folder(self.folder, variant, seed)
-        if runs.is_finished(folder, runs.run_identity(self.parameters, variant, seed, self.splits.fingerprint)):
+        identity = runs.run_identity(self.parameters, variant, seed, self.splits.fingerprint)
+        if runs.is_finished(folder, identity) and not runs.leftovers(folder):
             return runs.read_run(folder)
         require_backend()
-        from fer_lib.analysis import attention  # notebooks that only read need not wait for Keras
+        from fer_lib.analysis.attention import observe  # notebooks that only read need not wait for Keras
         from fer_lib.training.loop import train_run
 
-        hook = {"observe": attention.observe} if hasattr(attention, "observe") else {}  # TODO at merge: always
-        return train_run(self.parameters, variant, seed, self.splits, self.folder, **hook)
+        return train_run(
+            self.parameters, variant, seed, self.splits, self.folder, observe=observe, position=position
+        )
+
+    @property
+    def split(self):
+        """The split that the study is judged on: the closed test set where the protocol has one, else validation."""
+        return "validation" if self.splits.test is None else "test"
+
+    def describe_runs(self, variants=None, split=None):
+        """Words for a caption: which runs, epochs and images a figure or table is of."""
+        split, seeds = split or self.split, self.parameters.seeds
+        networks = len(variants or self.parameters.variants)
+        return (
+            f"{networks} network{'s' * (networks > 1)}, {len(seeds)} seed{'s' * (len(seeds) > 1)} each, "
+            f"{self.parameters.epochs} epochs, {count(len(getattr(self.splits, split)))} {split} images, "
+            f"protocol {self.splits.protocol}"
+        )
+
+    def images_of(self, ids):
+        """The validation images with these ids, uint8, (ids, height, width, channels)."""
+        images = self.splits.validation
+        return images.images[pd.Index(images.ids).get_indexer(ids)]
 
     def variants(self, pairwise="embedded_gaussian", placement="every"):
         """The study's variants with this function and placement, the baseline first."""
@@ -121,9 +140,23 @@ class Study:
         """The one table of all networks against the baseline, of all runs; kept as `tables/comparison.csv`."""
         from fer_lib.analysis.tables import comparison
 
-        table = comparison(self.runs(), self.parameters.baseline, "validation")
+        table = comparison(self.runs(), self.parameters.baseline, self.split)
         write_atomically(self.folder / "tables" / "comparison.csv", table.to_csv(index=False))
         return table
+
+    def warn_unless_learned(self, runs):
+        """Shows a box that names the runs that did not learn; `comparison` leaves their networks out."""
+        from fer_lib.analysis.tables import learned
+
+        failed = learned(runs, self.split).query("~learned")
+        if len(failed):
+            lines = [
+                f"> - {readable(failed).iloc[row]['network']}, seed {run.seed}: accuracy {100 * run.accuracy:.1f} %, "
+                f"commonest class {100 * run.majority_share:.1f} %, predicts {run.classes_predicted} classes"
+                for row, run in enumerate(failed.itertuples())
+            ]
+            head = "> **These runs did not learn** (two predicted classes or fewer, or not above the commonest class). "
+            display(Markdown(head + "Their networks are not compared.\n>\n" + "\n".join(lines)))
 
     def show_parameters(self):
         """Shows what each parameter is, after all overrides."""
@@ -155,23 +188,31 @@ class Study:
         display(Image(content, width=width), metadata={"image/png": {"alt": alt, "width": width}})
         display(Markdown(f"**Figure {name.split('-')[0]}.** {caption}"))
 
-    def show_table(self, table, name, caption, formats=None, labels=None):
+    def show_table(self, table, name, caption):
         """Shows a table with its caption and keeps it, unrounded, with its own columns, as `tables/<name>.csv`.
 
         Args:
-            table: a DataFrame; its index is not kept, reset it where it matters.
+            table: a DataFrame; its index is not kept, reset it where it matters. `formats.readable` gives its
+                columns headers with units, and its numbers one form.
             name: number and words, such as `2.1-accuracy`.
             caption: what it shows, of which runs and how many images.
-            formats: dictionary of a column to a form of `fer_lib.formats`, such as `"percent"`, or a format such
-                as `"{:.2f}"`, for the eye alone.
-            labels: dictionary of a column to its header with the unit.
         """
-        formats, labels = formats or {}, labels or {}
         write_atomically(self.folder / "tables" / f"{name}.csv", table.to_csv(index=False))
-        sidecar = {"caption": caption, "formats": formats, "labels": labels}
-        runs.write_json(self.folder / "tables" / f"{name}.json", sidecar)
+        runs.write_json(self.folder / "tables" / f"{name}.json", {"caption": caption})
         display(Markdown(f"**Table {name.split('-')[0]}.** {caption}"))
-        display(_styled(table, name, formats, labels))
+        display(_styled(table, name))
+
+    def explore_attention(self, found):
+        """Ends notebook 06: widgets where they can run, else a figure of the first network's first image."""
+        from fer_lib.execution.explorer import explore
+
+        explore(self, found)
+
+    def show_versions(self):
+        """Prints what the notebook ran on."""
+        versions = package_versions()
+        print(f"Python {platform.python_version()}, Keras {versions['keras']} on {keras_backend()}")
+        print(", ".join(f"{name} {versions[name]}" for name in ("numpy", "pandas", "seaborn") if name in versions))
 
 
 def find_data(parameters, data=None):
@@ -218,14 +259,13 @@ def _text(value):
     return ", ".join(map(str, value)) if isinstance(value, list) else "–" if value is None else str(value)
 
 
-def _styled(table, name, formats=None, labels=None):
-    """A table for the page: escaped, text to the left and wrapped, with ids that stay the same."""
-    labels, shown = labels or {}, table.reset_index(drop=True)
-    forms = {labels.get(column, column): formatter(form) for column, form in (formats or {}).items()}
-    words = [labels.get(c, c) for c in shown.columns if not pd.api.types.is_numeric_dtype(shown[c])]
+def _styled(table, name):
+    """A table for the page: escaped, text to the left and wrapped, numbers to the right, with ids that stay the same."""
+    shown = readable(table.reset_index(drop=True))
     left = {"text-align": "left", "white-space": "normal", "overflow-wrap": "anywhere"}
-    style = shown.rename(columns=labels).style.set_uuid(name).format(forms, na_rep="–", escape="html")
-    style = style.format_index(escape="html", axis="columns").set_properties(subset=words, **left)
+    words = [column for column in shown if not shown[column].str.fullmatch(r"[-−+<]?[ \d.,]+( to .*)?|–").all()]
+    style = shown.style.set_uuid(name).format(escape="html").format_index(escape="html", axis="columns")
+    style = style.set_properties(subset=words, **left)
     return style.set_table_styles([{"selector": "th", "props": list(left.items())}]).hide(axis="index")
 
 

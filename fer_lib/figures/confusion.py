@@ -1,83 +1,146 @@
-"""Which expressions are taken for which: confusion matrices, and what changed in them against the baseline.
-
-Tables come from `fer_lib.analysis.per_class`; shares are of the images of a label, drawn in percent.
-"""
+"""Notebook 04: which classes are confused, what changes against the baseline, and accuracy by class and group."""
 
 import numpy as np
+import seaborn as sns
 from matplotlib.patches import Rectangle
 
 from fer_lib.datasets import CLASS_NAMES
-from fer_lib.figures.dots import in_two_lines
-from fer_lib.figures.style import INK, label_of, new_figure, styled
+from fer_lib.figures import style
+from fer_lib.figures.style import INK, QUIET, new_figure, styled, variant_style
+from fer_lib.formats import count
 
-_PANELS = 3  # matrices side by side at most
+# From one side of the face to the other, where the alphabet would mix them.
+_ANGLES = ("FL", "HL", "S", "HR", "FR")
 
 
 @styled
 def confusion_matrices(shares):
-    """A matrix a variant: of the images of each label (row), the share that was given each name (column).
+    """Draw a matrix a variant: the percentage of each true class (row) that is predicted as each class (column).
 
     Args:
-        shares: `per_class.confusion_shares`.
+        shares: `tables.confusion_shares`.
     """
-    figure, panels = _matrices(len(shares))
-    for axes, (variant, table) in zip(panels, shares.items(), strict=True):
-        _matrix(axes, 100 * table.to_numpy(), "Blues", (0, 100), "{:.0f}")
-        axes.set_title(in_two_lines(label_of(variant)))
+    values = {name: 100 * table.to_numpy() for name, table in shares.items()}
+    return _draw_matrices(values, "{:.0f}", "% of the images of the true class", cmap="Blues", vmin=0, vmax=100)[0]
+
+
+@styled
+def confusion_changes(changes, alpha=0.05):
+    """Draw a matrix a variant: its shares minus the baseline's, purple more and green less.
+
+    Args:
+        changes: `tables.confusion_changes`.
+        alpha: cells whose p (Holm-adjusted) is below it are framed.
+    """
+    cells = changes.assign(difference=100 * changes["difference"])
+    cells = cells.set_index(["variant", "true_class", "predicted_class"])[["difference", "p_holm"]].unstack()
+    tables = {name: cells.loc[name].reindex(CLASS_NAMES) for name in changes["variant"].unique()}
+    values = {name: table["difference"][list(CLASS_NAMES)].to_numpy() for name, table in tables.items()}
+    reach = max(cells["difference"].abs().max(axis=None), 1)
+    figure, panels = _draw_matrices(values, "{:+.0f}", "change (pp)", cmap="PRGn_r", vmin=-reach, vmax=reach)
+    for axes, table in zip(panels, tables.values(), strict=True):
+        for row, column in np.argwhere(table["p_holm"][list(CLASS_NAMES)].to_numpy() < alpha):
+            axes.add_patch(Rectangle((column, row), 1, 1, fill=False, edgecolor=INK, linewidth=2))
     return figure
 
 
 @styled
-def confusion_differences(changes, alpha=0.05):
-    """A matrix a variant: its share minus the baseline's, in points, framed where that is more than chance.
+def class_recall(scores, baseline):
+    """Draw the recall of every class with its 95 % CI, a panel a class; a line at the baseline's.
 
     Args:
-        changes: `per_class.confusion_changes`.
-        alpha: cells whose Holm-corrected p-value is below it are framed.
+        scores: `tables.class_scores`.
+        baseline: name of the variant.
     """
-    variants = list(dict.fromkeys(changes["variant"]))
-    reach = 100 * max(changes["difference"].abs().max(), 0.01)
-    figure, panels = _matrices(len(variants))
-    for axes, variant in zip(panels, variants, strict=True):
-        cells = changes[changes["variant"] == variant].set_index(["label", "prediction"])
-        difference, p_value = (
-            cells[name].unstack().reindex(index=CLASS_NAMES, columns=CLASS_NAMES).to_numpy()
-            for name in ("difference", "p_holm")
-        )
-        # Purple is more, green is less; neither is good by itself, for off the diagonal more is worse.
-        _matrix(axes, 100 * difference, "PRGn_r", (-reach, reach), "{:+.0f}")
-        for row, column in np.argwhere(p_value < alpha):
-            axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=INK, linewidth=2))
-        axes.set_title(in_two_lines(label_of(variant)))
+    columns = {"recall": "value", "recall_low": "low", "recall_high": "high", "class": "panel"}
+    figure, panels = _draw_panels(scores.rename(columns=columns).assign(seed=0), CLASS_NAMES)
+    support = scores.drop_duplicates("class").set_index("class")["support"]
+    for name, axes in panels.items():
+        recall = scores.loc[(scores["class"] == name) & (scores["variant"] == baseline), "recall"]
+        axes.axvline(recall.item(), color=QUIET, linewidth=1, zorder=0)
+        axes.set_title(f"{name} ({count(support[name])})")
+    figure.supxlabel("recall, 95 % CI; in brackets the images of the class", fontsize=11)
     return figure
 
 
-def _matrices(number):
-    """A figure for so many matrices, and their axes as a list; names of the classes at its left and lower edge."""
-    columns = 2 if number in (2, 4) else min(number, _PANELS)
-    rows = -(-number // columns)
-    width = {1: 6.2, 2: 9.6, 3: 9.6}[columns]
-    side = width / columns
-    figure, grid = new_figure(rows * side + 0.5, rows=rows, columns=columns, width=width, squeeze=False)
+@styled
+def group_accuracy(groups, column):
+    """Draw the accuracy in each group of images with its 95 % CI, a panel a group, an interval a seed.
+
+    Args:
+        groups: `tables.by_group` of several runs, with the columns variant and seed.
+        column: the column of the group, such as `angle`.
+    """
+    names = list(groups[column].unique())
+    names = [name for name in _ANGLES if name in names] if set(names) <= set(_ANGLES) else names
+    columns = {"accuracy": "value", "ci_low": "low", "ci_high": "high", column: "panel"}
+    figure, _ = _draw_panels(groups.rename(columns=columns), names)
+    figure.supxlabel("accuracy, 95 % CI over images", fontsize=11)
+    return figure
+
+
+@styled
+def subject_accuracy(groups):
+    """Draw the accuracy on each subject's images, a row a variant and a dot a subject; a line at the median.
+
+    Args:
+        groups: as for `group_accuracy`, with the column `person`; of several seeds the mean is drawn.
+    """
+    means = groups.groupby(["variant", "subject"], sort=False)["accuracy"].mean()
+    variants = list(groups["variant"].unique())
+    figure, axes = new_figure(0.9 + 0.5 * len(variants))
+    for row, variant in enumerate(variants):
+        values = np.sort(means[variant].to_numpy())
+        # Up and down in turn, so that subjects of one accuracy stay apart.
+        heights = row + 0.24 * np.sin(2.4 * np.arange(len(values)))
+        axes.plot(values, heights, ".", color=variant_style(variant)["color"], markersize=7)
+        axes.plot([np.median(values)] * 2, [row - 0.35, row + 0.35], color=INK, linewidth=1.5)
+    style.name_rows(axes, [style.label_of(name) for name in variants])
+    style.value_axis(axes, "accuracy on the images of one subject")
+    style.percent_axis(axes.xaxis)
+    return figure
+
+
+def _draw_matrices(values, pattern, words, **colours):
+    """Heat maps of (classes, classes) with rounded numbers, a variant each; returns the figure and the panels."""
+    number = len(values)
+    columns = 2 if number in (2, 4) else min(number, 3)
+    rows, width = -(-number // columns), 6.2 if number == 1 else style.WIDTH
+    figure, grid = new_figure(rows * width / columns + 1.0, rows, columns, width=width, squeeze=False)
+    panels = list(grid.flat[:number])
     for spare in grid.flat[number:]:
         spare.remove()
-    panels = list(grid.flat[:number])
-    for index, axes in enumerate(panels):
+    for index, (axes, (variant, matrix)) in enumerate(zip(panels, values.items(), strict=True)):
         left, lowest = index % columns == 0, index + columns >= number
-        axes.set_yticks(range(len(CLASS_NAMES)), CLASS_NAMES if left else [])
-        axes.set_xticks(range(len(CLASS_NAMES)), CLASS_NAMES if lowest else [], rotation=90)
-        axes.set(ylabel="Label" if left else "", xlabel="Prediction" if lowest else "")
+        words_of = np.vectorize(lambda value: pattern.format(value).replace("-", "−") if abs(value) >= 0.5 else "")
+        sns.heatmap(
+            matrix, annot=words_of(matrix), fmt="", annot_kws={"fontsize": 9.5}, square=True, cbar=False, ax=axes,
+            xticklabels=CLASS_NAMES if lowest else False, yticklabels=CLASS_NAMES if left else False, **colours,
+        )  # fmt: skip
         axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
+        axes.tick_params(axis="x", rotation=90)
+        axes.tick_params(axis="y", rotation=0)
+        axes.set(ylabel="true class" if left else "", xlabel="predicted class" if lowest else "")
+        axes.set_title(style.two_lines(variant))
+    bar = figure.colorbar(panels[0].collections[0], ax=panels, location="top", aspect=50, shrink=0.5, label=words)
+    bar.outline.set_visible(False)
     return figure, panels
 
 
-def _matrix(axes, values, colour_map, limits, pattern):
-    """Draws values (classes, classes) as colours and as rounded numbers; nothing where there are no images."""
-    axes.imshow(values, cmap=colour_map, vmin=limits[0], vmax=limits[1])
-    dark = np.abs(values) > 0.6 * limits[1]
-    for (row, column), value in np.ndenumerate(values):
-        text = pattern.format(value).replace("-", "−") if np.isfinite(value) and round(value) else ""
-        axes.text(
-            column, row, text, ha="center", va="center", fontsize=9.5, color="white" if dark[row, column] else INK
-        )
+def _draw_panels(table, names):
+    """Intervals of value, low, high; a panel each of `names`, a row a variant, side by side the seeds."""
+    variants, seeds = list(table["variant"].unique()), list(table["seed"].unique())
+    height = 0.75 + (0.27 + 0.12 * (len(seeds) - 1)) * len(variants)
+    figure, panels = style.small_multiples(len(names), height)
+    for axes, name in zip(panels, names, strict=True):
+        for found in table[table["panel"] == name].to_dict("records"):
+            shift = 0.2 * (seeds.index(found["seed"]) - (len(seeds) - 1) / 2)
+            limits, look = (found["low"], found["high"]), variant_style(found["variant"])
+            style.draw_interval(
+                axes, variants.index(found["variant"]) + shift, found["value"], *limits, look, size=5
+            )
+        axes.set_title(name)
+        style.value_axis(axes, bins=3)
+        style.percent_axis(axes.xaxis)
+    style.name_rows(panels[0], [style.label_of(variant) for variant in variants])
+    return figure, dict(zip(names, panels, strict=True))

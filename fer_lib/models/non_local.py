@@ -1,5 +1,7 @@
 """The non-local block of Wang et al. (2018) as a Keras layer."""
 
+import warnings
+import zlib
 from numbers import Integral
 
 import keras
@@ -12,52 +14,66 @@ _GAUSSIANS = ("embedded_gaussian", "gaussian")
 
 @keras.saving.register_keras_serializable(package="fer_lib")
 class NonLocal2D(keras.layers.Layer):
-    """Non-local block: every position of a feature map is answered by a weighted sum over all positions.
+    """Non-local block: the response at each position is a weighted sum of the features at all positions.
 
-    With N = height * width positions of C channels, and M key positions (M = N, or about N / 4 where `subsample`):
+    With N = height * width query positions of C channels and M key positions (M = N, or about N / 4 with
+    `subsample`):
 
-    1. `theta`, `phi`, `g`: 1 x 1 convolutions with bias to `inner_channels` = D channels,
-       theta (batch, N, D), phi and g (batch, M, D). `gaussian` has no theta and no phi: it compares x itself.
+    1. `theta`, `phi`, `g`: 1 x 1 convolutions with bias to `inner_channels` = D channels, theta (batch, N, D),
+       phi and g (batch, M, D). `gaussian` has no theta and no phi: it compares x itself.
     2. `subsample`: 2 x 2 max pooling of phi and g.
-    3. The pairwise function and its normalisation give the attention (batch, N, M):
-       - `embedded_gaussian`: softmax over j of theta_i . phi_j (eq. 4; unscaled, see `scale`),
+    3. The pairwise function f and its normalisation give the attention (batch, N, M):
+       - `embedded_gaussian`: softmax over j of theta_i . phi_j (eq. 4),
        - `gaussian`: softmax over j of x_i . x_j (eq. 3),
        - `dot_product`: theta_i . phi_j / M (eq. 5),
        - `concatenation`: ReLU(w_f . [theta_i, phi_j]) / M (eq. 6),
-       - `none`: 1 where i = j, else 0: the control with the same weights that mixes no positions, y_i = g(x_i).
-         It is the embedded Gaussian over the position itself alone, so theta and phi get gradients of zero.
+       - `none`, identity attention (control): 1 where i = j, else 0, so y_i = g(x_i). It has the weights of the
+         embedded Gaussian and mixes no positions; the gradients of theta and phi are zero.
     4. y = attention . g, (batch, N, D) (eq. 1).
     5. `w_z`: a 1 x 1 convolution without bias back to C channels, then batch normalisation.
     6. z = w_z(y) + x (eq. 7).
 
-    Where the attention is not asked for, the cheapest equal computation is used: the dot product in the order
-    theta . (phi^T . g) where that has fewer multiply-adds, the concatenation as a sum of two projections (the
-    N x M x 2D tensor is never made), the Gaussians through the backend's fused attention where it has one.
+    Without `return_attention` the layer takes the cheapest equal computation: the dot product as
+    theta . (phi^T . g) where that has fewer MACs (decided at run time where the size is unknown), the
+    concatenation as a sum of two projections (the N x M x 2D tensor is never made), the Gaussians through the
+    backend's fused attention where it has one.
+
+    Differences from the released code of Wang et al. (the defaults follow their paper): it divides the logits by
+    sqrt(D) (`scale=True`), pools x before phi and g (`pool="input"`, a different and cheaper function), has a
+    momentum of 0.9 (`momentum=0.9`) and a bias in w_z, which the batch normalisation cancels.
+
+    `model.quantize("int8")` quantises the four projections; `w_f` and the products of activations stay in floating
+    point. To save a quantised model, build the layer with `dtype=keras.dtype_policies.DTypePolicyMap()`.
 
     Args:
-        pairwise: `"embedded_gaussian"` (default), `"gaussian"`, `"dot_product"`, `"concatenation"` or `"none"`.
-        inner_channels: D. Default `None`: half of the input's channels.
-        subsample: pools phi and g 2 x 2. Default `False`. Not with `"none"`.
-        zero_init: starts the normalisation's gamma at 0, so that the block is the identity. Default `True`.
-        scale: divides the Gaussians' logits by the square root of their width, as transformers do and Wang et
-            al. do not. Default `False`.
-        kernel_initializer: of all projections. Default `None`: normal, standard deviation 0.01 (Wang et al.).
-        momentum: of the batch normalisation's moving averages. Default 0.99.
-        epsilon: of the batch normalisation. Default 1.001e-5, as in `keras.applications`' ResNetV2.
-        data_format: `"channels_last"` or `"channels_first"`. Default `None`: Keras's own setting.
+        pairwise: One of `"embedded_gaussian"`, `"gaussian"`, `"dot_product"`, `"concatenation"` and `"none"`.
+            Defaults to `"embedded_gaussian"`.
+        inner_channels: Integer, D. `None` is half of the input's channels. Defaults to `None`.
+        subsample: Boolean, whether to pool the keys 2 x 2. Not with `"none"`. Defaults to `False`.
+        zero_init: Boolean, whether the normalisation's gamma starts at 0, so that the block starts as the
+            identity. Defaults to `True`.
+        scale: Boolean, whether to divide the logits of the two Gaussians by the square root of their width.
+            Defaults to `False`.
+        kernel_initializer: Initialiser of theta, phi, g, w_z and w_f. A seeded one gets another seed for each of
+            them, derived from its own. `None` is normal with standard deviation 0.01 (Wang et al.).
+        momentum: Float, of the batch normalisation's moving averages. Defaults to 0.99.
+        epsilon: Float, of the batch normalisation. Defaults to 1.001e-5, as in `keras.applications`' ResNetV2.
+        data_format: `"channels_last"` or `"channels_first"`. `None` is Keras's own setting. Defaults to `None`.
+        pool: What `subsample` pools: `"keys"` (phi and g, the paper) or `"input"` (x before phi and g, the
+            released code). Defaults to `"keys"`.
 
     Call arguments:
         inputs: (batch, height, width, C), or (batch, C, height, width) with `channels_first`.
-        training: whether the batch normalisation uses the batch's statistics.
-        return_attention: also returns the attention.
+        training: Boolean, whether the batch normalisation uses the statistics of the batch.
+        return_attention: Boolean, whether to return the attention too. Defaults to `False`.
 
     Output shape:
-        That of the input; with `return_attention=True` the pair (z, attention) with attention
-        (batch, N, M), rows and columns in row-major order of the positions, in at least float32.
+        The input's; with `return_attention=True` the pair (z, attention), attention (batch, N, M), rows and
+        columns in row-major order of the positions, float32 (float64 where the layer is).
 
     Raises:
-        ValueError: an unknown function or format, a width below 1, an input that is not of rank 4, pooling of a
-            map smaller than 2 x 2.
+        ValueError: An unknown option, `inner_channels` below 1, an input that is not of rank 4, or `subsample` of
+            a map smaller than 2 x 2. A map that pools to one key position only warns.
 
     Example:
 
@@ -82,6 +98,7 @@ class NonLocal2D(keras.layers.Layer):
         momentum=0.99,
         epsilon=1.001e-5,
         data_format=None,
+        pool="keys",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -98,30 +115,37 @@ class NonLocal2D(keras.layers.Layer):
             raise ValueError(
                 f"`data_format` must be 'channels_last', 'channels_first' or None. Received: {data_format!r}"
             )
-        self.pairwise = pairwise
+        if pool not in ("keys", "input"):
+            raise ValueError(f"`pool` must be 'keys' or 'input'. Received: pool={pool!r}")
+        # Python's own types, whatever NumPy types came in: the configuration is JSON.
+        self.pairwise = str(pairwise)
         self.inner_channels = None if inner_channels is None else int(inner_channels)
-        self.subsample = subsample
-        self.zero_init = zero_init
-        self.scale = scale
+        self.subsample = bool(subsample)
+        self.pool = str(pool)
+        self.zero_init = bool(zero_init)
+        self.scale = bool(scale)
         self.kernel_initializer = keras.initializers.get(
             keras.initializers.RandomNormal(stddev=0.01) if kernel_initializer is None else kernel_initializer
         )
-        self.momentum = momentum
-        self.epsilon = epsilon
-        self.data_format = data_format or keras.config.image_data_format()
+        self.momentum = float(momentum)
+        self.epsilon = float(epsilon)
+        self.data_format = str(data_format or keras.config.image_data_format())
 
     def build(self, input_shape):
-        if len(input_shape) != 4:
-            raise ValueError(f"NonLocal2D expects an input of rank 4. Received: shape={tuple(input_shape)}")
-        axis = 1 if self.data_format == "channels_first" else 3
-        channels = input_shape[axis]
+        height, width, channels = self._sizes(input_shape)
         if channels is None:
             raise ValueError(f"NonLocal2D needs the number of channels. Received: shape={tuple(input_shape)}")
         if self.inner_channels is None and channels < 2:
             raise ValueError(
                 f"NonLocal2D halves the channels and needs at least 2, or `inner_channels`. Received: {channels}"
             )
-        self.input_spec = keras.layers.InputSpec(ndim=4, axes={axis: channels})
+        if self.subsample and (height, width) in ((2, 2), (2, 3), (3, 2), (3, 3)):
+            warnings.warn(
+                f"{self.name}: `subsample` leaves one key position of a {height} x {width} map, so every position "
+                "gets the same response; use a larger map or subsample=False.",
+                stacklevel=2,
+            )
+        self.input_spec = keras.layers.InputSpec(ndim=4, axes={1 if self._channels_first else 3: channels})
         inner = self.inner_channels or channels // 2
         if self.pairwise != "gaussian":
             self.theta = self._projection(inner, "theta")
@@ -140,21 +164,38 @@ class NonLocal2D(keras.layers.Layer):
         self.w_z.build((None, None, None, inner))
         self.normalization.build((None, None, None, channels))
         if self.pairwise == "concatenation":
-            self.w_f = self.add_weight(name="w_f", shape=(2 * inner,), initializer=_clone(self.kernel_initializer))
+            self.w_f = self.add_weight(name="w_f", shape=(2 * inner,), initializer=self._initializer("w_f"))
         super().build(input_shape)
+
+    def compute_output_shape(self, input_shape, return_attention=False):
+        height, width, _ = self._sizes(input_shape)
+        if not return_attention:
+            return tuple(input_shape)
+        sides = (height, width, height and height // 2, width and width // 2)
+        queries, pooled = (None if None in pair else pair[0] * pair[1] for pair in (sides[:2], sides[2:]))
+        return tuple(input_shape), (input_shape[0], queries, pooled if self.subsample else queries)
+
+    def compute_output_spec(self, inputs, training=None, return_attention=False):
+        shapes = self.compute_output_shape(inputs.shape, return_attention=return_attention)
+        if not return_attention:
+            return keras.KerasTensor(shapes, dtype=self.compute_dtype)
+        at_least_float32 = keras.backend.result_type(self.compute_dtype, "float32")
+        return keras.KerasTensor(shapes[0], self.compute_dtype), keras.KerasTensor(shapes[1], at_least_float32)
 
     def call(self, inputs, training=None, return_attention=False):
         # From here on positions come before channels, whatever the data format: (batch, h, w, C).
-        x = ops.transpose(inputs, (0, 2, 3, 1)) if self.data_format == "channels_first" else inputs
+        self._sizes(inputs.shape)
+        x = ops.transpose(inputs, (0, 2, 3, 1)) if self._channels_first else inputs
         height, width = ops.shape(x)[1:3]
-        if self.subsample and (x.shape[1] == 1 or x.shape[2] == 1):
-            raise ValueError(f"`subsample` needs a map of at least 2 x 2. Received: {x.shape[1]} x {x.shape[2]}")
-
+        source = self._pooled(x, "input")
         if self.pairwise == "gaussian":
-            theta, phi = x, self._pool(x)
+            theta, phi = x, self._pooled(source, "keys")
         else:
-            theta, phi = self.theta(x, training=training), self._pool(self.phi(x, training=training))
-        g = self._pool(self.g(x, training=training))
+            theta, phi = (
+                self.theta(x, training=training),
+                self._pooled(self.phi(source, training=training), "keys"),
+            )
+        g = self._pooled(self.g(source, training=training), "keys")
         theta, phi, g = _flatten(theta), _flatten(phi), _flatten(g)  # (batch, N, D), twice (batch, M, D)
         theta, phi, g = self._with_range(theta), self._with_range(phi), self._with_range(g)
 
@@ -183,13 +224,28 @@ class NonLocal2D(keras.layers.Layer):
             "momentum": self.momentum,
             "epsilon": self.epsilon,
             "data_format": self.data_format,
+            "pool": self.pool,
         }
+
+    @property
+    def _channels_first(self):
+        return self.data_format == "channels_first"
+
+    def _sizes(self, input_shape):
+        """(height, width, C) of an input's shape, where known; ValueError where the layer takes none such."""
+        if len(input_shape) != 4:
+            raise ValueError(f"NonLocal2D expects an input of rank 4. Received: shape={tuple(input_shape)}")
+        channels, height, width = input_shape[1:] if self._channels_first else (input_shape[3], *input_shape[1:3])
+        # A size of 1 in a tracer of PyTorch is a tensor and stands for any size.
+        if self.subsample and any(isinstance(side, int) and side < 2 for side in (height, width)):
+            raise ValueError(f"`subsample` needs a map of at least 2 x 2. Received: {height} x {width}")
+        return height, width, channels
 
     def _projection(self, units, name, use_bias=True, dtype=None):
         return _Projection(
             units,
             use_bias=use_bias,
-            kernel_initializer=_clone(self.kernel_initializer),
+            kernel_initializer=self._initializer(name),
             dtype=dtype or self.dtype_policy,
             name=name,
         )
@@ -197,9 +253,25 @@ class NonLocal2D(keras.layers.Layer):
     def _projections(self):
         return [self.g] if self.pairwise == "gaussian" else [self.theta, self.phi, self.g]
 
-    def _pool(self, x):
-        if not self.subsample:
+    def _initializer(self, name):
+        """The initialiser of one weight: it draws other numbers than those of the layer's other weights."""
+        initializer = self.kernel_initializer
+        config = initializer.get_config() if isinstance(initializer, keras.initializers.Initializer) else {}
+        seed = config.get("seed", 0)
+        if "seed" not in config or not isinstance(seed, (int, type(None))):
+            # Functions and constants give what was asked for, a `SeedGenerator` other numbers at every call.
+            return initializer
+        if seed is not None:
+            config["seed"] = zlib.crc32(f"{seed} {name}".encode())
+        return initializer.__class__.from_config(config)
+
+    def _pooled(self, x, place):
+        if not self.subsample or self.pool != place:
             return x
+        if keras.config.backend() == "torch" and not isinstance(x.shape[1], int):
+            # Traced for export, on a map of any size, 1 x 1 included, which PyTorch's own pooling refuses.
+            x = ops.maximum(x[:, :-1:2], x[:, 1::2])
+            return ops.maximum(x[:, :, :-1:2], x[:, :, 1::2])
         return ops.max_pool(x, pool_size=2, strides=2, padding="valid", data_format="channels_last")
 
     def _response_dtype(self):
@@ -249,20 +321,30 @@ class NonLocal2D(keras.layers.Layer):
         # w_f . [theta_i, phi_j] = w_theta . theta_i + w_phi . phi_j: two vectors instead of N x M x 2D.
         inner = theta.shape[-1]
         w_f = ops.cast(self.w_f, theta.dtype)
-        from_theta = ops.matmul(theta, w_f[:inner, None])  # (batch, N, 1)
-        from_phi = ops.transpose(ops.matmul(phi, w_f[inner:, None]), (0, 2, 1))  # (batch, 1, M)
+        # Weights of rank 3: ONNX Runtime refuses what becomes of matrices at a dynamic size.
+        from_theta = ops.matmul(theta, w_f[None, :inner, None])  # (batch, N, 1)
+        from_phi = ops.transpose(ops.matmul(phi, w_f[None, inner:, None]), (0, 2, 1))  # (batch, 1, M)
         # The division is made on the short vectors: ReLU(a / M) = ReLU(a) / M.
         keys = ops.cast(ops.shape(phi)[1], theta.dtype)
         return ops.relu(from_theta / keys + from_phi / keys)
 
     def _dot_product(self, theta, phi, g):
-        queries, keys, inner = theta.shape[1], phi.shape[1], theta.shape[2]
-        # Where the sizes are not known, the numbers of positions are None, or symbols that do not compare.
-        phi = phi / ops.cast(ops.shape(phi)[1], phi.dtype)
-        channels_first_product = isinstance(queries, int) and inner * (queries + keys) < 2 * queries * keys
-        if channels_first_product:
-            return ops.matmul(theta, ops.matmul(ops.transpose(phi, (0, 2, 1)), g))
-        return ops.matmul(ops.matmul(theta, ops.transpose(phi, (0, 2, 1))), g)
+        _, queries, inner = ops.shape(theta)
+        keys = ops.shape(phi)[1]
+        phi = ops.transpose(phi / ops.cast(keys, phi.dtype), (0, 2, 1))  # (batch, D, M)
+
+        def linear():  # D^2 * (N + M) MACs an image
+            return ops.matmul(theta, ops.matmul(phi, g))
+
+        def quadratic():  # 2 * D * N * M
+            return ops.matmul(ops.matmul(theta, phi), g)
+
+        if isinstance(queries, int) and isinstance(keys, int):
+            return linear() if inner * (queries + keys) < 2 * queries * keys else quadratic()
+        if keras.config.backend() == "tensorflow":
+            return ops.cond(inner * (queries + keys) < 2 * queries * keys, linear, quadratic)
+        # JAX and PyTorch, exporting a dynamic size: the order whose memory does not grow with N * M.
+        return linear()
 
     def _fused_gaussian(self, theta, phi, g):
         # One head of width D: (batch, positions, 1, D).
@@ -274,8 +356,13 @@ class NonLocal2D(keras.layers.Layer):
 class _Projection(keras.layers.Dense):
     """A 1 x 1 convolution, (batch, height, width, C) -> (batch, height, width, units), as a layer over channels.
 
-    In this form it needs no channels_last convolution, which not every backend has on a CPU.
+    In this form it needs no channels_last convolution, which not every backend has on a CPU, and Keras can
+    quantise it.
     """
+
+    def quantize(self, mode=None, type_check=True, config=None):
+        # Keras quantises no subclass of Dense unasked; this one is Dense in all but the speed of `call`.
+        super().quantize(mode, type_check=False, config=config)
 
     def call(self, inputs, training=None):
         if training or keras.config.backend() != "tensorflow":
@@ -287,10 +374,5 @@ class _Projection(keras.layers.Dense):
 
 def _flatten(x):
     """(batch, h, w, channels) -> (batch, h * w, channels)."""
-    _, height, width, channels = ops.shape(x)
-    return ops.reshape(x, (-1, height * width, channels))
-
-
-def _clone(initializer):
-    # One initialiser object drawn from twice gives the same numbers twice.
-    return initializer.__class__.from_config(initializer.get_config())
+    batch, height, width, channels = ops.shape(x)
+    return ops.reshape(x, (batch, height * width, channels))

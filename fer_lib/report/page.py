@@ -11,8 +11,7 @@ from pathlib import Path
 import jinja2
 import pandas as pd
 
-from fer_lib.analysis.comparison import pooled_comparison_table, summary_table
-from fer_lib.analysis.costs import read_costs
+from fer_lib.analysis.tables import accuracy_by_variant, comparison, read_costs
 from fer_lib.errors import DataError, ParameterError
 from fer_lib.files import write_atomically
 from fer_lib.parameters import read_parameters
@@ -72,9 +71,9 @@ def _result(parameters, runs, costs):
     if not runs:
         return {"answer": ["No run of this study has finished yet."], "rows": []}
     split = "test" if all("test" in run.splits for run in runs) else "validation"
-    summary = summary_table(runs, split)
+    summary = accuracy_by_variant(runs, split)
     try:
-        compared = pooled_comparison_table(runs, parameters.baseline, split)
+        compared = comparison(runs, parameters.baseline, split)
         words = answer(compared, costs)
     except (DataError, ParameterError) as error:
         compared, words = pd.DataFrame(columns=["variant"]), f"No answer yet. {error}"

@@ -3,8 +3,7 @@
 import re
 from pathlib import Path
 
-from fer_lib.analysis.comparison import pooled_comparison_table, summary_table
-from fer_lib.analysis.costs import read_costs
+from fer_lib.analysis.tables import accuracy_by_variant, comparison, read_costs
 from fer_lib.errors import RunError
 from fer_lib.files import write_atomically
 from fer_lib.parameters import read_parameters
@@ -40,8 +39,8 @@ def result_block(study_dir):
     runs = study_runs(study_dir, parameters)
     if not runs:
         raise RunError("There is no finished run", where=study_dir, advice="`fer-study run` makes them")
-    seeds, summary = len(parameters.seeds), summary_table(runs)
-    compared = pooled_comparison_table(runs, parameters.baseline)
+    seeds, summary = len(parameters.seeds), accuracy_by_variant(runs)
+    compared = comparison(runs, parameters.baseline)
     differences = compared.set_index("variant").to_dict("index")
     lines = [
         f"**{answer(compared, read_costs(study_dir, parameters.baseline))}**",
