@@ -246,5 +246,5 @@ def test_fetch_and_reorganise(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(reorganise, "reorganise_kdef", lambda source, target: done)
     status, out, _ = call(capsys, "reorganise-kdef", "KDEF.zip", "sorted")
     assert (status, out) == (
-        0, "Note: Two were misnamed.\n4,898 pictures copied to sorted, 2 stood there already\n"
+        0, "Note: Two were misnamed.\n4,898 images copied to sorted, 2 were there already\n"
     )  # fmt: skip
