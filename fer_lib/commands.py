@@ -2,9 +2,8 @@
 
 import functools
 import os
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -30,19 +29,6 @@ Overrides = Annotated[
 OutputRoot = Annotated[Path, typer.Option("--output-root", help="Studies are written to folders in this one.")]
 
 
-class Engine(StrEnum):
-    """Where the runs of a study are trained."""
-
-    local = "local"
-    ray = "ray"
-
-
-class Dataset(StrEnum):
-    """Data that can be downloaded."""
-
-    fer2013 = "fer2013"
-
-
 @app.command()
 def run(
     params: Params,
@@ -52,7 +38,9 @@ def run(
         list[str] | None,
         typer.Option("--notebook", metavar="01", help="Only this one; may be given several times."),
     ] = None,
-    engine: Annotated[Engine, typer.Option(help="Train here, or each run as a task of Ray.")] = Engine.local,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="Train here, or each run as a task of Ray.")
+    ] = "local",
     ray_address: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Of a running Ray cluster; `auto` finds one here.")
     ] = None,
@@ -63,13 +51,13 @@ def run(
     output_root: OutputRoot = Path("outputs"),
 ):
     """Run a study: check the data, execute the notebooks, write the report. What is finished is not done again."""
-    if ray_address is not None and engine is not Engine.ray:
+    if ray_address is not None and engine != "ray":
         raise ParameterError("There is a cluster, but no engine for it", "--ray-address", "--engine ray", engine)
     parameters = read_parameters(params, overrides or ())
     from fer_lib.execution.runner import run_study
 
     train_grid = None
-    if engine is Engine.ray:
+    if engine == "ray":
         from fer_lib.execution.ray_grid import train_on_ray
 
         train_grid = functools.partial(train_on_ray, address=ray_address, jobs=jobs or 1)
@@ -167,7 +155,7 @@ def report(study_dir: Annotated[Path, typer.Argument(metavar="STUDY_DIR", help="
 
 @app.command()
 def fetch(
-    dataset: Annotated[Dataset, typer.Argument(help="What to download.")],
+    dataset: Annotated[Literal["fer2013"], typer.Argument(help="What to download.")],
     target: Annotated[Path, typer.Argument(help="The folder to make.")] = Path("data/fer2013"),
 ):
     """Download a data set (needs network and the extra `fetch`)."""

@@ -50,10 +50,11 @@ def test_a_notebook_begins_with_its_file_and_values_win_over_it(project):
     # In JupyterLab the cell itself is edited; the folder is then another's.
     with pytest.raises(ParameterError, match=r"another study of this name.*other values of epochs.*`study`"):
         Study.open(injected() | {"epochs": 3})
-    mine = Study.open(injected() | {"epochs": 3, "study": "mine"})
+    own = {"In": ['params: str = "../params/demo.yaml"\nepochs: int = 3\nstudy: str = "mine"', "labels = [1]"]}
+    mine = Study.open(injected() | {"epochs": 3, "study": "mine", "labels": [1]} | own)
     assert (mine.parameters.epochs, mine.parameters.batch_size, mine.folder.name) == (3, 16, "mine")
     # The cell is executed once more, when `study` is the study.
-    assert Study.open(injected() | {"epochs": 3, "study": mine}) == mine
+    assert Study.open(injected() | {"epochs": 3, "study": mine, "labels": [1]} | own) == mine
 
 
 def test_papermill_with_a_file_of_parameters_and_with_its_values(project):
@@ -117,7 +118,9 @@ def test_papermill_from_the_root_from_notebooks_and_from_elsewhere(tmp_path):
         new_code_cell("study.show_parameters()\nstudy.finding('It works.')\nprint(study.parameters.seeds)"),
     ]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), project / "notebooks" / "01_a.ipynb")
+    nbformat.write(
+        new_notebook(cells=cells, metadata={"kernelspec": kernel}), project / "notebooks" / "01_a.ipynb"
+    )
     environment = {**os.environ, "PYTHONPATH": str(project)}
     places = [
         (project, "notebooks/01_a.ipynb", ["-p", "params", "params/demo.yaml"], 0),

@@ -21,14 +21,9 @@ def start(command, log, variables, folder=None, piped=False):
     """Starts a process whose standard input stays open as long as this one lives, see `end_with_parent`.
 
     Args:
-        command: list of str.
+        command, variables, folder: list of str, the whole environment, the working directory.
         log: path of the file that gets its standard error and, unless it is `piped`, its standard output.
-        variables: its whole environment.
-        folder: its working directory.
         piped: whether its standard output is a pipe to read from.
-
-    Returns:
-        `subprocess.Popen`.
     """
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     with open(log, "ab") as file:

@@ -5,6 +5,7 @@ import difflib
 import io
 import os
 import platform
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -56,8 +57,9 @@ class Study:
         Raises:
             ParameterError: a parameter is unknown or cannot be used, or the folder is another study's.
         """
-        given = _injected_names(namespace)
-        values = {name: namespace[name] for name in Parameters.model_fields if namespace.get(name) is not None}
+        declared, given = _names(namespace)
+        values = {name: namespace[name] for name in Parameters.model_fields if name in declared | given}
+        values = {name: value for name, value in values.items() if value is not None}
         if isinstance(values.get("study"), cls):  # the cell is executed once more
             values["study"] = values["study"].parameters.study
         source, base = None, {}
@@ -67,7 +69,7 @@ class Study:
             base = read_parameters(source).model_dump()
         parameters = build_parameters(base | values, where=source)
         folder = ROOT / "outputs" / parameters.study
-        if source is not None and (source.name, source.parent.name) == ("params.yaml", base["study"]):
+        if source is not None and (source.name, source.parent.name) == ("params.yaml", parameters.study):
             folder = source.parent
         _claim(folder, parameters)
         return cls(parameters, Path(os.path.relpath(folder)))
@@ -225,20 +227,35 @@ def find_data(parameters, data=None):
     return None if path is None else str(find_file(path, "The data"))
 
 
-def _injected_names(namespace):
-    """Names of the values that papermill was given; ParameterError where one is no parameter, which it lets pass.
+def _names(namespace):
+    """Names that the notebook's `parameters` cell assigns, and names that papermill was given.
 
-    IPython keeps the source of the cells in `In`; papermill writes one cell of assignments.
+    IPython keeps the source of the cells in `In`, and papermill writes one cell of assignments. So a variable of
+    the notebook that happens to be called as a parameter is none.
+
+    Raises:
+        ParameterError: papermill was given what is no parameter, which it lets pass.
     """
-    sources = [source for source in namespace.get("In", ()) if source.startswith(_INJECTED)]
-    statements = [line for source in sources for line in ast.parse(source).body if isinstance(line, ast.Assign)]
-    names = {line.targets[0].id for line in statements}
+    declared, given = set(), set()
+    for source in namespace["In"]:
+        if source.startswith(_INJECTED):
+            given |= _assigned(source)
+        elif re.search(r"^params\b", source, re.MULTILINE):
+            declared |= _assigned(source)
     known = [*Parameters.model_fields, "params"]
-    for name in sorted(names - set(known)):
+    for name in sorted(given - set(known)):
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         expected = f"perhaps {near[0]}" if near else "one of " + ", ".join(known)
         raise ParameterError("A parameter that papermill was given is unknown", None, expected, name)
-    return names
+    return declared, given
+
+
+def _assigned(source):
+    targets = [
+        line.targets[0] if isinstance(line, ast.Assign) else getattr(line, "target", None)
+        for line in ast.parse(source).body
+    ]
+    return {target.id for target in targets if isinstance(target, ast.Name)}
 
 
 def _claim(folder, parameters):
