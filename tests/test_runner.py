@@ -100,7 +100,7 @@ def test_what_makes_a_finished_notebook_old(folder, tiny_splits, monkeypatch, ch
     write_notebook(source, "1")
     done = folder / "outputs" / "tiny" / "runs" / "resnet14v2" / "seed-0" / "done.json"
     done.parent.mkdir(parents=True)
-    done.write_text('{"finished": "yesterday"}')
+    done.write_text('{"identity": {}, "epochs": 1, "finished": "yesterday", "files": {}}')
     monkeypatch.setattr(runner, "write_report", lambda study: study / "report.html")
     study = run(folder)
     run(folder)
@@ -111,7 +111,7 @@ def test_what_makes_a_finished_notebook_old(folder, tiny_splits, monkeypatch, ch
         other = dataclasses.replace(tiny_splits, train=tiny_splits.train.subset(slice(0, 35)), fingerprint="")
         monkeypatch.setattr(datasets, "load", lambda parameters, data: other)
     elif change == "run":
-        done.write_text('{"finished": "today"}')
+        done.write_text('{"identity": {}, "epochs": 1, "finished": "today", "files": {}}')
     elif change == "marker":
         (study / "notebooks" / "01_first.done.json").write_text("{")
     else:

@@ -158,11 +158,12 @@ def train_here(parameters, study_dir, data, fingerprint, jobs, program=PROGRAM):
 
     def train(job):
         place = places.get()
-        process = _start(job, place, jobs)
-        processes.append(process)
-        status = process.wait()
-        places.put(place)
-        job.require_success(status)
+        try:
+            process = _start(job, place, jobs)
+            processes.append(process)
+            job.require_success(process.wait())
+        finally:
+            places.put(place)
 
     pool = futures.ThreadPoolExecutor(jobs)
     try:

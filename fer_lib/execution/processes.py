@@ -26,7 +26,7 @@ def start(command, log, variables, folder=None, piped=False):
         piped: whether its standard output is a pipe to read from.
     """
     Path(log).parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "ab") as file:
+    with open(log, "wb") as file:  # of this attempt alone, so that `why_ended` finds its own reason
         return subprocess.Popen(
             command,
             cwd=folder,
