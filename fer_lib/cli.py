@@ -10,7 +10,6 @@ import sys
 import threading
 
 from fer_lib.errors import FerError, RunError
-from fer_lib.execution.processes import end_with_parent
 
 _STOPPED = {signal.SIGINT: 130, signal.SIGTERM: 75}
 # Seconds to end in order, children included; what swallows the exception does not keep the process.
@@ -49,10 +48,12 @@ def main(arguments=None):
         if threading.current_thread() is threading.main_thread():
             for number in _STOPPED:
                 signal.signal(number, signals.take)
+        # Imported after the handlers are there: it takes its time.
+        from fer_lib.commands import app
+        from fer_lib.execution.processes import end_with_parent
+
         if os.environ.pop("FER_PARENT", None):
             end_with_parent()
-        from fer_lib.commands import app  # after the handlers: it takes its time
-
         app(args=arguments, prog_name="fer-study")
     except BaseException as error:
         if signals.status is not None:
