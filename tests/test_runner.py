@@ -113,7 +113,12 @@ def test_what_makes_a_finished_notebook_old(folder, tiny_splits, monkeypatch, ch
     elif change == "run":
         done.write_text('{"identity": {}, "epochs": 1, "finished": "today", "files": {}}')
     elif change == "marker":
-        (study / "notebooks" / "01_first.done.json").write_text("{")
+        marker = study / "notebooks" / "01_first.done.json"
+        for damaged in ("{", '{"runs": {}}', '{"runs": [1]}', '{"runs": {"a": [1]}}'):
+            marker.write_text(damaged)
+            run(folder)
+            executed.pop()
+        marker.unlink()
     else:
         (study / "notebooks" / "01_first.ipynb").unlink()
     run(folder)

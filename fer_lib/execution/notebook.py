@@ -84,13 +84,10 @@ class Execution:
         try:
             done = read_json(self._marker) or {}
             same_runs = done["runs"].items() <= self._runs().items()
-        except (RunError, KeyError, AttributeError):
+            same = (done["made_from"], done["results"]) == (made_from, self._results())
+        except (RunError, KeyError, AttributeError, TypeError):  # none, damaged, or of an earlier version
             return False
-        return (
-            same_runs
-            and self._target.is_file()
-            and (done["made_from"], done["results"]) == (made_from, self._results())
-        )
+        return same and same_runs and self._target.is_file()
 
     def _runs(self):
         """sha256 of the `done.json` of each finished run, by its folder."""
