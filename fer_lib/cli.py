@@ -57,7 +57,10 @@ def main(arguments=None):
         app(args=arguments, prog_name="fer-study")
     except BaseException as error:
         if signals.status is not None:
-            print("Stopped. The same command goes on from here.", file=sys.stderr)
+            print("Stopped. The same command goes on from here.", file=sys.stderr, flush=True)
+            if arguments is None:
+                # At its own end Python sets signals back, and TensorFlow makes that end last a second.
+                os._exit(signals.status)
             return signals.status
         return _status(error)
     finally:

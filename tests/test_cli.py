@@ -142,12 +142,12 @@ def test_where_the_runs_are_trained(capsys, monkeypatch, params):
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
 def test_a_signal_while_the_command_is_being_loaded(params, number, status, wait):
     root = str(Path(__file__).parents[1])
-    # The handlers are there before anything that takes its time is imported: the signal comes a moment after.
+    # The handlers are there before anything that takes its time is imported: the signals come a moment after.
     program = (
         "import sys, threading, os, time\nfrom fer_lib import cli\n"
         f"for moment in ({wait}, {wait} + 0.05, {wait} + 0.1):\n"
         f"    threading.Timer(moment, os.kill, [os.getpid(), {int(number)}]).start()\n"
-        f"sys.exit(cli.main(['check', {params!r}]))"
+        f"sys.argv[1:] = ['check', {params!r}]\nsys.exit(cli.main())"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": root}, capture_output=True, text=True
