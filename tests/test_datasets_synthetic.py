@@ -392,7 +392,7 @@ def test_light_comes_from_one_side_and_noise_is_added():
         ({"seed": -1}, "seed"),
         ({"images_per_class": 10**8}, "images_per_class"),
         ({"form": "kdef", "people": 36}, "1 to 35"),
-        ({"form": "kdef", "size": (10, 10)}, "size"),
+        ({"form": "kdef", "size": (24, 10)}, "height"),
     ],
 )
 def test_impossible_arguments_are_refused(tmp_path, arguments, named):

@@ -16,21 +16,13 @@ SIDES = np.array([[-1.0], [1.0]])  # the image's left and right half
 ACROSS = np.linspace(-1.0, 1.0, 21)  # along a mouth or an eye, from corner to corner
 ALONG = np.linspace(0.0, 1.0, 11)  # along a brow or a furrow
 CIRCLE = np.linspace(0.0, 2 * np.pi, 24)
-ROWS = (1 + np.sin(np.linspace(-np.pi / 2, np.pi / 2, 30)))[
-    :, None
-] / 2  # 0 to 1, denser where outlines curve most
+ROWS = (1 + np.sin(np.linspace(-np.pi / 2, np.pi / 2, 30)))[:, None] / 2  # 0 to 1, denser at both ends
 CROWN, TEMPLE, EYES, EARS, MOUTH = -1.3, -0.25, -0.02, 0.14, 0.74  # heights on the head
 # Colours are RGB; lines and shadows on the skin are LINE, more or less opaque.
 SKINS = ((250, 218, 194), (240, 200, 170), (226, 180, 146), (205, 156, 118), (178, 126, 90), (146, 100, 72))
 HAIRS = (
-    (38, 30, 28),
-    (66, 44, 32),
-    (104, 68, 42),
-    (150, 104, 58),
-    (206, 168, 104),
-    (150, 70, 40),
-    (150, 148, 146),
-)
+    (38, 30, 28), (66, 44, 32), (104, 68, 42), (150, 104, 58), (206, 168, 104), (150, 70, 40), (150, 148, 146),
+)  # fmt: skip
 IRISES = ((70, 46, 32), (96, 64, 38), (84, 100, 60), (74, 104, 132), (96, 112, 118))
 LINE, LIPS, INSIDE, TEETH, TONGUE = (40, 28, 26), (150, 52, 56), (52, 18, 20), (240, 236, 226), (176, 84, 84)
 # Drawn uniformly for each subject, between two limits; `parting` is where the hairline is highest, -1 (left) to 1.
@@ -44,18 +36,11 @@ PROPORTIONS = {
     },
 }  # fmt: skip
 # FER-2013's heads cropped from the web and KDEF's portraits from a studio: the image's width in half head widths,
-# standard deviations of yaw, pitch, roll (degrees), shifts; limits of zoom, light from the left, exposure, noise.
-FRAMINGS = {
-    "web": (
-        2.1,
-        (8, 4, 4, 0.05, 0.05),
-        {"zoom": (0.95, 1.1), "side": (-1, 1), "gain": (0.85, 1.1), "noise": (0, 5)},
-    ),
-    "studio": (
-        2.75,
-        (2, 1, 1, 0.03, 0.03),
-        {"zoom": (1, 1), "side": (-0.5, 0.5), "gain": (1, 1), "noise": (0, 2)},
-    ),
+# standard deviations of yaw, pitch, roll (degrees) and shifts.
+FRAMINGS = {"web": (2.1, (8, 4, 4, 0.05, 0.05)), "studio": (2.75, (2, 1, 1, 0.03, 0.03))}
+LIGHTS = {  # drawn uniformly between two limits; `side`: light from the image's right (-1) to its left (1)
+    "web": {"zoom": (0.95, 1.1), "side": (-1, 1), "gain": (0.85, 1.1), "noise": (0, 5)},
+    "studio": {"zoom": (1, 1), "side": (-0.5, 0.5), "gain": (1, 1), "noise": (0, 2)},
 }
 
 
@@ -63,21 +48,21 @@ def random_subject(rng, sex=None):
     """Draw a subject: sex ("F" or "M", drawn too where it is None), proportions and colours."""
     sex = sex or "FM"[rng.integers(2)]
     skin = rng.integers(len(SKINS))
-    shades = slice(
-        2 if skin >= 4 else None
-    )  # dark skin goes with dark hair and eyes: no feature drowns in the face
+    shades = slice(2 if skin >= 4 else None)  # dark skin goes with dark hair and eyes: no feature drowns in it
     colours = {"skin": SKINS[skin], "hair": rng.choice(HAIRS[shades]), "iris": rng.choice(IRISES[shades])}
     colours |= {"shirt": rng.integers(80, 180, 3), "sex": sex}
     return SimpleNamespace(**colours, **_uniform(rng, PROPORTIONS[sex] | PROPORTIONS["both"]))
 
 
 def random_view(rng, framing, yaw=0.0):
-    """Draw how a head is turned (by about `yaw` degrees to the image's right), framed (see `FRAMINGS`) and lit."""
-    span, deviations, limits = FRAMINGS[framing]
+    """Draw how a head is turned (by about `yaw` degrees to the image's right), framed and lit."""
+    span, deviations = FRAMINGS[framing]
     yaw, pitch, roll, *shift = np.clip(rng.normal(0, 1, 5), -2.2, 2.2) * deviations + (yaw, 0, 0, 0, 0)
     yaw, pitch, roll = np.radians([yaw, pitch, roll])
     shift[0] -= 0.45 * np.sin(yaw) if framing == "web" else 0.0  # centred on the features, not on the head
-    return SimpleNamespace(yaw=yaw, pitch=pitch, roll=roll, shift=shift, span=span, **_uniform(rng, limits))
+    return SimpleNamespace(
+        yaw=yaw, pitch=pitch, roll=roll, shift=shift, span=span, **_uniform(rng, LIGHTS[framing])
+    )
 
 
 def _uniform(rng, limits):
@@ -101,10 +86,11 @@ def draw_face(subject, units, view, size, background, rng):
     shape = Image.new("L", image.size)
     pen, shape_pen = ImageDraw.Draw(image, "RGBA"), ImageDraw.Draw(shape)
     for x, y, colour in _body(head):
-        pen.polygon(head.pixels(x, y), tuple(colour))
+        pen.polygon(head.pixels(x, y).tolist(), tuple(colour))
     for x, y, colour in _skull(head):
-        pen.polygon(head.pixels(x, y), tuple(colour))
-        shape_pen.polygon(head.pixels(x, y), 255)
+        outline = head.pixels(x, y).tolist()
+        pen.polygon(outline, tuple(colour))
+        shape_pen.polygon(outline, 255)
     for outline, colour in _on_the_face(head, effects):
         pen.polygon(outline, colour)
     # Light falls on the head from above and from one side; then the camera exposes.
@@ -124,25 +110,13 @@ class Head:
         self.subject, self.view, self.chin = subject, view, subject.chin + drop
         self.scale = size[0] * view.zoom / view.span  # pixels of a half head width
         self.middle = size * (0.5, 0.46) + np.multiply(view.shift, self.scale)
-        nose, end = subject.nose_end, self.chin  # how far the profile stands out at heights v, (v, out)
-        stands = [
-            (-0.3, 0.04),
-            (-0.14, 0.02),
-            (nose - 0.28, 0.16),
-            (nose - 0.08, 0.29),
-            (nose, 0.2),
-            (nose + 0.07, 0.03),
-        ]
-        stands += [
-            (0.64, 0.09),
-            (0.72, 0.06),
-            (0.8, 0.09),
-            (0.9, 0.01),
-            (end - 0.16, 0.06),
-            (end - 0.06, 0.06),
-            (end, 0),
-        ]
-        self.profile = np.transpose(stands)
+        nose, end = subject.nose_end, self.chin
+        stands_out = [
+            (-0.3, 0.04), (-0.14, 0.02), (nose - 0.28, 0.16), (nose - 0.08, 0.29), (nose, 0.2),
+            (nose + 0.07, 0.03), (0.64, 0.09), (0.72, 0.06), (0.8, 0.09), (0.9, 0.01),
+            (end - 0.16, 0.06), (end - 0.06, 0.06), (end, 0),
+        ]  # fmt: skip
+        self.profile = np.transpose(stands_out)  # heights; how far the skin stands out
 
     def place(self, v, azimuth=None, u=None, hair=False):
         """Place points of the head in the image plane: x, y in half head widths, and whether they are seen.
@@ -168,9 +142,9 @@ class Head:
         return x, v - (radius * np.cos(turned) + forward * np.cos(yaw)) * np.sin(self.view.pitch), seen
 
     def pixels(self, x, y):
-        """Points of the image plane as Pillow takes them, [x0, y0, x1, ...] in pixels."""
+        """Points of the image plane in pixels, in the order that Pillow takes: x0, y0, x1, ..."""
         cos, sin = np.cos(self.view.roll), np.sin(self.view.roll)
-        return (self.middle + self.scale * np.stack([x * cos - y * sin, x * sin + y * cos], -1)).ravel().tolist()
+        return (self.middle + self.scale * np.stack([x * cos - y * sin, x * sin + y * cos], -1)).ravel()
 
 
 def _body(head):
@@ -212,11 +186,8 @@ def _skull(head):
             x = side * subject.width * np.cos(yaw) - 0.12 * np.sin(yaw)
             for size, shade in ((1, 0.1), (0.55, 0.3)):
                 wide = size * (0.09 + 0.1 * abs(np.sin(yaw)))
-                yield (
-                    x + wide * np.cos(CIRCLE),
-                    EARS + size * 0.24 * np.sin(CIRCLE),
-                    mix(subject.skin, LINE, shade),
-                )
+                x_round, y_round = x + wide * np.cos(CIRCLE), EARS + size * 0.24 * np.sin(CIRCLE)
+                yield x_round, y_round, mix(subject.skin, LINE, shade)
 
 
 def _outline(x, y):
@@ -235,10 +206,11 @@ def _on_the_face(head, effects):
             outlines += [(*uv, (*colour, int(min(255, a)))) for *uv, a in zip(u, v, alphas, strict=True) if a > 5]
     u, v, colours = zip(*outlines, strict=True)
     x, y, seen = head.place(np.concatenate(v), u=np.concatenate(u))
-    ends = np.cumsum([len(of) for of in u])
-    for start, end, colour in zip([0, *ends], ends, colours, strict=False):
+    pixels, end = head.pixels(x, y), 0
+    for of_outline, colour in zip(u, colours, strict=True):
+        start, end = end, end + len(of_outline)
         if seen[start:end].any():
-            yield head.pixels(x[start:end], y[start:end]), colour
+            yield pixels[2 * start : 2 * end].tolist(), colour
 
 
 def line(u, v, thickness):
@@ -314,7 +286,7 @@ def _nose(head, effects):
 def _mouth(head, effects):
     """Lips, and what an open mouth shows between them; `rim` is the lower edge of the upper lip."""
     t, subject = ACROSS, head.subject
-    mean = {effect: amount.mean() for effect, amount in effects.items()}
+    mean = {name: effects[name].mean() for name in ("upper_lip", "lower_lip", "lip_thin", "mouth_up", "jaw")}
     out, up = (np.where(t < 0, *effects[effect]) for effect in ("corner_out", "corner_up"))
     u = t * (subject.mouth_width + out)
     arch = mean["upper_lip"] + 0.3 * mean["jaw"] - 0.25 * up
@@ -346,10 +318,7 @@ def _furrows(head, effects):
     for effect, opacity, (u, v), (end_u, end_v), out, down in (
         ("fold", 0.5, (subject.nose_width + 0.03, subject.nose_end - 0.05), (corner_u, corner_v), 0.07, 0),
         ("cheek", 0.4, (eye - 0.2, 0.13), (eye + 0.2, 0.11), 0, 0.03),
-        *(
-            ("cheek", 0.4, (eye + 0.24, slope - 0.01), (eye + 0.35, 2.5 * slope), 0, 0)
-            for slope in (-0.03, 0, 0.03)
-        ),
+        *(("cheek", 0.4, (eye + 0.24, end - 0.01), (eye + 0.35, 2.5 * end), 0, 0) for end in (-0.03, 0, 0.03)),
         *(("nose_wrinkle", 0.5, (0.02, v), (0.11, v - 0.035), 0, 0) for v in (-0.17, -0.1, -0.03)),
         ("brow_knit", 5, (0.055, -0.42), (0.07, -0.22), 0, 0),
         *(("forehead", 0.3, (0, v), (0.42, v), 0, -0.02) for v in (-0.56, -0.64)),

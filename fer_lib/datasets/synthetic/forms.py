@@ -91,7 +91,7 @@ def make_synthetic(
         "people": (people, 1, 35),
         "seed": (seed, 0, 2**32),
     }
-    limits |= {f"size[{axis}]": (length, 24, 5_000) for axis, length in enumerate(size)}
+    limits |= {name: (length, 24, 5_000) for name, length in zip(("width", "height"), size, strict=True)}
     for name, (value, least, most) in limits.items():
         if type(value) is not int or not least <= value <= most:
             expected = f"a whole number from {least:,} to {most:,}"
