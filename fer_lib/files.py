@@ -1,11 +1,84 @@
-"""Files that others read: written beside their place first, then moved there in one step."""
+"""Files of a study: written beside their place, then moved there in one step; read with a limit and a schema."""
 
 import contextlib
+import errno
 import os
+import stat
 import tempfile
 from pathlib import Path
 
-from fer_lib.errors import RunError
+from pydantic import BaseModel
+
+from fer_lib.errors import FerError, RunError
+
+
+class Caption(BaseModel):
+    """`figures/<name>.json` and `tables/<name>.json`: the words beside a figure or table."""
+
+    caption: str = ""
+    alt: str = ""
+    formats: dict[str, str] = {}
+    labels: dict[str, str] = {}
+
+
+class DataSummary(BaseModel):
+    """`data.json`, of the checked data. `counts`: images by split and class, with `total`."""
+
+    fingerprint: str = ""
+    counts: dict[str, dict[str, int]] = {}
+    notes: list[str] = []
+
+
+class Commit(BaseModel):
+    """The commit of the library, and whether code, notebooks or parameters differed from it."""
+
+    commit: str
+    changed: bool
+
+
+class Environment(BaseModel):
+    """`environment.json`, and `environment` of a run's `config.json`: software and machine."""
+
+    python: str = ""
+    platform: str = ""
+    processor: str = ""
+    cpus: int = 0
+    gpus: list[str] = []
+    backend: str = ""
+    packages: dict[str, str] = {}
+    git: Commit | None = None
+
+
+def read_json(path, schema, limit=2**22):
+    """Return a JSON file as `schema`, a pydantic model; None where there is none; RunError where it is damaged."""
+    if not os.path.lexists(path):
+        return None
+    with reading(path, f"JSON as of {schema.__name__}"):
+        return schema.model_validate_json(read_regular(path, limit))
+
+
+def read_regular(path, limit):
+    """Bytes of a regular file of at most `limit` bytes; OSError for another: a pipe or a device has no end."""
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")
+    if status.st_size > limit:
+        raise OSError(errno.EFBIG, f"{status.st_size:,} bytes, more than {limit:,}")
+    with open(path, "rb") as file:
+        return file.read(limit)
+
+
+@contextlib.contextmanager
+def reading(path, expected):
+    """Turn whatever a library raises on a damaged file into one RunError that names the file."""
+    try:
+        yield
+    except FerError:
+        raise
+    except Exception as error:  # zlib, struct, zipfile, Pillow, nbformat and pydantic have exceptions of their own
+        found = " ".join(f"{type(error).__name__}: {error}".split())[:120]
+        advice = "Delete it and run the study again: what is missing is made anew"
+        raise RunError("A file is damaged", path, expected, found, advice) from error
 
 
 def write_atomically(path, content):
