@@ -7,7 +7,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from fer_lib.errors import FerError, RunError
 
@@ -49,12 +49,12 @@ class Environment(BaseModel):
     git: Commit | None = None
 
 
-def read_json(path, schema, limit=2**22):
-    """Return a JSON file as `schema`, a pydantic model; None where there is none; RunError where it is damaged."""
+def read_json(path, schema=dict, limit=2**22):
+    """Return a JSON file as `schema` (`dict` or a model), None where there is none; RunError if it is damaged."""
     if not os.path.lexists(path):
         return None
-    with reading(path, f"JSON as of {schema.__name__}"):
-        return schema.model_validate_json(read_regular(path, limit))
+    with reading(path, f"JSON, {schema.__name__}"):
+        return TypeAdapter(schema).validate_json(read_regular(path, limit))
 
 
 def read_regular(path, limit):

@@ -68,8 +68,8 @@ def _bare_percent(fraction):
 
 
 def _words(value):
-    if isinstance(value, bool):
-        return "yes" if value else "no"
+    if str(value) in ("True", "False"):  # NumPy's and pandas' booleans too
+        return "yes" if str(value) == "True" else "no"
     return MISSING if value is None or (isinstance(value, float) and math.isnan(value)) else str(value)
 
 

@@ -7,10 +7,9 @@ import pandas as pd
 
 from fer_lib.analysis import tables
 from fer_lib.errors import DataError, ParameterError
-from fer_lib.formats import count, interval, percent, points, readable
+from fer_lib.formats import count, interval, network, percent, points, readable
 from fer_lib.parameters import Parameters, read_parameters
 from fer_lib.training.runs import study_runs
-from fer_lib.variants import Variant
 
 ALPHA = 0.05
 WORD_LIMIT = 90
@@ -103,35 +102,33 @@ def _verdict(blocks):
     """One sentence with the interval; a network differs where its Holm-adjusted p is below `ALPHA`."""
     found = blocks[blocks["p_holm"] < ALPHA]
     better, worse = found[found["difference"] > 0], found[found["difference"] < 0]
-    anything = f"compatible with anything from {_span(found if len(found) else blocks)} percentage points"
+    anything = "compatible with anything from {} percentage points".format
     if blocks["seeds"].min() == 1:
         differ = f"{len(found)} of {len(blocks)} networks differ" if len(found) else "no network differs"
         return (
             "One seed cannot answer whether non-local blocks help. Over the choice of images alone, the effect is "
-            f"{anything} (95 % CIs); {differ} significantly from the baseline."
+            f"{anything(_span(blocks))} (95 % CIs); {differ} significantly from the baseline."
         )
     if len(better) and len(worse):
         return (
-            f"It depends on the network: {_places(better)} raises the accuracy significantly, compatible with "
-            f"anything from {_span(better)} percentage points (95 % CI), and {_places(worse)} lowers it "
-            f"({_span(worse)})."
+            f"It depends on the network: {_places(better)} raises the accuracy significantly, "
+            f"{anything(_span(better))} (95 % CI), and {_places(worse)} lowers it ({_span(worse)})."
         )
     if len(found):
-        verb = "raise" if len(better) else "lower"
         return (
-            f"Non-local blocks {verb} the accuracy significantly in {len(found)} of {len(blocks)} networks "
-            f"({_places(found)}): the effect is {anything} (95 % CI)."
+            f"Non-local blocks {'raise' if len(better) else 'lower'} the accuracy significantly in {len(found)} "
+            f"of {len(blocks)} networks ({_places(found)}): the effect is {anything(_span(found))} (95 % CI)."
         )
     none = f"none of the {len(blocks)} networks" if len(blocks) > 1 else "no network"
     return (
-        f"The effect of non-local blocks is {anything} of accuracy (95 % CIs): {none} with blocks differs "
-        "significantly from the baseline."
+        f"The effect of non-local blocks is {anything(_span(blocks))} of accuracy (95 % CIs): {none} with blocks "
+        "differs significantly from the baseline."
     )
 
 
 def _largest(blocks):
     best = blocks.loc[blocks["difference"].idxmax()]
-    return f"The largest difference is {points(best['difference'])} ({_label(best['variant'])})."
+    return f"The largest difference is {points(best['difference'])} ({network(best['variant'])})."
 
 
 def _cost(blocks, costs):
@@ -179,10 +176,6 @@ def _span(rows):
     return interval(rows["ci_low"].min(), rows["ci_high"].max())
 
 
-def _label(name):
-    return Variant.from_name(name).label
-
-
 def _places(rows, most=3):
-    names = list(map(_label, rows["variant"]))
+    names = list(map(network, rows["variant"]))
     return "; ".join(names[:most]) + (f" and {len(names) - most} others" if len(names) > most else "")

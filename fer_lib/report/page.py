@@ -29,7 +29,6 @@ QUESTIONS = (
     ("data", "Are the data and the baseline sound?", ("00", "01"), "flaws|class-counts|samples"),
     ("paper", "What of the paper holds?", ("07",), "audit|claims"),
 )
-_FIGURES_SHOWN, _TABLES_SHOWN = 2, 1
 
 
 def write_report(study_dir):
@@ -49,9 +48,9 @@ def write_report(study_dir):
     if not (study_dir / "params.yaml").is_file():
         expected = "params.yaml in it, as `fer-study run` writes it"
         raise ParameterError("The folder is not a study's", where=study_dir, expected=expected)
-    result = answer(study_dir)
     data = read_json(study_dir / "data.json", DataSummary) or DataSummary()
     environment = read_json(study_dir / "environment.json", Environment) or Environment()
+    result = answer(study_dir)
     notebooks = [pieces.notebook(path) for path in _numbered(study_dir / "notebooks", ".ipynb")]
     figures = [pieces.figure(path) for path in _numbered(study_dir / "figures", ".png")]
     tables = [pieces.table(path) for path in _numbered(study_dir / "tables", ".csv")]
@@ -65,7 +64,7 @@ def write_report(study_dir):
         sections=_sections(headline_figure(study_dir), notebooks, figures, tables),
         notebooks={notebook["number"]: notebook for notebook in notebooks},
         facts=_facts(result, data, environment),
-        details=_details(result.parameters, environment),
+        details=pieces.grid(_details(result.parameters, environment)),
         has_comparison=(study_dir / "tables" / "comparison.csv").is_file(),
     )
     for notebook in notebooks:
@@ -97,37 +96,23 @@ def headline_figure(study_dir):
 
 
 def _sections(headline, notebooks, figures, tables):
-    """The questions with what answers them; every figure and table stands once."""
-    # The same image under two numbers is shown once.
+    """The questions with what answers them; every figure and table stands once, and an image under two numbers."""
     figures = list({figure["source"]: figure for figure in reversed(figures)}.values())[::-1]
     helps = [figure for figure in figures if headline and figure["name"] == headline.stem]
-    figures = [figure for figure in figures if figure not in helps]
-    sections = [_section("helps", "Do non-local blocks help?", figures=helps)]
+    left = [item for item in tables + figures if item not in helps]
+    sections = [{"id": "helps", "question": "Do non-local blocks help?", "first": helps}]
     for subject, question, numbers, words in QUESTIONS:
-        # Those with the words in their name first; the sort keeps the order of the numbers.
-        images, own = (
-            sorted(
-                (item for item in items if _notebook_of(item) in numbers),
-                key=lambda x: not re.search(words, x["name"]),
-            )
-            for items in (figures, tables)
-        )
         used = [notebook for notebook in notebooks if notebook["number"] in numbers]
-        more = own[_TABLES_SHOWN:] + images[_FIGURES_SHOWN:]
-        if used or images or own or subject == "data":
-            shown = {"figures": images[:_FIGURES_SHOWN], "tables": own[:_TABLES_SHOWN]}
-            sections.append(_section(subject, question, notebooks=used, more=more, **shown))
-    known = {number for _, _, numbers, _ in QUESTIONS for number in numbers}
-    others = [item for item in tables + figures if _notebook_of(item) not in known]
-    return sections + [_section("others", "Other tables and figures", more=others)] * bool(others)
-
-
-def _section(subject, question, **parts):
-    return (
-        {"id": subject, "question": question}
-        | {key: [] for key in ("notebooks", "figures", "tables", "more")}
-        | parts
-    )
+        # Those with the words in their name first; the sort keeps the order of the numbers.
+        own = [item for item in left if _notebook_of(item) in numbers]
+        own.sort(key=lambda item: not re.search(words, item["name"]))
+        first = [item for item in own if "source" in item][:2] + [item for item in own if "rows" in item][:1]
+        more = [item for item in own if item not in first]
+        left = [item for item in left if item not in own]
+        if used or own or subject == "data":
+            section = {"id": subject, "question": question, "notebooks": used, "first": first, "more": more}
+            sections.append(section)
+    return sections + [{"id": "others", "question": "Other tables and figures", "more": left}] * bool(left)
 
 
 def _notebook_of(item):
@@ -151,16 +136,12 @@ def _facts(result, data, environment):
 
 
 def _details(parameters, environment):
-    """Every parameter and what the study was evaluated with: (name, text) pairs."""
-    values = parameters.model_dump() | environment.model_dump(exclude={"packages", "git"}) | environment.packages
-    if environment.git:
-        values["commit"] = environment.git.commit + (" with changes" if environment.git.changed else "")
-    for name, value in values.items():
-        if isinstance(value, bool):
-            value = "yes" if value else "no"
-        text = ", ".join(map(str, value)) if isinstance(value, list) else value
-        if text not in (None, ""):
-            yield name.replace("_", " "), text
+    """Every parameter and the packages that evaluated the study, as a DataFrame of str."""
+    values = parameters.model_dump() | environment.packages
+    rows = [
+        (name, ", ".join(map(str, value)) if isinstance(value, list) else value) for name, value in values.items()
+    ]
+    return formats.readable(pd.DataFrame(rows, columns=["name", "value"], dtype=object))
 
 
 def _trained_on(run):
@@ -180,14 +161,11 @@ def _numbered(folder, suffix):
 
 
 def _render(template, **values):
-    loader = jinja2.FileSystemLoader(pieces.TEMPLATES)
     environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FileSystemLoader(pieces.TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["count"] = formats.count
-    style, script = (
-        Markup((pieces.TEMPLATES / f"report.{kind}").read_text(encoding="utf-8")) for kind in ("css", "js")
-    )
+    style, script = (Markup((pieces.TEMPLATES / name).read_text("utf-8")) for name in ("report.css", "report.js"))
     policy = (
         "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
         f"style-src {_hash(style)}; script-src {_hash(script)}"

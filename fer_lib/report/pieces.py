@@ -46,28 +46,32 @@ def table(path):
     with reading(path, "a CSV table"):
         # Nullable types, so that whole numbers with gaps stay whole.
         frame = pd.read_csv(io.BytesIO(read_regular(path, _MOST_BYTES)), dtype_backend="numpy_nullable")
-        shown = _readable(frame.head(_MOST_ROWS), words)
+        shown = _readable(frame.head(_MOST_ROWS), words.formats)
+    labels = {_header(name): label for name, label in words.labels.items()}
     constant = [name for name in shown.columns[1:] if len(shown) > 1 and shown[name].nunique() == 1]
-    same = [(name, shown[name].iloc[0]) for name in constant if shown[name].iloc[0] != formats.MISSING]
-    left_out = max(0, len(frame) - _MOST_ROWS)
-    return _described(path, words) | grid(shown.drop(columns=constant)) | {"same": same, "left_out": left_out}
+    same = [(labels.get(name, name), shown[name].iloc[0]) for name in constant]
+    same = [(label, text) for label, text in same if text != formats.MISSING]
+    columns = grid(shown.drop(columns=constant).rename(columns=labels))
+    return _described(path, words) | columns | {"same": same, "left_out": max(0, len(frame) - _MOST_ROWS)}
 
 
 def grid(shown):
     """Return a DataFrame of str as columns (pairs: header, whether it holds numbers) and rows (lists of str)."""
-    cells = {name: [text for text in shown[name] if text != formats.MISSING] for name in shown}
-    columns = [(name, bool(texts) and all(map(_NUMBER.fullmatch, texts))) for name, texts in cells.items()]
+    columns = []
+    for header, texts in shown.items():
+        texts = [text for text in texts if text != formats.MISSING]
+        columns.append((header, bool(texts) and all(map(_NUMBER.fullmatch, texts))))
     return {"columns": columns, "rows": shown.to_numpy().tolist()}
 
 
-def _readable(frame, words):
-    """The DataFrame of str that a page shows, from a saved one; with the notebook's own formats and labels."""
+def _readable(frame, own):
+    """A saved table as a DataFrame of str; `own`: the notebook's formats of columns that `COLUMNS` lacks."""
     shown = formats.readable(frame)
-    for name in set(words.formats) & set(frame) - set(formats.COLUMNS):
-        found, header = _FORMAT.fullmatch(words.formats[name]), _header(name)
+    for name in set(own) & set(frame) - set(formats.COLUMNS):
+        found, header = _FORMAT.fullmatch(own[name]), _header(name)
         if found and header in shown and formats.is_numeric(frame[name]):
             shown[header] = [_formatted(value, **found.groupdict()) for value in frame[name]]
-    return shown.rename(columns={_header(name): label for name, label in words.labels.items()})
+    return shown
 
 
 def _formatted(value, sign, digits, kind):
