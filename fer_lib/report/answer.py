@@ -73,11 +73,9 @@ def paragraph(comparison, learned, parameters, split, costs=None):
     """Return the paragraph; where it exceeds `WORD_LIMIT`, the least important sentences are left out.
 
     Args:
-        comparison: `tables.comparison`.
-        learned: `tables.learned`.
+        comparison, learned: the tables of these names; costs: `tables.read_costs`, or None.
         parameters: the study's `Parameters`.
         split: name of the scored split.
-        costs: `tables.read_costs`, or None.
     """
     failed = learned[~learned["learned"]]
     if parameters.baseline in set(failed["variant"]):
@@ -89,10 +87,13 @@ def paragraph(comparison, learned, parameters, split, costs=None):
         return "No network with non-local blocks has been compared with the baseline yet."
     failed_names = _places(failed.drop_duplicates("variant"))
     left_out = f"Not compared, as they did not learn: {failed_names}." if len(failed) else None
-    largest, cost, control = _largest(blocks), _cost(blocks, costs), _control(comparison)
+    cost, control, row = _cost(blocks, costs), _control(comparison), blocks.loc[blocks["difference"].idxmax()]
+    largest = f"The largest difference is {points(row['difference'])} ({network(row['variant'])})."
+    seeds, accuracy = f"{row['seeds']} seed{'s' if row['seeds'] > 1 else ''}", percent(row["baseline_accuracy"])
+    basis = f"Basis: {seeds}, {count(row['n'])} {split} images, baseline accuracy {accuracy}."
     for dropped in ((), (largest,), (largest, left_out), (largest, left_out, cost)):
         optional = [text for text in (largest, cost, control, left_out) if text and text not in dropped]
-        text = " ".join([_verdict(blocks), *optional, _basis(blocks, split), _setting(parameters)])
+        text = " ".join([_verdict(blocks), *optional, basis, _setting(parameters)])
         if len(text.split()) <= WORD_LIMIT:
             break
     return text
@@ -126,11 +127,6 @@ def _verdict(blocks):
     )
 
 
-def _largest(blocks):
-    best = blocks.loc[blocks["difference"].idxmax()]
-    return f"The largest difference is {points(best['difference'])} ({network(best['variant'])})."
-
-
 def _cost(blocks, costs):
     """What the blocks add; None where not all of these networks were counted."""
     if costs is None or not blocks["variant"].isin(costs.index).all():
@@ -151,12 +147,6 @@ def _control(comparison):
     differs = "differs significantly" if row["p_holm"] < ALPHA else "does not differ significantly"
     limits = interval(row["ci_low"], row["ci_high"])
     return f"The control (identity attention) {differs}: {points(row['difference'])} ({limits})."
-
-
-def _basis(blocks, split):
-    row = blocks.iloc[0]
-    seeds, accuracy = f"{row['seeds']} seed{'s' if row['seeds'] > 1 else ''}", percent(row["baseline_accuracy"])
-    return f"Basis: {seeds}, {count(row['n'])} {split} images, baseline accuracy {accuracy}."
 
 
 def _setting(parameters):

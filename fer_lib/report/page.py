@@ -125,13 +125,13 @@ def _facts(result, data, environment):
     parameters, runs = result.parameters, result.runs
     images = ", ".join(f"{formats.count(row.get('total'))} {split}" for split, row in data.counts.items())
     dataset, grid = formats.DATASET_NAMES[parameters.dataset], parameters.cells()
-    trained = {_software_and_device(found) for found in map(_trained_on, runs) if found}
-    hours = sum(run.seconds["seconds"].sum() for run in runs) / 3600
+    made = [_made(run) for run in runs]
+    trained, hours = sorted({device for device, _ in made}), sum(seconds for _, seconds in made) / 3600
     return [
         ("Data", f"{dataset}, protocol {parameters.protocol}: {images or 'not read yet'}"),
         ("Runs", f"{len(runs)} of {len(grid)} finished, {parameters.epochs} epochs each, {hours:.1f} h in all"),
-        ("Trained on", "; ".join(sorted(trained)) or formats.MISSING),
-        ("Evaluated on", _software_and_device(environment) if environment.packages else formats.MISSING),
+        ("Trained on", "; ".join(trained) or formats.MISSING),
+        ("Evaluated on", _software_and_device(environment)),
     ]
 
 
@@ -144,14 +144,18 @@ def _details(parameters, environment):
     return formats.readable(pd.DataFrame(rows, columns=["name", "value"], dtype=object))
 
 
-def _trained_on(run):
-    with reading(run.folder / "config.json", "the environment that finished the run"):
-        return Environment.model_validate(run.config["environment"]) if "environment" in run.config else None
+def _made(run):
+    """With what a run was trained, and its seconds."""
+    with reading(run.folder, "`environment` in config.json, `seconds` in seconds.csv"):
+        environment = Environment.model_validate(run.config.get("environment", {}))
+        return _software_and_device(environment), float(run.seconds["seconds"].sum())
 
 
 def _software_and_device(environment):
+    if not environment.packages:
+        return formats.MISSING
     devices = ", ".join(environment.gpus) or f"{environment.cpus} CPUs, no GPU"
-    return f"Keras {environment.packages.get('keras', '')} on {environment.backend}; {devices}"
+    return f"Keras {environment.packages.get('keras')} on {environment.backend}; {devices}"
 
 
 def _numbered(folder, suffix):
@@ -166,10 +170,8 @@ def _render(template, **values):
     )
     environment.filters["count"] = formats.count
     style, script = (Markup((pieces.TEMPLATES / name).read_text("utf-8")) for name in ("report.css", "report.js"))
-    policy = (
-        "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
-        f"style-src {_hash(style)}; script-src {_hash(script)}"
-    )
+    policy = "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'"
+    policy += f"; style-src {_hash(style)}; script-src {_hash(script)}"
     return environment.get_template(template).render(**values, style=style, script=script, policy=policy)
 
 

@@ -20,8 +20,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 # Study.show_figure writes 144 pixels an inch to be shown at 72, sharp on screens of double density.
 _PIXELS_PER_POINT = 2
 _MOST_BYTES, _MOST_PIXELS, _MOST_ROWS = 2**26, 40_000_000, 500
-# A notebook's format of a column that has none in `formats`. Another, such as a width of 3 billion, is ignored.
-_FORMAT = re.compile(r"\{:(?P<sign>\+?),?(\.(?P<digits>\d))?(?P<kind>[%fgd]?)\}")
+# The formats that a notebook may give. Another, such as a width of 3 billion, is ignored.
+_FORMAT = re.compile(r"\{:(?P<sign>\+?),?(\.(?P<digits>\d))?(?P<kind>[%fg]?)\}")
 _NUMBER = re.compile(r"(< )?[+−]?[\d.,]+(e[+−]\d+)?( %)?( to [+−]?[\d.,]+( %)?)?")
 _INLINE = {"a", "code", "em", "strong"}
 _NOTEBOOK = _INLINE | {
@@ -68,19 +68,22 @@ def _readable(frame, own):
     """A saved table as a DataFrame of str; `own`: the notebook's formats of columns that `COLUMNS` lacks."""
     shown = formats.readable(frame)
     for name in set(own) & set(frame) - set(formats.COLUMNS):
-        found, header = _FORMAT.fullmatch(own[name]), _header(name)
-        if found and header in shown and formats.is_numeric(frame[name]):
-            shown[header] = [_formatted(value, **found.groupdict()) for value in frame[name]]
+        form, header = _form(own[name]), _header(name)
+        if form and header in shown and formats.is_numeric(frame[name]):
+            shown[header] = [form(None if pd.isna(value) else value) for value in frame[name]]
     return shown
 
 
-def _formatted(value, sign, digits, kind):
-    digits = int(digits or 0)
-    if pd.isna(value):
-        return formats.MISSING
-    if kind == "%":
-        return (formats.points if sign else formats.percent)(value, digits)
-    return f"{value:{sign},.{digits}f}".replace("-", "−")
+def _form(own):
+    """The function behind a notebook's format: a name in `formats`, or such as `{:.1%}`; None for any other."""
+    if own in ("percent", "points", "p_value", "count"):
+        return getattr(formats, own)
+    found = _FORMAT.fullmatch(own)
+    if found is None or not found["digits"]:
+        return None
+    form = formats.points if found["sign"] else formats.percent
+    digits = int(found["digits"])
+    return (lambda value: form(value, digits)) if found["kind"] == "%" else formats.decimals(digits)
 
 
 def _header(name):

@@ -1,6 +1,5 @@
 """The README's answer, made from the files of a study, so that no number in it is typed by hand."""
 
-import re
 from pathlib import Path
 
 from fer_lib.errors import RunError
@@ -14,21 +13,17 @@ BEGIN, END = "<!-- result: begin, made by `make readme` -->", "<!-- result: end 
 
 
 def update_readme(readme, study_dir):
-    """Write the answer of a study between the two marks of the README.
-
-    Args:
-        readme: path of README.md.
-        study_dir: `outputs/<study>`, finished.
+    """Write the answer of a study (`outputs/<study>`) between the two marks of README.md.
 
     Raises:
         RunError: the study has no finished run, or the marks are missing.
     """
     text = Path(readme).read_text(encoding="utf-8")
-    pattern = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
-    if not pattern.search(text):
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
         raise RunError("The README has no place for the answer", where=readme, expected=f"{BEGIN} ... {END}")
-    block = f"{BEGIN}\n{result_block(study_dir)}\n{END}"
-    write_atomically(readme, pattern.sub(lambda _: block, text))
+    write_atomically(readme, f"{before}{begin}\n{result_block(study_dir)}\n{end}{after}")
 
 
 def result_block(study_dir):

@@ -2,10 +2,8 @@
 "use strict";
 // Sort a table by a click on a header; a cell without a value comes last.
 const number = (text) => parseFloat(text.replaceAll(/[,<\s]/g, "").replace("−", "-"));
-function compare(a, b, sign) {
-  if (typeof a === "string") return sign * a.localeCompare(b, "en", { numeric: true });
-  return Number.isNaN(a) ? 1 : Number.isNaN(b) ? -1 : sign * (a - b);
-}
+const compare = (a, b, sign) => (isNaN(a) ? 1 : isNaN(b) ? -1 : sign * (a - b));
+const order = (a, b, sign) => sign * a.localeCompare(b, "en", { numeric: true });
 for (const button of document.querySelectorAll("th button")) {
   button.addEventListener("click", () => {
     const th = button.parentElement, body = th.closest("table").tBodies[0];
@@ -13,8 +11,8 @@ for (const button of document.querySelectorAll("th button")) {
     for (const other of th.parentElement.cells) other.removeAttribute("aria-sort");
     th.setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
     const text = (row) => row.cells[th.cellIndex].textContent.trim();
-    const value = numeric ? (row) => number(text(row)) : text;
-    body.append(...[...body.rows].sort((a, b) => compare(value(a), value(b), sign)));
+    const by = (a, b) => (numeric ? compare(number(text(a)), number(text(b)), sign) : order(text(a), text(b), sign));
+    body.append(...[...body.rows].sort(by));
   });
 }
 // A link opens what it leads to.
@@ -32,9 +30,8 @@ for (const link of document.querySelectorAll("a.zoom")) {
   link.addEventListener("click", (event) => {
     if (event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
-    const image = dialog.querySelector("img"), shown = link.querySelector("img");
-    image.src = shown.src;
-    image.alt = shown.alt;
+    const { src, alt } = link.querySelector("img");
+    Object.assign(dialog.querySelector("img"), { src, alt });
     dialog.showModal();
   });
 }
