@@ -166,7 +166,7 @@ class Bench:
         row = [*map(str, sizes.values()), said(ours), said(loop), ratio]
         if not (speed and rate.get("multiply_adds_per_second")):
             return [*row, "-", "-"]
-        allowed = rate["multiply_adds_per_second"] / (3 * ours["multiply_adds"])
+        allowed = rate["multiply_adds_per_second"] / (3 * ours["macs"])
         return [*row, f"{allowed:,.0f}", f"{speed / allowed:.0%}"]
 
     def table_one(self, rows):
@@ -274,7 +274,7 @@ def project(case):
     import numpy as np
 
     from fer_lib.analysis.complexity import count
-    from fer_lib.training.batches import FaceBatches, draw_order, draw_transforms
+    from fer_lib.training.batches import batches, draw_order, draw_transforms
     from fer_lib.training.recipe import build_classifier, build_trainer
 
     _allow_tensor_float()
@@ -293,7 +293,7 @@ def project(case):
         order = np.resize(draw_order(len(images), 0, steps), faces)
         transforms = draw_transforms(faces, 0, steps, parameters.shift, parameters.flip)
         trainer.fit(
-            FaceBatches({"row": order, "transform": transforms}, one_hot[order], parameters.batch_size),
+            batches({"row": order, "transform": transforms}, one_hot[order], parameters.batch_size),
             shuffle=False,
             verbose=0,
         )
@@ -302,7 +302,7 @@ def project(case):
     seconds = seconds_each(turn, case["seconds"], parameters.steps_per_execution)
     return {
         "images_per_second": parameters.batch_size / seconds,
-        "multiply_adds": int(counted["multiply_adds"].sum()),
+        "macs": int(counted["macs"].sum()),
     }
 
 

@@ -8,6 +8,8 @@ steps take turns in one process, so that other work on the machine meets both al
 the turns of textbook / `NonLocal2D`: above 1, the layer is faster. The second ratio is of processor time, which
 other work disturbs least. Peak memory is the growth of the resident set
 in the first forward and backward, each block in a process of its own: allocators keep what they once had. Linux.
+The last columns are the same ratio of forward and backward for other blocks (`contestants.py`), where they
+are installed and compute the function: Keras' MultiHeadAttention, mmcv's NonLocal2d, PyTorch's fused attention.
 
 A row is kept in `--results` when it is measured: the same command after a cut goes on from there, as long as
 machine, versions and the two blocks are the same.
@@ -39,7 +41,7 @@ FUNCTIONS = ("embedded_gaussian", "gaussian", "dot_product", "concatenation")
 COLUMNS = (
     "px", "stage", "map", "function", "batch", "forward ms/image", "ratio", "CPU ratio",
     "forward + backward ms/image",
-    "ratio", "CPU ratio", "peak MiB", "textbook MiB", "ratio",
+    "ratio", "CPU ratio", "peak MiB", "textbook MiB", "ratio", "MHA ratio", "mmcv ratio", "SDPA ratio",
 )  # fmt: skip
 
 
@@ -77,7 +79,8 @@ def read_arguments():
 
 def conditions():
     """What a kept row holds for: this machine and its versions, and the code that is timed."""
-    timed = (FOLDER.parent / "fer_lib" / "models" / "non_local.py", FOLDER / "textbook.py", Path(__file__))
+    blocks = (FOLDER.parent / "fer_lib" / "models" / "non_local.py", FOLDER / "textbook.py")
+    timed = (*blocks, FOLDER / "contestants.py", Path(__file__))
     code = hashlib.sha256(b"".join(file.read_bytes() for file in timed)).hexdigest()
     return {"machine": machine(), "code": code}
 
@@ -99,6 +102,7 @@ def bench(shape, pairwise, arguments):
         f"{peaks[-1]:.0f}",
         f"{peaks[0]:.0f}" if batch else "does not fit",
         ratio(peaks[0] / peaks[-1] if batch and peaks[-1] else None),
+        *(ratio(times["others"].get(name)) for name in ("MHA", "mmcv", "SDPA")),
     ]
 
 
@@ -133,6 +137,7 @@ def batch_that_fits(pairwise, positions, channels, arguments):
 
 def run_case(case):
     import numpy as np
+    from contestants import contestants, module_step
     from textbook import built_pair
 
     images = np.random.default_rng(0).normal(size=(case["batch"], *case["shape"])).astype("float32")
@@ -141,14 +146,20 @@ def run_case(case):
     if case["measure"] == "memory":
         return peak_mebibytes(blocks[0], images)
     forward, both = zip(*(steps(block, images) for block in blocks), strict=True)
+    others = contestants(case["pairwise"], *case["shape"])
+    other_steps = [
+        steps(block, images)[1] if name == "MHA" else module_step(block, images) for name, block in others.items()
+    ]
+    _, *of_both = both_turns = in_turns([*other_steps, *both], len(images), case["seconds"])
     return {
-        "forward": in_turns(forward, len(images), case["seconds"] / 2),
-        "both": in_turns(both, len(images), case["seconds"] / 2),
+        "forward": beside_textbook(in_turns(forward, len(images), case["seconds"] / 2), len(forward) > 1),
+        "both": beside_textbook(both_turns, len(both) > 1),
+        "others": {name: wall for name, (wall, _) in zip(others, of_both, strict=False)},
     }
 
 
 def in_turns(functions, images, lasting):
-    """[ms an image of the last function, median ratio of the first to it, the same of processor time]."""
+    """[ms an image of the last function, median ratios (wall, processor time) to it of each of the others]."""
     for function in functions:
         function()
         function()
@@ -157,11 +168,18 @@ def in_turns(functions, images, lasting):
         # Every other turn the other way round: whoever comes second finds a warmer cache.
         order = functions if len(turns) % 2 else functions[::-1]
         taken = {function: seconds(function) for function in order}
-        turns.append((taken[functions[0]], taken[functions[-1]]))
-    milliseconds = 1e3 * statistics.median(last[0] for _, last in turns) / images
-    if len(functions) == 1:
-        return [milliseconds, None, None]
-    return [milliseconds, *(statistics.median(first[i] / last[i] for first, last in turns) for i in (0, 1))]
+        turns.append([taken[function] for function in functions])
+    milliseconds = 1e3 * statistics.median(turn[-1][0] for turn in turns) / images
+    others = range(len(functions) - 1)
+    return [
+        milliseconds,
+        *([statistics.median(turn[other][i] / turn[-1][i] for turn in turns) for i in (0, 1)] for other in others),
+    ]
+
+
+def beside_textbook(turns, has_textbook):
+    """[ms an image of the layer, textbook's wall and processor ratio]: the textbook block is the last but one."""
+    return [turns[0], *(turns[-1] if has_textbook else (None, None))]
 
 
 def seconds(function):

@@ -1,13 +1,18 @@
 """The machine and the software that a study ran on, in words that name no folder and no host."""
 
+import importlib.util
 import json
 import logging
 import os
 import platform
 import shutil
 import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
+
+from fer_lib.errors import ParameterError
+from fer_lib.files import ROOT
 
 # The libraries that a number or a figure comes from; those that are not installed are left out.
 PACKAGES = (
@@ -18,11 +23,14 @@ PACKAGES = (
 # oneDNN's kernels on every processor. Unasked it takes them on the newer ones alone; on the others its own kernels
 # take about twice as long, and round otherwise.
 TENSORFLOW_SETTINGS = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1"}
+# With which a kernel lets what a backend prints past Python go to its terminal, not into the notebook.
+KERNEL_ARGUMENTS = ["--IPKernelApp.capture_fd_output=False"]
 # Logger and words of messages that ask nothing of a reader. TensorFlow takes networks, each traced once, for
 # one function that is traced again and again. On JAX and a GPU Keras tries cuDNN's attention first, which cannot
 # train odd numbers of positions such as 9 x 9, and shows a traceback before it takes XLA's.
 _LEFT_OUT = {"tensorflow": "triggered tf.function retracing", "absl": "Failed to apply cudnn implementation"}
-_ROOT = Path(__file__).resolve().parents[1]
+# Backends of Keras that train, and how they are installed.
+_BACKENDS = {"tensorflow": "'.[tensorflow]'", "jax": "'.[jax]'", "torch": "'.[torch]'"}
 
 
 def describe_environment():
@@ -34,8 +42,8 @@ def describe_environment():
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
-        "cpus": _cpus(),
-        "gpus": _lines("nvidia-smi", "--query-gpu=name", "--format=csv,noheader") or [],
+        "cpus": len(cores()),
+        "gpus": gpus(),
         "backend": keras_backend(),
         "packages": package_versions(),
         "git": _git(),
@@ -69,17 +77,46 @@ def keras_backend():
     folder = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
     try:
         return json.loads((folder / "keras.json").read_text(encoding="utf-8")).get("backend", "tensorflow")
-    except (OSError, ValueError):
+    except (OSError, ValueError, AttributeError):
         return "tensorflow"
+
+
+def require_backend():
+    """Refuses, before anything heavy is imported, to train without a backend: ParameterError."""
+    backend = keras_backend()
+    if backend not in _BACKENDS:
+        known = ", ".join(_BACKENDS)
+        raise ParameterError("Keras has no such backend to train with", "KERAS_BACKEND", known, repr(backend))
+    if importlib.util.find_spec(backend) is None:
+        raise ParameterError(
+            f"Keras' backend {backend} is not installed",
+            advice=f"Install it with: pip install --editable {_BACKENDS[backend]}",
+        )
+
+
+def cores():
+    """Numbers of the CPUs that this process may use: a batch system often grants fewer than the machine has."""
+    granted = hasattr(os, "sched_getaffinity")
+    return sorted(os.sched_getaffinity(0)) if granted else list(range(os.cpu_count()))
+
+
+def gpus():
+    """Names of the machine's GPUs, those of NVIDIA."""
+    return _lines("nvidia-smi", "--query-gpu=name", "--format=csv,noheader") or []
+
+
+def install_kernel():
+    """Writes the kernel `python3` of this Python's environment with those settings; returns its folder."""
+    from ipykernel.kernelspec import write_kernel_spec
+
+    folder = Path(sys.prefix) / "share" / "jupyter" / "kernels" / "python3"
+    shutil.rmtree(folder, ignore_errors=True)
+    variables = {**TENSORFLOW_SETTINGS, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    return write_kernel_spec(folder, overrides={"env": variables}, extra_arguments=KERNEL_ARGUMENTS)
 
 
 def _is_of_use(record):
     return _LEFT_OUT[record.name] not in str(record.msg)
-
-
-def _cpus():
-    """CPUs that this process may use: a batch system often grants fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _processor():
@@ -92,7 +129,7 @@ def _processor():
 
 
 def _git():
-    commit = _lines("git", "rev-parse", "HEAD") if (_ROOT / ".git").exists() else None
+    commit = _lines("git", "rev-parse", "HEAD") if (ROOT / ".git").exists() else None
     if not commit:
         return None
     changed = _lines("git", "status", "--porcelain", "--", "fer_lib", "notebooks", "params")
@@ -104,7 +141,7 @@ def _lines(*command):
     if shutil.which(command[0]) is None:
         return None
     try:
-        done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, timeout=20, check=True)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip().splitlines()

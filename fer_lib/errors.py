@@ -1,6 +1,10 @@
 """Errors written for the person who reads them: what, where, what was expected, what was found, what to do."""
 
 
+# Characters of a quoted value: what stands in a damaged file may have millions.
+_LONGEST = 240
+
+
 class FerError(Exception):
     """Base of every error that a user can cause.
 
@@ -8,7 +12,7 @@ class FerError(Exception):
         what: one sentence, what went wrong.
         where: the file, the key or the run concerned.
         expected: what would have been right.
-        found: what stood there instead.
+        found: the value that was there instead.
         advice: what to do about it.
 
     `str(error)` is one paragraph. `exit_status` is what the command line ends with.
@@ -22,9 +26,13 @@ class FerError(Exception):
 
     def __str__(self):
         parts = [_sentence(self.what)]
-        for label, value in (("Where", self.where), ("Expected", self.expected), ("Found", self.found)):
+        for label, value, most in (
+            ("Where", self.where, 300),
+            ("Expected", self.expected, 1000),
+            ("Found", self.found, 200),
+        ):
             if value is not None:
-                parts.append(_sentence(f"{label}: {value}"))
+                parts.append(_sentence(f"{label}: {shown(value, most)}"))
         if self.advice:
             parts.append(_sentence(self.advice))
         return " ".join(parts)
@@ -46,18 +54,22 @@ class RunError(FerError):
     """The work itself failed: a notebook, a training run, a file that cannot be written."""
 
 
-class TimeLimitError(FerError):
-    """The time that was given is over; what was trained is saved."""
+def shown(value, most=80):
+    """Return a value as text for a message: on one line, printable, of at most `most` characters.
 
-    exit_status = 75  # as after SIGTERM: to be tried again
-
-    def __init__(self):
-        super().__init__(
-            "The time limit is reached", advice="What was finished stays: the same command goes on from there"
-        )
-        self.args = ()  # with which pickle makes it again, on the way back from another machine
+    Control characters, escape sequences and bytes that are no UTF-8 appear as `\\x1b`; of a long text the middle
+    is left out, since the beginning and the end of a path say most.
+    """
+    try:
+        text = str(value)
+    except ValueError:  # Python's limit on the digits of an integer
+        return "a number of thousands of digits"
+    if len(text) > most:
+        text = f"{text[: most * 2 // 3 - 1]} … {text[len(text) - most // 3 + 2 :]}"
+    text = " ".join(text.split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _sentence(text):
-    text = str(text).strip()
+    text = shown(text, 1000)
     return text if text.endswith((".", "!", "?", ":")) else text + "."

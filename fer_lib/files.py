@@ -1,11 +1,111 @@
-"""Files that others read: written beside their place first, then moved there in one step."""
+"""Files of a study: found where a user may mean them, read with a limit and a schema, written in one step."""
 
 import contextlib
+import errno
 import os
+import stat
 import tempfile
 from pathlib import Path
 
-from fer_lib.errors import RunError
+from pydantic import BaseModel, TypeAdapter
+
+from fer_lib.errors import FerError, ParameterError, RunError
+
+# The project's folder, with `notebooks/`, `params/` and `outputs/`.
+ROOT = Path(__file__).resolve().parents[1]
+_TEMPORARY = ".tmp-"
+
+
+def find_file(path, what, folders=(Path(), ROOT)):
+    """The path as a user means it: absolute, or in the first of `folders` that has it.
+
+    Args:
+        path: str or `Path`; `~` is the home.
+        what: words for the error, such as "The data".
+        folders: where a relative path is looked up; by default the working directory and the project's folder.
+
+    Raises:
+        ParameterError: it is in none of them.
+    """
+    try:
+        relative = Path(path).expanduser() if str(path).strip() else None
+    except RuntimeError:  # of a user who is not known
+        relative = None
+    places = [] if relative is None else [Path(folder).absolute() / relative for folder in folders]
+    for place in places:
+        if os.path.exists(place):
+            return place
+    tried = " or ".join(dict.fromkeys(os.path.normpath(place) for place in places))
+    raise ParameterError(f"{what} cannot be found", where=tried or None, found=repr(str(path)))
+
+
+class Caption(BaseModel):
+    """`figures/<name>.json` and `tables/<name>.json`: the words beside a figure or table."""
+
+    caption: str = ""
+    alt: str = ""
+    formats: dict[str, str] = {}
+    labels: dict[str, str] = {}
+
+
+class DataSummary(BaseModel):
+    """`data.json`, of the checked data. `counts`: images by split and class, with `total`."""
+
+    fingerprint: str = ""
+    counts: dict[str, dict[str, int]] = {}
+    notes: list[str] = []
+
+
+class Commit(BaseModel):
+    """The commit of the library, and whether code, notebooks or parameters differed from it."""
+
+    commit: str
+    changed: bool
+
+
+class Environment(BaseModel):
+    """`environment.json`, and `environment` of a run's `config.json`: software and machine."""
+
+    python: str = ""
+    platform: str = ""
+    processor: str = ""
+    cpus: int = 0
+    gpus: list[str] = []
+    backend: str = ""
+    packages: dict[str, str] = {}
+    git: Commit | None = None
+
+
+def read_json(path, schema=dict, limit=2**22):
+    """Return a JSON file as `schema` (`dict` or a model), None where there is none; RunError if it is damaged."""
+    if not os.path.lexists(path):
+        return None
+    with reading(path, f"JSON, {schema.__name__}"):
+        return TypeAdapter(schema).validate_json(read_regular(path, limit))
+
+
+def read_regular(path, limit):
+    """Bytes of a regular file of at most `limit` bytes; OSError for another: a pipe or a device has no end."""
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")
+    if status.st_size > limit:
+        raise OSError(errno.EFBIG, f"{status.st_size:,} bytes, more than {limit:,}")
+    with open(path, "rb") as file:
+        return file.read(limit)
+
+
+@contextlib.contextmanager
+def reading(path, expected):
+    """Turn whatever a library raises on a damaged file into one RunError that names the file."""
+    try:
+        yield
+    except FerError:
+        raise
+    except Exception as error:  # zlib, struct, zipfile, Pillow, nbformat and pydantic have exceptions of their own
+        found = " ".join(f"{type(error).__name__}: {error}".split())[:120]
+        advice = "Delete it and run the study again: what is missing is made anew"
+        raise RunError("A file is damaged", path, expected, found, advice) from error
 
 
 def write_atomically(path, content):
@@ -22,7 +122,7 @@ def write_atomically(path, content):
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        handle, temporary = tempfile.mkstemp(prefix=_TEMPORARY, suffix=path.suffix, dir=path.parent)
         os.close(handle)
         if callable(content):
             content(temporary)
@@ -43,6 +143,26 @@ def write_atomically(path, content):
         if temporary is not None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
+
+
+def sweep(folder):
+    """Removes what killed processes left of `write_atomically` in a folder; call it under the folder's lock."""
+    for path in Path(folder).glob(f"{_TEMPORARY}*"):
+        path.unlink(missing_ok=True)
+
+
+def require_writable(folder):
+    """Makes a folder; ParameterError where it, or a file in it, cannot be made."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise ParameterError(
+            "The study's folder cannot be written",
+            where=folder,
+            found=error.strerror,
+            advice="Choose another with --output-root",
+        ) from error
 
 
 def _flush_to_disk(path):

@@ -5,7 +5,13 @@ import math
 from fer_lib.errors import ParameterError
 from fer_lib.variants import Variant
 
-DATASET_NAMES = {"fer2013": "FER-2013", "kdef": "KDEF", "synthetic": "generated faces"}
+DATASET_NAMES = {
+    "fer2013": "FER-2013",
+    "ferplus": "FER-2013 with the labels of FER+",
+    "kdef": "KDEF",
+    "folders": "own images",
+    "synthetic": "generated faces",
+}
 # BinaryAccuracy of seven one-hot outputs of which none exceeds one half: the all-negative baseline.
 BINARY_FLOOR = 6 / 7
 MISSING = "–"
@@ -42,7 +48,7 @@ def count(number):
 
 
 def _is_missing(value):
-    return value is None or math.isnan(value)
+    return value is None or bool(value != value)  # NaN alone differs from itself
 
 
 def whole(number):
@@ -68,8 +74,8 @@ def _bare_percent(fraction):
 
 
 def _words(value):
-    if isinstance(value, bool):
-        return "yes" if value else "no"
+    if str(value) in ("True", "False"):  # NumPy's and pandas' booleans too
+        return "yes" if str(value) == "True" else "no"
     return MISSING if value is None or (isinstance(value, float) and math.isnan(value)) else str(value)
 
 

@@ -1,6 +1,5 @@
-"""Notebook files: which there are, what they declare, where they failed, and nothing of the machine in them."""
+"""Notebook files: which there are, where they failed, and nothing of the machine in them."""
 
-import ast
 import hashlib
 import json
 import re
@@ -10,8 +9,9 @@ from pathlib import Path
 import nbformat
 
 from fer_lib.errors import ParameterError, RunError
+from fer_lib.files import ROOT
 
-FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
+FOLDER = ROOT / "notebooks"
 # A backend's own log, printed past Python, with the time and the process in it: never twice the same.
 _BACKEND_LOG = re.compile(r"^(WARNING: All log messages before absl|I\d{4} \d\d:).*\n?", re.MULTILINE)
 
@@ -41,31 +41,6 @@ def find_notebooks(chosen=None, folder=FOLDER):
             names = ", ".join(path.stem for path in found)
             raise ParameterError("There is no such notebook", where="--notebook", expected=names, found=name)
     return [path for path in found if any(_is_called(path, name) for name in chosen)]
-
-
-def declared_parameters(path):
-    """What a notebook's `parameters` cell declares: a dictionary of names to their defaults.
-
-    Raises:
-        RunError: it has not just one such cell, or the cell holds more than literals.
-    """
-    cells = [cell for cell in read_notebook(path).cells if "parameters" in cell.metadata.get("tags", [])]
-    if len(cells) != 1:
-        raise RunError("A notebook needs one cell tagged `parameters`", where=path, found=f"{len(cells)} of them")
-    declared = {}
-    for statement in ast.parse(cells[0].source).body:
-        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
-        try:
-            (name,) = [target.id for target in targets]
-            declared[name] = ast.literal_eval(statement.value)
-        except (AttributeError, ValueError, TypeError) as error:
-            raise RunError(
-                "A notebook's parameters cell holds more than literals",
-                where=f"{path}, line {statement.lineno} of the cell",
-                expected="lines such as `epochs: int = 2`; values are put in after it, so it derives nothing",
-                found=ast.unparse(statement),
-            ) from error
-    return declared
 
 
 def source_hash(path):
@@ -106,7 +81,7 @@ def without_machine(notebook, name, private=()):
     """
     notebook.metadata.get("papermill", {}).update(input_path=name, output_path=name)
     # The environment lies inside the project's folder and that often in the home: the longest path first.
-    roots = {str(Path(sys.prefix).resolve()): "", str(FOLDER.parent): "", str(Path.home()): "~"}
+    roots = {str(Path(sys.prefix).resolve()): "", str(ROOT): "", str(Path.home()): "~"}
     names = {str(path): Path(path).name for path in private} | {
         root + "/": short + "/" * bool(short) for root, short in roots.items()
     }

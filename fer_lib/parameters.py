@@ -3,19 +3,25 @@
 import difflib
 import hashlib
 import json
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fer_lib.errors import ParameterError
+from fer_lib.files import read_regular
 from fer_lib.variants import Variant
+
+# Of a parameters file: bytes, and values in it.
+_MAX_BYTES, _MAX_NODES = 1_000_000, 10_000
 
 PROTOCOLS = {
     "fer2013": ("paper", "official"),
     "synthetic": ("paper", "official"),
     "kdef": ("random", "subject"),
+    "folders": ("official", "random"),
 }
 # What a run's numbers depend on besides the data, the variant and the seed. Names of the study, the grid and
 # the way to the data are left out: the same network in another study is the same run.
@@ -25,8 +31,12 @@ TRAINING_KEYS = (
     "weight_decay", "label_smoothing", "shift", "flip", "precision", "jit_compile",
 )  # fmt: skip
 
+# Keys in which two notebooks of one study may differ.
+_NOT_THE_STUDYS = {"title", "variants", "seeds", "data", "steps_per_execution"}
+
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-Positive = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Angle = Literal["FL", "HL", "S", "HR", "FR"]
 
 
 class Parameters(BaseModel):
@@ -36,49 +46,61 @@ class Parameters(BaseModel):
         ParameterError: an unknown key (the near miss is named), a wrong type, an impossible combination.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     # The study
-    study: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")] = "smoke"
-    title: str = "Non-local blocks in a ResNetV2"
-    variants: list[str] = ["resnet14v2", "resnet14v2-nl1", "resnet14v2-nl3"]
-    seeds: list[Annotated[int, Field(ge=0)]] = [0]
+    study: str = Field(
+        "smoke", pattern=r"^[a-z0-9_]+$", max_length=64, description="name of the study and its folder"
+    )
+    title: str = Field("Non-local blocks in a ResNetV2", max_length=200, description="title of the report")
+    variants: list[str] = Field(
+        ["resnet14v2", "resnet14v2-nl1", "resnet14v2-nl3"],
+        max_length=100,
+        description="networks, one the baseline",
+    )
+    seeds: list[Seed] = Field([0], max_length=1000, description="each is one more run of every network")
 
     # The data
-    dataset: Literal["synthetic", "fer2013", "kdef"] = "synthetic"
-    data: str | None = None
-    protocol: Literal["paper", "official", "random", "subject"] = "official"
-    generated_images: Annotated[int, Field(ge=70)] = 840
-    train_limit: Annotated[int, Field(ge=7)] | None = None
-    colour: bool = False
-    angles: list[Literal["FL", "HL", "S", "HR", "FR"]] = ["FL", "HL", "S", "HR", "FR"]
-    aspect: Literal["crop", "pad", "squash"] = "crop"
+    dataset: Literal["synthetic", "fer2013", "kdef", "folders"] = Field("synthetic", description="which images")
+    data: str | None = Field(None, description="path of FER-2013, KDEF or own images; none for generated faces")
+    protocol: Literal["paper", "official", "random", "subject"] = Field(
+        "official", description="how they are split: paper or official; KDEF: random or subject"
+    )
+    labels: Literal["original", "ferplus"] = Field("original", description="FER-2013: or the votes of FER+")
+    generated_images: int = Field(840, ge=70, le=100_000, description="synthetic: how many images")
+    train_limit: int | None = Field(None, ge=7, le=1_000_000, description="at most so many training images")
+    colour: bool = Field(False, description="KDEF: colour instead of grey")
+    angles: list[Angle] = Field(["FL", "HL", "S", "HR", "FR"], description="KDEF: which of the five angles")
+    aspect: Literal["crop", "pad", "squash"] = Field("crop", description="KDEF: how images become square")
 
     # The network
-    image_size: Annotated[int, Field(ge=16, le=1024)] = 48
+    image_size: int = Field(48, ge=16, le=1024, description="side of the images that the network sees, in pixels")
     # Below 16 filters TensorFlow's convolutions on a CPU (oneDNN) can write outside their memory in the last,
     # smaller batch of an epoch, which kills the process.
-    width: Annotated[float, Field(ge=0.25, le=4)] = 0.25
-    stem: Literal["imagenet", "small"] = "small"
-    pooling: Literal["max", "average"] = "max"
-    dropout: Fraction = 0.2
-    subsample: bool = False
+    width: float = Field(0.25, ge=0.25, le=4, description="filters, as a multiple of the published network's")
+    stem: Literal["imagenet", "small"] = Field("small", description="first layer: 7 x 7 and pooling, or 3 x 3")
+    pooling: Literal["max", "average"] = Field("max", description="over the last feature map; max is the paper's")
+    dropout: Fraction = Field(0.2, description="before the classifier")
+    subsample: bool = Field(False, description="max-pool the keys and values of the non-local blocks")
 
     # The recipe
-    epochs: Positive = 2
-    batch_size: Positive = 32
-    optimizer: Literal["sgd", "adam"] = "adam"
-    learning_rate: Annotated[float, Field(gt=0)] = 0.001
-    momentum: Fraction = 0.9
-    schedule: Literal["constant", "cosine"] = "constant"
-    warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    label_smoothing: Fraction = 0.0
-    shift: Fraction = 0.1
-    flip: bool = True
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    jit_compile: bool = False
-    steps_per_execution: Positive = 1
+    epochs: int = Field(2, ge=1, le=10_000, description="passes over the training images")
+    batch_size: int = Field(32, ge=1, le=65_536, description="images a step")
+    optimizer: Literal["sgd", "adam"] = Field("adam", description="SGD with Nesterov momentum, or Adam")
+    learning_rate: float = Field(0.001, gt=0, le=100, description="at its highest")
+    momentum: Fraction = Field(0.9, description="of SGD")
+    schedule: Literal["constant", "cosine"] = Field("constant", description="of the learning rate")
+    warmup_epochs: float = Field(0.0, ge=0, le=10_000, description="linear warm-up of the cosine schedule")
+    weight_decay: float = Field(0.0, ge=0, le=100, description="decoupled, of the kernels")
+    label_smoothing: Fraction = Field(0.0, description="share of a label that is spread over all classes")
+    norm_momentum: Fraction = Field(0.99, description="of the batch normalisations' moving averages")
+    shift: Fraction = Field(0.1, description="augmentation: largest translation, as a share of the side")
+    flip: bool = Field(True, description="augmentation: horizontal flip")
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
+        "float32", description="of the products"
+    )
+    jit_compile: bool = Field(False, description="compile with XLA")
+    steps_per_execution: int = Field(1, ge=1, le=10_000, description="training steps per device call")
 
     @field_validator("variants")
     @classmethod
@@ -87,7 +109,9 @@ class Parameters(BaseModel):
         if len({variant.name for variant in variants}) != len(names):
             raise ValueError("each variant once, found one twice")
         if sum(not variant.stages for variant in variants) != 1:
-            raise ValueError("exactly one plain network, such as resnet50v2, the baseline of the comparisons")
+            raise ValueError(
+                "exactly one network without blocks, such as resnet50v2, the baseline of the comparisons"
+            )
         # Stored as `Variant` writes it, so that two spellings of one network cannot become two runs.
         return [variant.name for variant in variants]
 
@@ -103,8 +127,10 @@ class Parameters(BaseModel):
         if self.protocol not in PROTOCOLS[self.dataset]:
             known = " or ".join(PROTOCOLS[self.dataset])
             raise ValueError(f"dataset {self.dataset} has protocol {known}, found protocol: {self.protocol}")
-        if self.colour and self.dataset != "kdef":
-            raise ValueError(f"colour: true needs dataset: kdef; the images of {self.dataset} are grey")
+        if self.colour and self.dataset not in ("kdef", "folders"):
+            raise ValueError(f"colour: true needs dataset: kdef or folders; the images of {self.dataset} are grey")
+        if self.labels != "original" and (self.dataset, self.protocol) != ("fer2013", "official"):
+            raise ValueError(f"labels: {self.labels} needs dataset: fer2013 and protocol: official")
         if not self.angles or len(set(self.angles)) != len(self.angles):
             raise ValueError("angles needs at least one angle, each once")
         if self.warmup_epochs >= self.epochs and self.warmup_epochs > 0:
@@ -113,7 +139,7 @@ class Parameters(BaseModel):
 
     @property
     def baseline(self):
-        """Name of the plain network among `variants`."""
+        """Name of the network without blocks among `variants`."""
         return next(name for name in self.variants if not Variant.from_name(name).stages)
 
     @property
@@ -128,16 +154,17 @@ class Parameters(BaseModel):
     def training_hash(self):
         """sha256 (hex) of the keys that a run's numbers depend on (`TRAINING_KEYS`)."""
         keys = {key: getattr(self, key) for key in TRAINING_KEYS}
+        if self.norm_momentum != Parameters().norm_momentum:  # a later key: runs from before it keep their hash
+            keys["norm_momentum"] = self.norm_momentum
         return hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()
 
-    @classmethod
-    def from_notebook(cls, namespace):
-        """The parameters that a notebook's `parameters` cell declared.
-
-        Args:
-            namespace: the notebook's `globals()`; names that are no parameters are passed over.
-        """
-        return build_parameters({key: namespace[key] for key in cls.model_fields if key in namespace})
+    def differences(self, other):
+        """Names of the keys by which two studies of one name are not the same study."""
+        return [
+            name
+            for name in type(self).model_fields
+            if name not in _NOT_THE_STUDYS and getattr(self, name) != getattr(other, name)
+        ]
 
 
 def read_parameters(path, overrides=()):
@@ -152,31 +179,33 @@ def read_parameters(path, overrides=()):
     """
     path = Path(path)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = _load(read_regular(path, _MAX_BYTES).decode())
     except OSError as error:
         raise ParameterError(
-            "The parameters file cannot be read", where=path, found=error.strerror, advice="Studies lie in params/"
+            "The parameters file cannot be read", where=path, found=error.strerror, advice="Studies are in params/"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ParameterError("The parameters file is not YAML", where=path, found=error) from error
     if not isinstance(values, dict):
         raise ParameterError(
-            "The parameters file holds no parameters", where=path, expected="lines `key: value`", found=values
+            "The parameters file holds no parameters",
+            where=path,
+            expected="lines `key: value`",
+            found=repr(values),
         )
     for override in overrides:
         key, separator, text = override.partition("=")
-        if not separator:
-            raise ParameterError("--set cannot be read", expected="KEY=VALUE", found=override)
+        if not separator or not key.strip():
+            raise ParameterError("--set cannot be read", expected="KEY=VALUE", found=repr(override))
         try:
-            values[key.strip()] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ParameterError("--set has no YAML value", where=key.strip(), found=text) from error
+            values[key.strip()] = _load(text)
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise ParameterError("--set has no YAML value", where=key.strip(), found=repr(text)) from error
     return build_parameters(values, where=path)
 
 
 def build_parameters(values, where=None):
     """`Parameters` from a dictionary; every problem is one readable ParameterError."""
-    # YAML writes 1 for 1.0 and means it; the strict model would refuse an integer in JSON-like input.
     try:
         return Parameters(**values)
     except ValidationError as error:
@@ -188,17 +217,61 @@ def write_parameters(parameters):
     return yaml.safe_dump(parameters.model_dump(), sort_keys=False, allow_unicode=True)
 
 
+class _StrictLoader(yaml.SafeLoader):
+    """Flat YAML and nothing that surprises: no anchors, aliases or tags, each key once, decimal numbers.
+
+    Dates, `yes`, `0x1F`, `1:30` and `.inf` are text here, which the model refuses where it wants a number.
+    """
+
+    yaml_implicit_resolvers: ClassVar = {}
+
+    def compose_node(self, parent, index):
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent) or event.anchor or event.tag not in (None, "!"):
+            raise yaml.YAMLError(f"anchors, aliases and tags are not read, line {event.start_mark.line + 1}")
+        self.nodes = getattr(self, "nodes", 0) + 1
+        if self.nodes > _MAX_NODES:
+            raise yaml.YAMLError(f"more than {_MAX_NODES:,} values")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node, deep=False):
+        keys = [key.value for key, _ in node.value]
+        if any(key.tag != "tag:yaml.org,2002:str" for key, _ in node.value):
+            raise yaml.YAMLError("a key is no text")
+        if twice := [key for key in keys if keys.count(key) > 1]:
+            raise yaml.YAMLError(f"the key {twice[0]} is there twice")
+        return super().construct_mapping(node, deep)
+
+
+for _tag, _pattern, _first in (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("int", r"[-+]?(0|[1-9][0-9]{0,17})", "-+0123456789"),
+    ("float", r"[-+]?[0-9]+\.[0-9]*([eE][-+]?[0-9]{1,3})?", "-+0123456789"),
+):
+    _StrictLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^({_pattern})$"), list(_first))
+
+
+def _load(text):
+    """The value of one YAML document."""
+    loader = _StrictLoader(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
+
+
 def _readable(error, where):
     """The first problem that pydantic found, in the words of the parameters file."""
     problem = error.errors()[0]
-    key = ".".join(str(part) for part in problem["loc"]) or None
+    key = ".".join(str(part) for part in problem["loc"])
     count = error.error_count()
     advice = f"{count - 1} more after this one" if count > 1 else None
     place = ", ".join(str(part) for part in (where, f"key {key}" if key else None) if part)
     if problem["type"] == "extra_forbidden":
         near = difflib.get_close_matches(key, Parameters.model_fields, n=1, cutoff=0.5)
         expected = f"perhaps {near[0]}" if near else "one of " + ", ".join(Parameters.model_fields)
-        return ParameterError("A parameter is unknown", place, expected, key, advice)
+        return ParameterError("A parameter is unknown", place, expected, repr(key), advice)
     found = repr(problem["input"]) if key else None
     if isinstance(problem["input"], str) and problem["type"] in ("float_type", "int_type"):
         advice = "YAML reads 1e-3 as text: write 1.0e-3" if "e" in problem["input"].lower() else advice

@@ -10,6 +10,13 @@ from fer_lib.errors import ParameterError
 STAGE_BLOCKS = {14: (1, 1, 1, 1), 26: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 # Equations (3) to (6) of the paper; "none" is the control without mixing between positions.
 PAIRWISE_FUNCTIONS = ("embedded_gaussian", "gaussian", "dot_product", "concatenation", "none")
+PAIRWISE_LABELS = {
+    "embedded_gaussian": "embedded Gaussian",
+    "gaussian": "Gaussian",
+    "dot_product": "dot product",
+    "concatenation": "concatenation",
+    "none": "identity attention (control)",
+}
 # "every": after every bottleneck of the stage (the paper); "before_last": one block, before the stage's last
 # bottleneck (Wang et al. 2018).
 PLACEMENTS = ("every", "before_last")
@@ -75,8 +82,7 @@ class Variant:
             return "baseline"
         words = ("stage " if len(self.stages) == 1 else "stages ") + "-".join(map(str, self.stages))
         if self.pairwise != "embedded_gaussian":
-            control = "identity attention (control)"
-            words += ", " + (control if self.pairwise == "none" else self.pairwise.replace("_", " "))
+            words += ", " + PAIRWISE_LABELS[self.pairwise]
         if self.placement != "every":
             words += ", one block"
         return words

@@ -20,7 +20,8 @@ import fer_lib
 TESTS = Path(__file__).parent
 # Whole files, and of those that take long, what a backend has a part in.
 REPEATED = (
-    "test_models_non_local.py", "test_models_resnet_v2.py", "test_models_weights.py", "test_batches.py",
+    "test_models_non_local.py", "test_models_contract.py", "test_models_resnet_v2.py", "test_models_weights.py",
+    "test_batches.py",
     "test_recipe.py::test_only_jax_is_compiled_unasked",
     "test_training.py::test_a_run_leaves_its_files_and_learns",
     "test_training.py::test_a_resumed_run_equals_an_uninterrupted_one",

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from fer_lib.parameters import build_parameters
+from fer_lib.training import loop as training
 from fer_lib.training import runs
-from fer_lib.training.loop import loop as training
 
 VARIANT = "resnet14v2-nl2"
 # SGD and no dropout: Adam divides by gradients near zero, and dropout draws other numbers on each backend. Small
@@ -41,7 +41,7 @@ import os, pickle, sys
 if os.environ["KERAS_BACKEND"] != "tensorflow":
     sys.modules["tensorflow"] = None
 import numpy as np
-from fer_lib.training import runs, loop as training
+from fer_lib.training import loop as training, runs
 parameters, variant, splits, finished, half = pickle.load(open(sys.argv[1], "rb"))
 run = runs.read_run(runs.run_folder(finished, variant, 0))
 classifier = training.restore_classifier(parameters, run)

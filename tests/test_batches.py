@@ -8,14 +8,14 @@ from keras import ops
 from PIL import Image
 
 from fer_lib.training.batches import (
-    FaceBatches,
-    FaceTable,
+    ImageTable,
+    batches,
     draw_order,
     draw_transforms,
     identity_transforms,
     resize_matrix,
     translation_matrix,
-    with_faces,
+    with_images,
 )
 
 
@@ -26,7 +26,7 @@ def faces():
 
 def given(faces, size, transforms):
     rows = np.arange(len(faces), dtype="int32")
-    return ops.convert_to_numpy(FaceTable(faces, size)({"row": rows, "transform": transforms}))
+    return ops.convert_to_numpy(ImageTable(faces, size)({"row": rows, "transform": transforms}))
 
 
 def test_no_transform_only_scales(faces):
@@ -37,7 +37,7 @@ def test_shift_and_flip_are_those_of_the_papers_generator(faces):
     image = pytest.importorskip("keras.src.legacy.preprocessing.image", reason="Keras dropped ImageDataGenerator")
     generator = image.ImageDataGenerator(fill_mode="nearest")
     transforms = draw_transforms(len(faces), seed=3, epoch=5)
-    assert set(transforms[:, 2]) == {0.0, 1.0}, "the draw should mirror some faces and leave some"
+    assert set(transforms[:, 2]) == {0.0, 1.0}, "the draw should flip some images and leave some"
     found = given(faces, 48, transforms)
     for face, (down, right, flip), shown in zip(faces, transforms, found, strict=True):
         # The generator swaps its axes inside: its `tx` moves columns.
@@ -105,13 +105,12 @@ def test_transforms_can_be_turned_off():
 def test_batches_are_those_of_the_arrays_in_their_order():
     given = {"row": np.arange(7, dtype="int32")[::-1].copy(), "transform": draw_transforms(7, 0, 0)}
     labels = np.eye(7, dtype="float32")
-    batches, without_labels = FaceBatches(given, labels, 3), FaceBatches(given, batch_size=3)
-    assert len(batches) == len(without_labels) == 3
-    for index, start in enumerate((0, 3, 6)):
-        inputs, one_hot = batches[index]
+    both, without_labels = batches(given, labels, 3), batches(given, batch_size=3)
+    assert len(both) == len(without_labels) == 3
+    for start, (inputs, one_hot), alone in zip((0, 3, 6), both, without_labels, strict=True):
         for name, array in given.items():
             np.testing.assert_array_equal(inputs[name], array[start : start + 3])
-            np.testing.assert_array_equal(without_labels[index][name], array[start : start + 3])
+            np.testing.assert_array_equal(alone[name], array[start : start + 3])
         np.testing.assert_array_equal(one_hot, labels[start : start + 3])
 
 
@@ -130,29 +129,29 @@ def test_training_sees_every_batch_once_in_order(steps_per_execution):
     expected = 0.0
     for order in (np.arange(11), np.arange(11)[::-1]):
         rows = {"row": order.astype("int32")}
-        validation = FaceBatches(rows, labels, 4)
-        model.fit(FaceBatches(rows, labels[order], 3), shuffle=False, validation_data=validation, verbose=0)
+        validation = batches(rows, labels, 4)
+        model.fit(batches(rows, labels[order], 3), shuffle=False, validation_data=validation, verbose=0)
         for start in (0, 3, 6, 9):
             expected -= 0.25 * 2 * (expected - labels[order][start : start + 3].mean())
         np.testing.assert_allclose(model.get_weights()[0], expected, rtol=1e-5)
-    predicted = model.predict(FaceBatches(rows, batch_size=4), verbose=0)
+    predicted = model.predict(batches(rows, batch_size=4), verbose=0)
     np.testing.assert_allclose(predicted, np.full((11, 1), expected), rtol=1e-5)
 
 
 def test_faces_of_another_type_are_refused():
     with pytest.raises(ValueError, match=r"uint8 of rank 4.*float32"):
-        FaceTable(np.zeros((2, 48, 48, 1), "float32"), 48)
+        ImageTable(np.zeros((2, 48, 48, 1), "float32"), 48)
 
 
-def test_model_with_faces_sees_what_the_table_gives(faces):
+def test_model_with_images_sees_what_the_table_gives(faces):
     import keras
 
     inputs = keras.Input((96, 96, 1))
     classifier = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
     transforms = draw_transforms(3, 0, 0)
     rows = np.array([4, 0, 4], "int32")
-    model = with_faces(classifier, faces, 96)
+    model = with_images(classifier, faces, 96)
     found = model.predict({"row": rows, "transform": transforms}, verbose=0)
-    table = FaceTable(faces, 96)({"row": rows, "transform": transforms})
+    table = ImageTable(faces, 96)({"row": rows, "transform": transforms})
     np.testing.assert_allclose(found[:, 0], ops.convert_to_numpy(table).mean(axis=(1, 2, 3)), atol=1e-5)
     assert not model.trainable_weights, "the faces must not be trained"

@@ -13,13 +13,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 import bench_gpu
 import bench_non_local
+import bench_train_step
 import results
 from bench_non_local import FUNCTIONS
-from bench_train_step import ConstantBatch
 from textbook import built_pair
 
 from fer_lib.parameters import build_parameters
-from fer_lib.training.batches import FaceTable
+from fer_lib.training.batches import ImageTable
 from fer_lib.training.recipe import build_classifier
 
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch: not installed")
@@ -34,16 +34,29 @@ def test_the_textbook_block_is_the_same_function(pairwise):
     np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_constant_batch_has_as_many_images_as_rows():
-    batch = np.random.default_rng(0).random((4, 6, 6, 1), dtype="float32")
-    inputs = {
-        "row": keras.Input((), dtype="int32", name="row"),
-        "transform": keras.Input((3,), dtype="float32", name="transform"),
-    }
-    model = keras.Model(inputs, ConstantBatch(batch)(inputs))
-    given = {"row": np.array([9, 7, 8], "int32"), "transform": np.ones((3, 3), "float32")}
-    np.testing.assert_array_equal(model.predict(given, verbose=0), batch[:3])
-    assert not model.trainable_variables
+@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="tf.data is TensorFlow's")
+def test_images_come_from_the_jpeg_files_with_their_classes(tmp_path):
+    images = np.repeat(np.arange(0, 140, 10, dtype="uint8"), 48 * 48).reshape(14, 48, 48, 1)
+    bench_train_step.write_jpegs(tmp_path, images)
+    parameters = bench_train_step.PEER_PARAMETERS.model_copy(update={"batch_size": 14})
+    ((batch, labels),) = bench_train_step.images_from_jpeg(tmp_path, parameters)
+    assert batch.shape == (14, 96, 96, 1)
+    brightness = 255 * np.asarray(batch).mean(axis=(1, 2, 3))
+    np.testing.assert_array_equal(np.rint(brightness / 10) % 7, np.asarray(labels).argmax(axis=1))
+
+
+def test_contestants_take_turns_and_the_first_turn_is_left_out():
+    class Contestant:
+        def __init__(self, name):
+            self.name = name
+
+        def epoch(self, number):
+            turns.append((self.name, number))
+
+    turns = []
+    taken = bench_train_step.seconds_by_turn({name: Contestant(name) for name in "ab"}, turns=2)
+    assert turns == [("b", 0), ("a", 0), ("a", 1), ("b", 1), ("b", 2), ("a", 2)]
+    assert {name: len(seconds) for name, seconds in taken.items()} == {"a": 2, "b": 2}
 
 
 def test_a_table_replaces_the_one_before_and_nothing_else(tmp_path, monkeypatch):
@@ -133,7 +146,7 @@ def test_the_pytorch_loop_moves_faces_alike(size, shift):
     transforms = generator.uniform(-shift, shift, (6, 3)).astype("float32")
     transforms[:, 2] = np.arange(6) % 2
     given = {"row": np.arange(6, dtype="int32"), "transform": transforms}
-    expected = keras.ops.convert_to_numpy(FaceTable(faces, size)(given))
+    expected = keras.ops.convert_to_numpy(ImageTable(faces, size)(given))
     moved = moved_faces(torch.as_tensor(faces.transpose(0, 3, 1, 2).copy()), torch.as_tensor(transforms), size)
     np.testing.assert_allclose(moved.numpy().transpose(0, 2, 3, 1), expected, atol=1e-5)
 
@@ -165,7 +178,7 @@ def test_what_does_not_fit_is_named_and_table_one_is_estimated(tmp_path, monkeyp
             return {"multiply_adds_per_second": 6e12}
         if case["batch"] == 1024:
             return {bench_gpu.DOES_NOT_FIT: True}
-        return {"images_per_second": 1000 if case["side"] == "project" else 800, "multiply_adds": 10**9}
+        return {"images_per_second": 1000 if case["side"] == "project" else 800, "macs": 10**9}
 
     page = tmp_path / "README.md"
     page.write_text("before\n<!-- bench_gpu -->\n<!-- /bench_gpu -->\nafter\n", encoding="utf8")

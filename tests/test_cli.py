@@ -1,18 +1,19 @@
 import errno
 import os
 import signal
+import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from fer_lib import cli, datasets
-from fer_lib.datasets import fetch, flaws, kdef_reorganise
-from fer_lib.errors import DataError, RunError, TimeLimitError
-from fer_lib.execution import ray_grid as grid
-from fer_lib.execution import runner
-from fer_lib.training.loop import deadline
+from fer_lib.datasets import checks, fetch, kdef
+from fer_lib.errors import DataError, RunError
+from fer_lib.execution import jobs, ray_grid, runner
+from fer_lib.parameters import Parameters
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +42,18 @@ def call(capsys, *arguments):
 def test_help_names_every_command(capsys):
     status, out, _ = call(capsys, "--help")
     assert status == 0
-    for command in ("run", "check", "cells", "cell", "report", "fetch", "reorganise-kdef"):
+    for command in (
+        "run",
+        "check",
+        "cells",
+        "cell",
+        "import",
+        "parameters",
+        "kernel",
+        "report",
+        "fetch",
+        "reorganise-kdef",
+    ):
         assert f"  {command} " in out
 
 
@@ -110,28 +122,60 @@ def test_parameters_that_are_refused(capsys, params):
     assert call(capsys, "run", "nowhere.yaml")[0] == 2
 
 
-def test_the_engine_ray_trains_the_grid_at_its_address(capsys, monkeypatch, params):
+def test_where_the_runs_are_trained(capsys, monkeypatch, params):
     given = []
     monkeypatch.setattr(runner, "run_study", lambda *_, train_grid: given.append(train_grid) or "report.html")
     assert call(capsys, "run", params)[0] == 0
-    assert call(capsys, "run", params, "--engine", "ray", "--ray-address", "10.0.0.1:6379")[0] == 0
+    assert call(capsys, "run", params, "--jobs", "2")[0] == 0
+    assert call(capsys, "run", params, "--engine", "ray", "--ray-address", "10.0.0.1:6379", "--jobs", "4")[0] == 0
     assert given[0] is None
-    assert (given[1].func, given[1].keywords) == (grid.train_on_ray, {"address": "10.0.0.1:6379"})
+    assert (given[1].func, given[1].keywords) == (jobs.train_here, {"jobs": 2})
+    assert (given[2].func, given[2].keywords) == (
+        ray_grid.train_on_ray, {"address": "10.0.0.1:6379", "jobs": 4}
+    )  # fmt: skip
     status, _, err = call(capsys, "run", params, "--ray-address", "auto")
     assert (status, "Expected: --engine ray. Found: local." in err) == (2, True)
+    assert call(capsys, "run", params, "--jobs", "0")[0] == 2
 
 
-def test_a_time_limit_is_a_deadline_and_an_exit_status_of_its_own(capsys, monkeypatch, params):
-    monkeypatch.setenv(deadline.VARIABLE, "")
+@pytest.mark.parametrize("wait", [0.1, 0.3, 0.5, 0.7])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
+def test_a_signal_while_the_command_is_being_loaded(params, number, status, wait):
+    root = str(Path(__file__).parents[1])
+    # The handlers are there before anything that takes its time is imported: the signals come a moment after.
+    program = (
+        "import sys, threading, os, time\nfrom fer_lib import cli\n"
+        f"for moment in ({wait}, {wait} + 0.05, {wait} + 0.1):\n"
+        f"    threading.Timer(moment, os.kill, [os.getpid(), {int(number)}]).start()\n"
+        f"sys.argv[1:] = ['check', {params!r}]\nsys.exit(cli.main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": root}, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (status, "Stopped. The same command goes on from here.\n")
 
-    def run_study(*_, **__):
-        assert float(os.environ[deadline.VARIABLE]) == pytest.approx(time.time() + 90, abs=5)
-        raise TimeLimitError()
 
-    monkeypatch.setattr(runner, "run_study", run_study)
-    status, _, err = call(capsys, "run", params, "--time-limit", "1.5")
-    assert (status, err) == (75, f"{TimeLimitError()}\n")
-    assert call(capsys, "run", params, "--time-limit", "-1")[0] == 2
+@pytest.mark.parametrize("command", [["run"], ["cell", "--index", "0"]])
+def test_outputs_that_cannot_be_written_and_backends_that_are_not_there(
+    capsys, monkeypatch, params, tmp_path, command
+):
+    (tmp_path / "file").touch()
+    start = time.monotonic()
+    status, _, err = call(capsys, command[0], params, *command[1:], "--output-root", str(tmp_path / "file"))
+    assert (status, "cannot be written" in err) == (2, True)
+    for backend, words in (("theano", "tensorflow, jax, torch"), ("torch", "pip install --editable '.[torch]'")):
+        monkeypatch.setenv("KERAS_BACKEND", backend)
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+        status, _, err = call(capsys, command[0], params, *command[1:], "--output-root", str(tmp_path))
+        assert (status, words in err) == (2, True)
+    assert time.monotonic() - start < 5
+
+
+def test_the_parameters_are_listed_with_their_meaning(capsys):
+    status, out, _ = call(capsys, "parameters")
+    assert status == 0
+    assert [line.split()[0] for line in out.splitlines()] == list(Parameters.model_fields)
+    assert all(field.description for field in Parameters.model_fields.values())
 
 
 def test_cells_seed_by_seed(capsys, params):
@@ -145,16 +189,22 @@ def test_a_cell_is_trained_into_the_study_without_the_place_of_the_data(
 ):
     given = []
 
-    def train_run(parameters, variant, seed, splits, study_dir):
+    def train_run(parameters, variant, seed, splits, study_dir, **_):
         given.append((parameters.data, variant, seed, splits, study_dir))
         return SimpleNamespace(folder="the/folder")
 
     monkeypatch.setitem(sys.modules, "fer_lib.training.loop", SimpleNamespace(train_run=train_run))
+    monkeypatch.setitem(sys.modules, "fer_lib.analysis.attention", SimpleNamespace(observe=None))
+    (tmp_path / "a.zip").touch()
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(datasets, "load", lambda parameters, data: tiny_splits)
     arguments = ["--index", "3", "--set", "data=a.zip", "--output-root", str(tmp_path)]
     status, out, _ = call(capsys, "cell", params, *arguments)
     assert (status, out) == (0, "Run: the/folder\n")
     assert given == [(None, "resnet14v2-nl3", 5, tiny_splits, tmp_path / "tiny")]
+    monkeypatch.setenv("FER_FINGERPRINT", "of other data")
+    status, _, err = call(capsys, "cell", params, *arguments)
+    assert (status, "The data changed" in err) == (2, True)
 
 
 @pytest.mark.parametrize("index", ["4", "-1"])
@@ -170,11 +220,11 @@ def test_check_shows_what_it_found_and_refuses_what_would_ruin_a_study(capsys, m
     assert status == 0
     assert out.splitlines()[1].split() == ["train", *["10"] * 7, "70"]  # 70 images, ten a class
     with monkeypatch.context() as patched:
-        patched.setattr(flaws, "MAX_CONSTANT_SHARE", -1)  # now even no blank image is too many
+        patched.setattr(checks, "MAX_CONSTANT_SHARE", -1)  # now even no blank image is too many
         status, out, err = call(capsys, "check", params)
     assert status == 2
     assert "PROBLEM: 0 of 105 images are blank" in out
-    assert "A study must not be made of these data" in err
+    assert "The dataset failed validation" in err
 
 
 def test_data_that_are_not_there(capsys, params):
@@ -192,9 +242,9 @@ def test_report_of_no_study(capsys, tmp_path):
 def test_fetch_and_reorganise(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(fetch, "fetch_fer2013", lambda target: target)
     assert call(capsys, "fetch", "fer2013", str(tmp_path / "x"))[:2] == (0, f"Data: {tmp_path / 'x'}\n")
-    done = kdef_reorganise.Reorganised(4898, 2, ("Two were misnamed.",))
-    monkeypatch.setattr(kdef_reorganise, "reorganise_kdef", lambda source, target: done)
+    done = kdef.Reorganised(4898, 2, ("Two were misnamed.",))
+    monkeypatch.setattr(kdef, "reorganise_kdef", lambda source, target: done)
     status, out, _ = call(capsys, "reorganise-kdef", "KDEF.zip", "sorted")
     assert (status, out) == (
-        0, "Note: Two were misnamed.\n4,898 pictures copied to sorted, 2 stood there already\n"
+        0, "Note: Two were misnamed.\n4,898 images copied to sorted, 2 were there already\n"
     )  # fmt: skip

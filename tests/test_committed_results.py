@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fer_lib.analysis.comparison import pooled_comparison_table, summary_table
+from fer_lib.analysis.tables import comparison
 from fer_lib.parameters import read_parameters
 from fer_lib.report.readme import BEGIN, END, result_block
 from fer_lib.training.runs import is_finished, read_json, run_folder, run_identity, study_runs
@@ -33,13 +33,11 @@ def test_every_run_is_found_finished(parameters):
         assert is_finished(run_folder(ROOT / STUDY, variant, seed), identity), f"{variant}, seed {seed}"
 
 
-def test_the_tables_follow_from_the_predictions(parameters, runs):
-    compared = pooled_comparison_table(runs, parameters.baseline)
-    for table, found in (("4.1-accuracy", summary_table(runs)), ("4.2-differences", compared)):
-        committed = pd.read_csv(ROOT / STUDY / f"tables/{table}.csv")
-        shared = [name for name in committed.columns if name in found.columns]
-        assert len(shared) > 4
-        pd.testing.assert_frame_equal(found[shared].reset_index(drop=True), committed[shared], rtol=1e-9)
+def test_the_comparison_follows_from_the_predictions(parameters, runs):
+    found = comparison(runs, parameters.baseline)
+    committed = pd.read_csv(ROOT / STUDY / "tables/comparison.csv")
+    assert len(committed) == 7
+    pd.testing.assert_frame_equal(found, committed, rtol=1e-9)
 
 
 def test_the_readme_says_what_the_study_says(monkeypatch):

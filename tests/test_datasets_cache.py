@@ -1,8 +1,13 @@
 """The cache of decoded images: found by content, checked while read, never needed."""
 
+import hashlib
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fer_lib.datasets.cache import cached_splits, content_hash, default_cache_dir
 from fer_lib.datasets.faces import FaceSet, Splits
@@ -79,29 +84,63 @@ def test_a_folder_is_known_by_names_sizes_and_times(tmp_path):
     assert len(set(hashes)) == 3 and content_hash(folder) == hashes[-1]
 
 
-@pytest.mark.parametrize("damage", ["byte", "tail", "empty", "text", "member"])
+def huge(data):
+    """The entry with a header that claims 10^12 images, and a checksum that fits."""
+    changed = data[32:].replace(b"(5, 48, 48, 1)", b"(10**12, 48,1)")
+    return hashlib.sha256(changed).digest() + changed
+
+
+DAMAGE = {
+    # A flipped bit in the middle lies in an image, where only a checksum can tell.
+    "byte": lambda data: data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :],
+    "tail": lambda data: data[:-100],
+    "empty": lambda data: b"",
+    "text": lambda data: b"no archive",
+    "member": lambda data: data.replace(b"train/labels", b"train/lapels"),
+    "huge shape": huge,
+    "no archive, but a checksum": lambda data: hashlib.sha256(b"x").digest() + b"x",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_entry_is_recognised_and_made_again(source, tmp_path, damage):
     reader, cache = Reader(), tmp_path / "cache"
     whole = cached_splits(source, {}, reader, cache)
     (entry,) = entries(cache)
-    data = entry.read_bytes()
-    # A flipped bit in the middle lies in an image, where only a checksum can tell.
-    middle = len(data) // 2
-    entry.write_bytes(
-        {
-            "byte": data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :],
-            "tail": data[:-100],
-            "empty": b"",
-            "text": b"no archive",
-            "member": data.replace(b"train/labels", b"train/lapels"),
-        }[damage]
-    )
+    entry.write_bytes(DAMAGE[damage](entry.read_bytes()))
     with pytest.warns(UserWarning, match="damaged"):
         again = cached_splits(source, {}, reader, cache)
     assert reader.calls == 2
     assert np.array_equal(again.train.images, whole.train.images)
     cached_splits(source, {}, reader, cache)
     assert reader.calls == 2
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_any_flipped_bits_are_noticed(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("flipped")
+    (folder / "source").write_bytes(b"content")
+    reader = Reader()
+    whole = cached_splits(folder / "source", {}, reader, folder / "cache")
+    (entry,) = entries(folder / "cache")
+    content = bytearray(entry.read_bytes())
+    for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=8, unique=True)):
+        content[place] ^= data.draw(st.integers(1, 255))
+    entry.write_bytes(content)
+    with pytest.warns(UserWarning, match="damaged"):
+        again = cached_splits(folder / "source", {}, reader, folder / "cache")
+    assert reader.calls == 2 and again.fingerprint == whole.fingerprint
+
+
+@pytest.mark.parametrize("kind", ["folder", "fifo", "/dev/zero"])
+def test_something_else_in_an_entrys_place(source, tmp_path, kind):
+    cached_splits(source, {}, Reader(), tmp_path / "cache")
+    (entry,) = entries(tmp_path / "cache")
+    entry.unlink()
+    {"folder": entry.mkdir, "fifo": lambda: os.mkfifo(entry)}.get(kind, lambda: entry.symlink_to(kind))()
+    with pytest.warns(UserWarning, match="damaged"):
+        assert len(cached_splits(source, {}, Reader(), tmp_path / "cache").train) == 5
 
 
 def test_a_cache_that_cannot_be_written_is_a_warning(source, tmp_path):

@@ -1,39 +1,45 @@
-"""Figures of the audit: what stands in them, read back from the figure."""
+"""Figures of the audit: what is drawn, read back from the figure."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from fer_lib.analysis.reported import reading_table
-from fer_lib.figures import audit as draw
+from fer_lib.figures import audit as figures
 
 
 def test_two_metrics_has_the_epochs_and_the_papers_numbers():
     epochs = pd.DataFrame({"binary_accuracy": [0.88, 0.892], "accuracy": [0.45, 0.56]})
-    axes = draw.two_metrics(epochs, reading_table(epochs)).axes[0]
+    # By hand: 1 - 3.5 (1 - 0.8921) = 0.62235.
+    readings = pd.DataFrame(
+        {"dataset": ["fer2013", "kdef"], "reported": [0.8921, 0.7602], "if_confident": [0.62235, 0.1607]}
+    )
+    axes = figures.two_metrics(epochs, readings).axes[0]
     drawn = {line.get_label(): line for line in axes.lines}
-    seen = drawn["epochs of this study, validation"]
-    assert seen.get_xydata().tolist() == [[0.88, 0.45], [0.892, 0.56]]
-    paper = drawn["the paper's FER-2013 numbers, were they BinaryAccuracy"]
-    assert paper.get_xydata()[0].tolist() == pytest.approx([0.8921, 0.62235])
+    assert axes.collections[0].get_offsets().tolist() == [[0.88, 0.45], [0.892, 0.56]]
+    paper = drawn["the paper's FER-2013 accuracies, read as BinaryAccuracy"]
+    assert paper.get_xydata()[0].tolist() == [0.8921, 0.62235]
+    confident = axes.lines[0].get_xydata()
+    assert np.interp(0.8921, *confident.T) == pytest.approx(0.62235)
     assert axes.lines[1].get_xdata()[0] == pytest.approx(6 / 7)
+    assert [text.get_text() for text in axes.texts][1:] == ["all-negative baseline: 85.7 %", "chance: 14.3 %"]
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert len(labels) == len(set(labels)) == 3
 
 
-def test_detectable_differences_fall_with_images():
-    figure = draw.detectable_differences({"a quarter": 0.25, "a tenth": 0.1}, 1432, {"stages 3-4": 0.0092})
-    quarter, tenth = figure.axes[0].lines[:2]
-    assert (np.diff(quarter.get_ydata()) < 0).all() and (tenth.get_ydata() < quarter.get_ydata()).all()
-    # Textbook: (1.96 + 0.84) sqrt(discordance / n) at the largest n, where the exact test is the same.
-    assert quarter.get_ydata()[-1] == pytest.approx(280 * np.sqrt(0.25 / 20_000), rel=0.03)
-    assert 0.92 in [pytest.approx(line.get_ydata()[0]) for line in figure.axes[0].lines[3:]]
-
-
-def test_copies():
-    rows = [("all", 100, 0.5), ("without", 90, 0.45), ("only", 10, 0.9)]
-    table = pd.DataFrame(rows, columns=["images", "n", "accuracy"])
-    table = table.assign(low=table["accuracy"] - 0.1, high=table["accuracy"] + 0.1, variant="resnet14v2", seed=0)
-    axes = draw.with_and_without_copies(table).axes[0]
-    assert [text.get_text() for text in axes.texts] == ["all (100)", "without (90)", "only (10)"]
-    assert [float(np.ravel(d.get_xdata())[0]) for d in axes.lines if d.get_marker() == "o"] == [0.5, 0.45, 0.9]
-    none = table.assign(n=[100, 100, 0])
-    assert len(draw.with_and_without_copies(none).axes[0].texts) == 2
+def test_power_of_single_runs_is_a_line_a_discordance():
+    sizes = [200, 1432, 20_000]
+    power = pd.DataFrame(
+        {"images": n, "discordance": share, "mde": 2.8 * np.sqrt(share / n)}
+        for share in (0.25, 0.1)
+        for n in sizes
+    )
+    axes = figures.single_run_power(power, 1432, {"stages 3-4": 0.0092}).axes[0]
+    quarter, tenth = axes.lines[:2]
+    assert quarter.get_ydata() == pytest.approx([280 * np.sqrt(0.25 / n) for n in sizes])
+    assert (tenth.get_ydata() < quarter.get_ydata()).all()
+    assert [text.get_text() for text in axes.texts] == ["1,432 images", "stages 3-4: 0.92 pp"]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "25 % of the images",
+        "10 % of the images",
+    ]
+    assert axes.lines[-1].get_ydata()[0] == pytest.approx(0.92)

@@ -17,13 +17,14 @@ CASES = [(name, pooled) for name in FUNCTIONS for pooled in (False, True) if not
 # ---- the reference ----
 
 
-def reference(x, w, pairwise, subsample=False, scale=False, training=False):
+def reference(x, w, pairwise, subsample=False, scale=False, training=False, pooled="keys"):
     """(z, attention) of the block, from x (batch, height, width, C) and its weights by name, all in float64."""
     batch, height, width, channels = x.shape
     theta = x if pairwise == "gaussian" else x @ w["theta/kernel"] + w["theta/bias"]
-    phi = x if pairwise == "gaussian" else x @ w["phi/kernel"] + w["phi/bias"]
-    g = x @ w["g/kernel"] + w["g/bias"]
-    if subsample:
+    source = pool(x) if subsample and pooled == "input" else x
+    phi = source if pairwise == "gaussian" else source @ w["phi/kernel"] + w["phi/bias"]
+    g = source @ w["g/kernel"] + w["g/bias"]
+    if subsample and pooled == "keys":
         phi, g = pool(phi), pool(g)
     theta, phi, g = (a.reshape(batch, -1, a.shape[-1]) for a in (theta, phi, g))
     queries, keys, inner = theta.shape[1], phi.shape[1], theta.shape[2]
@@ -188,6 +189,20 @@ def test_gradients_agree_with_finite_differences(pairwise, subsample):
     np.testing.assert_allclose(of_input, differences(loss, exact_x), rtol=1e-4, atol=1e-5 * largest)
 
 
+@pytest.mark.parametrize("pairwise", FUNCTIONS[:-1])
+def test_pools_the_input_as_the_released_code_of_wang(pairwise):
+    rng = np.random.default_rng(14)
+    layer, weights = built(6, rng, pairwise=pairwise, subsample=True, pool="input")
+    x = rng.normal(size=(2, 5, 6, 6)).astype("float32")
+    expected, expected_attention = reference(x.astype("float64"), weights, pairwise, True, pooled="input")
+    z, attention = layer(x, return_attention=True)
+    assert_close(numpy(z), expected)
+    assert_close(numpy(layer(x)), expected)
+    assert_close(numpy(attention), expected_attention)
+    keys_pooled, _ = reference(x.astype("float64"), weights, pairwise, True)
+    assert np.abs(expected - keys_pooled).max() > 1e-2
+
+
 def test_moving_averages_take_their_part_of_a_batch():
     rng = np.random.default_rng(13)
     layer, weights = built(4, rng, momentum=0.7)
@@ -343,12 +358,13 @@ def test_channels_first_gives_the_same_numbers(pairwise, subsample):
 @pytest.mark.parametrize(("pairwise", "subsample"), CASES)
 def test_sizes_may_be_unknown(pairwise, subsample):
     rng = np.random.default_rng(10)
-    layer, weights = built(6, rng, pairwise=pairwise, subsample=subsample)
-    inputs = keras.Input((None, None, 6))
+    layer, weights = built(24, rng, pairwise=pairwise, subsample=subsample)
+    inputs = keras.Input((None, None, 24))
     outputs = layer(inputs)
-    assert outputs.shape == (None, None, None, 6)
+    assert outputs.shape == (None, None, None, 24)
     model = keras.Model(inputs, outputs)
-    for shape in [(1, 4, 4, 6), (3, 5, 7, 6)]:
+    # On both sides of the choice of the dot product's order, with 12 inner channels.
+    for shape in [(1, 2, 3, 24), (3, 5, 7, 24)]:
         x = rng.normal(size=shape).astype("float32")
         expected, _ = reference(x.astype("float64"), weights, pairwise, subsample)
         assert_close(model.predict(x, verbose=0), expected)
@@ -388,6 +404,7 @@ def test_configuration_holds_every_argument():
         "momentum": 0.9,
         "epsilon": 1e-3,
         "data_format": "channels_first",
+        "pool": "input",
     }
     layer = NonLocal2D(**given, kernel_initializer="he_normal", name="block")
     config = layer.get_config()
@@ -431,7 +448,8 @@ def test_compiled_or_not_the_numbers_are_the_same(pairwise, subsample):
         ({"inner_channels": 2.5}, "`inner_channels` must be a positive integer"),
         ({"inner_channels": True}, "`inner_channels` must be a positive integer or None. Received: .*=True"),
         ({"pairwise": "none", "subsample": True}, "`subsample` pools key positions"),
-        ({"data_format": "NHWC"}, "`data_format` must be .* or None. Received: 'NHWC'"),
+        ({"data_format": "NHWC"}, "`data_format` must be one of .* Received: data_format='NHWC'"),
+        ({"pool": "values"}, r"`pool` must be one of \('keys', 'input'\)\. Received: pool='values'"),
     ],
 )
 def test_wrong_arguments_are_refused_at_construction(arguments, message):
@@ -443,8 +461,8 @@ def test_wrong_arguments_are_refused_at_construction(arguments, message):
     ("shape", "message"),
     [
         ((None, 9, 16), r"expects an input of rank 4. Received: shape=\(None, 9, 16\)"),
-        ((None, 6, 6, None), "needs the number of channels"),
-        ((None, 6, 6, 1), "halves the channels and needs at least 2, or `inner_channels`. Received: 1"),
+        ((None, 6, 6, None), r"know the number of channels.* Received: shape=\(None, 6, 6, None\)"),
+        ((None, 6, 6, 1), r"at least 2 without `inner_channels`. Received: shape=\(None, 6, 6, 1\)"),
     ],
 )
 def test_wrong_inputs_are_refused(shape, message):

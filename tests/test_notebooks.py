@@ -14,31 +14,6 @@ def write_notebook(path, *sources, tags=("parameters",)):
     return path
 
 
-def test_declared_parameters_are_names_and_literals(tmp_path):
-    path = write_notebook(
-        tmp_path / "01_a.ipynb",
-        "# comment\nepochs: int = 2  # of training\nseeds: list = [0, 1]\ndata = None\n"
-        "shift: float = -0.1\nname: str = 'a'",
-    )
-    expected = {"epochs": 2, "seeds": [0, 1], "data": None, "shift": -0.1, "name": "a"}
-    assert notebooks.declared_parameters(path) == expected
-
-
-@pytest.mark.parametrize(
-    "line", ["b = a + 1", "import os", "a: int", "x.y = 1", "a, b = 1, 2", "a = b = 1", "f()", "a = int('1')"]
-)
-def test_a_parameters_cell_that_computes_is_refused(tmp_path, line):
-    path = write_notebook(tmp_path / "01_a.ipynb", f"a = 1\n{line}")
-    with pytest.raises(RunError, match=r"01_a.ipynb, line 2 of the cell"):
-        notebooks.declared_parameters(path)
-
-
-@pytest.mark.parametrize(("sources", "tags"), [(["a = 1"], []), (["a = 1", "b = 1"], ["parameters"])])
-def test_one_parameters_cell_is_needed(tmp_path, sources, tags):
-    with pytest.raises(RunError, match="needs one cell tagged"):
-        notebooks.declared_parameters(write_notebook(tmp_path / "01_a.ipynb", *sources, tags=tags))
-
-
 def test_numbered_notebooks_in_order_and_those_that_were_chosen(tmp_path):
     for name in ("10_ten", "02_two", "01_one", "draft", "3_three"):
         write_notebook(tmp_path / f"{name}.ipynb", "a = 1")

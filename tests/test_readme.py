@@ -1,4 +1,4 @@
-"""What the README shows runs: its Python blocks, and the network that they save in a process that only reads it."""
+"""What the README shows runs: its Python blocks, and the network that they save, in another process."""
 
 import os
 import re

@@ -16,14 +16,20 @@ import pytest
 from filelock import FileLock
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from fer_lib import files
-from fer_lib.datasets import flaws
+from fer_lib import datasets, files
+from fer_lib.datasets import checks
 from fer_lib.errors import DataError, ParameterError, RunError
+from fer_lib.execution import notebook as execution
 from fer_lib.execution import runner
-from fer_lib.execution.notebook import notebook as execution
+from fer_lib.execution.processes import why_ended
 from fer_lib.parameters import build_parameters
 
-PARAMETERS = 'study: str = "smoke"\nepochs: int = 1\nstudy_dir: str = "../outputs/smoke"'
+PARAMETERS = 'params: str = "../params/smoke.yaml"'
+# What `Study` gives the notebooks, without its imports.
+OPEN = (
+    "from pathlib import Path\nimport yaml\n"
+    "folder = Path(params).parent\nepochs = yaml.safe_load(Path(params).read_text())['epochs']"
+)
 
 
 def write_notebook(path, *sources, parameters=PARAMETERS):
@@ -35,7 +41,7 @@ def write_notebook(path, *sources, parameters=PARAMETERS):
 @pytest.fixture
 def folder(tmp_path, monkeypatch, tiny_splits):
     """A folder for notebooks and outputs, with noise for data."""
-    monkeypatch.setattr(runner.datasets, "load", lambda parameters, data: tiny_splits)
+    monkeypatch.setattr(datasets, "load", lambda parameters, data: tiny_splits)
     return tmp_path
 
 
@@ -49,10 +55,11 @@ def run(folder, data=None, **values):
 def test_a_study_from_its_notebooks_to_its_report_and_then_again(folder, capsys, monkeypatch):
     write_notebook(
         folder / "notebooks" / "01_first.ipynb",
-        "from pathlib import Path\ntables = Path(study_dir, 'tables')\ntables.mkdir(exist_ok=True)",
+        OPEN,
+        "tables = folder / 'tables'\ntables.mkdir(exist_ok=True)",
         "(tables / '1.1-epochs.csv').write_text(f'epochs\\n{epochs}\\n')\nprint('epochs', epochs)",
     )
-    write_notebook(folder / "notebooks" / "02_second.ipynb", "print(study)", parameters='study: str = "smoke"')
+    write_notebook(folder / "notebooks" / "02_second.ipynb", "print(params)")
     write_notebook(folder / "notebooks" / "draft.ipynb", "raise SystemExit")
 
     study = run(folder, epochs=5)
@@ -61,7 +68,7 @@ def test_a_study_from_its_notebooks_to_its_report_and_then_again(folder, capsys,
     assert "epochs: 5" in (study / "params.yaml").read_text()
     second = nbformat.read(study / "notebooks" / "02_second.ipynb", as_version=4)
     nbformat.validate(second)
-    assert second.metadata.papermill.parameters == {"study": "tiny"}  # what it declares and nothing else
+    assert second.metadata.papermill.parameters == {"params": "../outputs/tiny/params.yaml"}
     shown = capsys.readouterr().out.splitlines()
     assert [line for line in shown if line.startswith("[")] == ["[1/2] 01_first", "[2/2] 02_second"]
     assert "      epochs 5" in shown
@@ -78,10 +85,12 @@ def test_a_study_from_its_notebooks_to_its_report_and_then_again(folder, capsys,
     assert (study / "tables" / "1.1-epochs.csv").read_text() == "epochs\n5\n"
     assert "[2/2] 02_second: finished before" in capsys.readouterr().out
 
-    # Another value executes just the notebook that declares it.
+    # Another value executes both, and what the earlier values gave is gone.
+    (study / "tables" / "1.9-old.csv").write_text("of the earlier values")
     run(folder, epochs=6)
     assert (study / "tables" / "1.1-epochs.csv").read_text() == "epochs\n6\n"
-    assert "[2/2] 02_second: finished before" in capsys.readouterr().out
+    assert not (study / "tables" / "1.9-old.csv").exists()
+    assert "finished before" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("change", ["notebook", "data", "run", "marker", "target"])
@@ -91,7 +100,7 @@ def test_what_makes_a_finished_notebook_old(folder, tiny_splits, monkeypatch, ch
     write_notebook(source, "1")
     done = folder / "outputs" / "tiny" / "runs" / "resnet14v2" / "seed-0" / "done.json"
     done.parent.mkdir(parents=True)
-    done.write_text('{"finished": "yesterday"}')
+    done.write_text('{"identity": {}, "epochs": 1, "finished": "yesterday", "files": {}}')
     monkeypatch.setattr(runner, "write_report", lambda study: study / "report.html")
     study = run(folder)
     run(folder)
@@ -100,11 +109,16 @@ def test_what_makes_a_finished_notebook_old(folder, tiny_splits, monkeypatch, ch
         write_notebook(source, "2")
     elif change == "data":
         other = dataclasses.replace(tiny_splits, train=tiny_splits.train.subset(slice(0, 35)), fingerprint="")
-        monkeypatch.setattr(runner.datasets, "load", lambda parameters, data: other)
+        monkeypatch.setattr(datasets, "load", lambda parameters, data: other)
     elif change == "run":
-        done.write_text('{"finished": "today"}')
+        done.write_text('{"identity": {}, "epochs": 1, "finished": "today", "files": {}}')
     elif change == "marker":
-        (study / "notebooks" / "01_first.done.json").write_text("{")
+        marker = study / "notebooks" / "01_first.done.json"
+        for damaged in ("{", '{"runs": {}}', '{"runs": [1]}', '{"runs": {"a": [1]}}'):
+            marker.write_text(damaged)
+            run(folder)
+            executed.pop()
+        marker.unlink()
     else:
         (study / "notebooks" / "01_first.ipynb").unlink()
     run(folder)
@@ -160,7 +174,7 @@ def test_a_disk_that_is_full_at_any_moment_costs_nothing_that_was_written(folder
 def test_a_notebook_that_a_full_disk_cut_short_is_not_taken_for_the_reason(folder, monkeypatch):
     write_notebook(folder / "notebooks" / "01_first.ipynb", "1")
 
-    def cut_short(command, cwd, environment, log, tell):
+    def cut_short(command, log, environment, cwd):
         (folder / "notebooks" / command[4]).write_text('{"cells": [{"cell_ty')
         log.write_text("Traceback (most recent call last):\nOSError: [Errno 28] No space left on device\n")
         return 1
@@ -195,9 +209,18 @@ def test_a_failing_notebook_stops_the_study_and_is_named(folder):
     assert "02_second.failed.ipynb" in str(caught.value)
 
 
-def test_a_kernel_that_dies_is_a_failure(folder):
-    write_notebook(folder / "notebooks" / "01_first.ipynb", "import os", "os._exit(0)")
-    with pytest.raises(RunError, match=r"01_first failed.*DeadKernelError"):
+def test_a_kernel_that_is_killed_is_a_failure_and_named_as_that(folder):
+    write_notebook(folder / "notebooks" / "01_first.ipynb", "import os", "os.kill(os.getpid(), 9)")
+    with pytest.raises(
+        RunError, match=r"01_first failed.*DeadKernelError: .*killed by SIGKILL, perhaps out of mem"
+    ):
+        run(folder)
+
+
+def test_a_notebook_that_refuses_its_data_is_bad_data(folder):
+    cell = "from fer_lib.errors import DataError\nraise DataError('The data changed')"
+    write_notebook(folder / "notebooks" / "01_first.ipynb", cell)
+    with pytest.raises(DataError, match=r"01_first failed.*The data changed"):
         run(folder)
 
 
@@ -217,6 +240,8 @@ def test_an_executed_notebook_ran_under_this_python_and_tells_nothing_of_the_mac
         "sorted(path.name for path in pathlib.Path().iterdir())",
     )
     archive = folder / "somewhere" / "archive.zip"
+    archive.parent.mkdir()
+    archive.touch()
     study = run(folder, data=str(archive))
     text = (study / "notebooks" / "01_first.ipynb").read_text()
     outputs = [output for cell in json.loads(text)["cells"] for output in cell.get("outputs", [])]
@@ -233,9 +258,9 @@ def test_an_executed_notebook_ran_under_this_python_and_tells_nothing_of_the_mac
 
 def test_data_with_problems_are_refused_before_anything_is_executed(folder, monkeypatch):
     write_notebook(folder / "notebooks" / "01_first.ipynb", "1")
-    found = flaws.check(runner.datasets.load(None, None))
+    found = checks.check(datasets.load(None, None))
     bad = dataclasses.replace(found, problems=("Everything is blank.", "And more."))
-    monkeypatch.setattr(flaws, "check", lambda splits: bad)
+    monkeypatch.setattr(checks, "check", lambda splits: bad)
     with pytest.raises(DataError, match=r"Everything is blank \(1 more problem\)"):
         run(folder)
     assert list((folder / "outputs" / "tiny").iterdir()) == []
@@ -255,13 +280,38 @@ def test_outputs_that_cannot_be_written(folder):
         run(folder)
 
 
-def test_why_a_process_ended_is_found_among_what_else_it_logged():
-    log = (
-        "Traceback (most recent call last):\n  raise X\nnbclient.exceptions.DeadKernelError: Kernel died\n\nbye\n"
+def test_why_a_process_ended_is_found_among_what_else_it_logged(tmp_path):
+    log = tmp_path / "log"
+    log.write_text(
+        "Traceback (most recent call last):\n  raise X\nnbclient.exceptions.DeadKernelError: died\n\nbye\n"
     )
-    assert execution._last_error(log) == "nbclient.exceptions.DeadKernelError: Kernel died"
-    assert execution._last_error("Killed\n") == "Killed"
-    assert execution._last_error("\n") is None
+    assert why_ended(1, log) == "nbclient.exceptions.DeadKernelError: died"
+    log.write_text("Killed\n")
+    assert why_ended(1, log) == "Killed"
+    log.write_text("\n")
+    assert why_ended(3, log) == "exit status 3"
+    assert why_ended(-signal.SIGSEGV, log) == "killed by SIGSEGV"
+    assert why_ended(-signal.SIGKILL, log) == "killed by SIGKILL, perhaps out of memory"
+
+
+def test_what_killed_processes_left_is_swept(folder, monkeypatch):
+    pretend_to_execute(folder, monkeypatch)
+    write_notebook(folder / "notebooks" / "01_first.ipynb", "1")
+    study = folder / "outputs" / "tiny"
+    left = [
+        study / ".tmp-abc.json",
+        study / "tables" / ".tmp-abc.csv",
+        study / "notebooks" / ".tmp-01_first.ipynb",
+    ]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    with execution._scratch(study) as scratch:
+        pass
+    scratch.mkdir()
+    (scratch / "kernel-ipc-1").touch()
+    run(folder)
+    assert not any(path.exists() for path in (*left, scratch))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
@@ -286,6 +336,9 @@ def test_a_study_that_is_stopped_leaves_no_kernel_and_the_same_command_goes_on(t
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as process:
         kernel = int(wait_for(lambda: (tmp_path / "notebooks" / "pid").read_text(), 120))
         process.send_signal(number)
+        for _ in range(4):  # once stopping has begun, impatience changes nothing
+            time.sleep(0.3)
+            process.send_signal(number)
         _, told = process.communicate(timeout=60)
     assert process.returncode == status
     assert told.strip() == ("" if number == signal.SIGKILL else "Stopped. The same command goes on from here.")

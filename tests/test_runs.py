@@ -1,4 +1,4 @@
-"""Run folders as files: hand-made ones are read, half ones are not, and only code that counts changes a run."""
+"""Run folders as files: hand-made ones are read, half and damaged ones are not."""
 
 import json
 import shutil
@@ -6,10 +6,14 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from fer_lib.errors import RunError
 from fer_lib.parameters import build_parameters
 from fer_lib.training import runs
+
+IDENTITY = {"variant": "resnet14v2", "seed": 3, "parameters": "a hash", "data": "another", "results_version": 1}
 
 
 @pytest.fixture
@@ -17,66 +21,154 @@ def folder(tmp_path):
     """A finished run, written by hand as the design describes it."""
     folder = tmp_path / "runs" / "resnet14v2" / "seed-3"
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps({"variant": "resnet14v2", "seed": 3, "parameters": {}}))
+    config = {"variant": "resnet14v2", "seed": 3, "parameters": {}, "identity": IDENTITY}
+    (folder / "config.json").write_text(json.dumps(config))
     (folder / "history.csv").write_text("epoch,loss,accuracy\n1,1.9,0.25\n2,1.5,0.5\n")
     (folder / "seconds.csv").write_text("epoch,seconds\n1,10.5\n2,9.5\n")
-    np.savez(
-        folder / "predictions.npz",
-        validation_ids=np.array(["a", "b"]),
-        validation_labels=np.array([0, 6]),
-        validation_probabilities=np.eye(7, dtype="float32")[[0, 5]],
-    )
-    (folder / "done.json").write_text(json.dumps({"identity": {"results_version": 1}}))
+    write_predictions(folder)
+    runs.finish(folder, IDENTITY, epochs=2)
     return folder
 
 
+def write_predictions(folder, **other):
+    arrays = {"ids": np.array(["a", "b"]), "labels": np.array([0, 6])}
+    arrays["probabilities"] = np.eye(7, dtype="float32")[[0, 5]]
+    np.savez(folder / "predictions.npz", **{f"validation_{name}": a for name, a in (arrays | other).items()})
+
+
 def test_a_run_is_read_from_its_files(folder):
-    (run,) = runs.find_runs(folder.parents[2])
+    run = runs.read_run(folder)
     assert (run.variant, run.seed, run.splits) == ("resnet14v2", 3, ("validation",))
+    assert run.class_names == ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
     assert list(run.history["accuracy"]) == [0.25, 0.5]
     assert run.seconds["seconds"].sum() == 20
     predictions = run.predictions()
-    assert list(predictions.classes) == [0, 5]
+    assert list(predictions.y_true) == [0, 6] and list(predictions.y_pred) == [0, 5]
     assert list(predictions.correct) == [True, False]
+    with pytest.raises(RunError, match=r"no predictions of the test split.*predictions\.npz.*validation"):
+        run.predictions("test")
 
 
-def test_a_half_run_is_not_found_and_says_what_is_missing(folder):
+def test_a_half_run_is_not_finished_and_says_what_is_missing(folder):
     (folder / "done.json").unlink()
-    assert runs.find_runs(folder.parents[2]) == []
-    with pytest.raises(RunError, match=r"no finished run.*seed-3.*done.json.*fer-study run"):
+    assert not runs.is_finished(folder, IDENTITY) and runs.why_another(folder, IDENTITY) is None
+    with pytest.raises(RunError, match=r"not finished.*seed-3.*done.json.*fer-study run"):
         runs.read_run(folder)
 
 
-@pytest.mark.parametrize("name", ["history.csv", "predictions.npz"])
-def test_a_finished_run_that_lost_a_file_names_it(folder, name):
+@pytest.mark.parametrize("name", ["history.csv", "predictions.npz", "config.json", "seconds.csv"])
+@pytest.mark.parametrize("change", ["lost", "edited", "a folder"])
+def test_a_finished_run_with_a_file_that_is_not_whole_names_it(folder, name, change):
+    content = (folder / name).read_bytes()
     (folder / name).unlink()
-    with pytest.raises(RunError, match=f"lost a file.*{name}"):
+    if change == "edited":
+        (folder / name).write_bytes(content.replace(b"1", b"2"))
+    elif change == "a folder":
+        (folder / name).mkdir()
+    with pytest.raises(RunError, match=f"missing or damaged.*{name}"):
         runs.read_run(folder)
+    assert not runs.is_finished(folder, IDENTITY)
+    assert runs.why_another(folder, IDENTITY).startswith(f"{name} is ")
 
 
-@pytest.mark.parametrize("content", ['{"identity": {"re', "[1, 2]", "\x00", "[" * 100_000])
-@pytest.mark.parametrize("name", ["done.json", "config.json"])
-def test_damaged_json_is_called_damaged_and_not_taken_for_absent(folder, name, content, capsys):
-    (folder / name).write_text(content)
-    with pytest.raises(RunError, match=f"damaged.*{name}"):
+@pytest.mark.parametrize("content", ['{"identity": {"re', "[1, 2]", "\x00", "[" * 100_000, "{}", '{"files": 3}'])
+def test_damaged_json_is_called_damaged_and_not_taken_for_absent(folder, content):
+    (folder / "done.json").write_text(content)
+    with pytest.raises(RunError, match=r"damaged.*done\.json"):
         runs.read_run(folder)
-    if name == "done.json":
-        assert not runs.is_finished(folder, {"results_version": 1})
-        assert "damaged" in capsys.readouterr().out
+    assert runs.why_another(folder, IDENTITY) == "done.json is damaged"
+    assert not runs.is_finished(folder, IDENTITY)
 
 
 def test_another_identity_is_another_run(folder):
-    assert runs.is_finished(folder, {"results_version": 1})
-    assert not runs.is_finished(folder, {"results_version": 2})
+    assert runs.is_finished(folder, IDENTITY)
+    other = IDENTITY | {"results_version": 2, "data": "of another study"}
+    assert not runs.is_finished(folder, other)
+    assert runs.why_another(folder, other) == "data and results version changed"
 
 
-def test_setting_aside_keeps_everything_and_hides_it(folder):
+def test_weights_are_listed_and_may_be_missing_but_not_damaged(folder):
+    (folder / runs.WEIGHTS).write_bytes(b"weights")
+    runs.finish(folder, IDENTITY, epochs=2)
+    listed = runs.read_json(folder / "done.json", runs.Done).files[runs.WEIGHTS]
+    # sha256 of "weights", from coreutils.
+    assert listed == {"bytes": 7, "sha256": "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c"}
+    (folder / runs.WEIGHTS).write_bytes(b"weightz")
+    assert runs.why_another(folder, IDENTITY) == "last.weights.h5 is missing or damaged"
+    (folder / runs.WEIGHTS).unlink()
+    assert runs.is_finished(folder, IDENTITY)
+
+
+@pytest.mark.parametrize(
+    "name, array, said",
+    [
+        ("probabilities", np.full((2, 7), np.nan, "float32"), "do not sum to 1"),
+        ("probabilities", np.full((2, 7), np.inf, "float32"), "do not sum to 1"),
+        ("probabilities", np.full((2, 3), 1 / 3, "float32"), "of 7 classes"),
+        ("probabilities", np.full(2, 1, "float32"), "of 7 classes"),
+        ("labels", np.array([0, 99]), "labels other than 0 to 6"),
+        ("labels", np.array([0, -1]), "labels other than 0 to 6"),
+        ("labels", np.array([0.0, 1.0]), "labels other than 0 to 6"),
+        ("labels", np.array([0, 1, 2]), r"labels \(3,\)"),
+        ("ids", np.array([1, 2]), "2 ids"),
+    ],
+)
+def test_impossible_predictions_are_refused(folder, name, array, said):
+    write_predictions(folder, **{name: array})
+    runs.finish(folder, IDENTITY, epochs=2)
+    with pytest.raises(RunError, match=rf"damaged.*predictions\.npz.*{said}"):
+        runs.read_run(folder).predictions()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_predictions_with_other_bytes_are_refused_in_one_kind_of_error(data, folder):
+    path = folder / "predictions.npz"
+    write_predictions(folder)
+    content = bytearray(path.read_bytes())
+    for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=4, unique=True)):
+        content[place] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(content)
+    with pytest.raises(RunError, match=r"predictions\.npz"):
+        runs.read_run(folder)
+    try:  # whoever skips that check, such as the observer of a run that is not finished
+        runs.Run(folder, "resnet14v2", 3, {}).predictions()
+    except RunError as error:
+        assert "predictions" in str(error)
+
+
+def test_a_broken_run_of_another_study_does_not_matter(folder):
+    study = folder.parents[2]
+    parameters = build_parameters({"variants": ["resnet14v2"], "seeds": [3]})
+    assert runs.study_runs(study, parameters) == []
+    (folder / "history.csv").unlink()
+    assert runs.study_runs(study, parameters) == []
+    (folder / "history.csv").write_text("epoch\n")
+    runs.finish(folder, runs.run_identity(parameters, "resnet14v2", 3, "of the data"), epochs=2)
+    assert [run.folder for run in runs.study_runs(study, parameters)] == [folder]
+    runs.write_json(study / "data.json", {"fingerprint": "of other data"})
+    assert runs.study_runs(study, parameters) == []
+
+
+def test_setting_aside_keeps_everything_and_taking_back_takes_just_this_run(folder):
     first = runs.set_aside(folder)
     shutil.copytree(first, folder)
     second = runs.set_aside(folder)
     assert [first.name, second.name] == ["seed-3.aside-1", "seed-3.aside-2"]
-    assert (first / "predictions.npz").is_file()
-    assert runs.find_runs(folder.parents[2]) == []
+    assert (first / "predictions.npz").is_file() and not folder.exists()
+    assert runs.take_back(folder, IDENTITY | {"data": "other"}) is None
+    (first / "done.json").unlink()
+    assert runs.take_back(folder, IDENTITY) == second, "the finished one"
+    assert runs.take_back(folder, IDENTITY) is None, "the place is taken"
+    assert runs.is_finished(folder, IDENTITY) and first.exists() and not second.exists()
+
+
+def test_leftovers_are_temporary_files_and_checkpoints_of_a_finished_run(folder):
+    for name in ("checkpoint-0001.npz", ".tmp-12345678.csv"):
+        (folder / name).touch()
+    assert {path.name for path in runs.leftovers(folder)} == {"checkpoint-0001.npz", ".tmp-12345678.csv"}
+    (folder / "done.json").unlink()
+    assert {path.name for path in runs.leftovers(folder)} == {".tmp-12345678.csv"}
 
 
 def test_identity_depends_on_what_the_numbers_depend_on_and_on_nothing_else():
@@ -90,13 +182,10 @@ def test_identity_depends_on_what_the_numbers_depend_on_and_on_nothing_else():
 
 
 def test_predictions_survive_the_file(tmp_path):
-    generator = np.random.default_rng(0)
-    given = runs.Predictions(
-        np.array(["x/1", "x/2", "é"]), np.array([1, 2, 3]), generator.random((3, 7)).astype("float32")
-    )
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(7), 3).astype("float32")
+    given = runs.Predictions(np.array(["x/1", "x/2", "é"]), np.array([1, 2, 3]), probabilities)
     runs.write_predictions(tmp_path, {"test": given})
-    (tmp_path / "config.json").write_text("{}")
     found = runs.Run(tmp_path, "resnet14v2", 0, {}).predictions("test")
     np.testing.assert_array_equal(found.ids, given.ids)
-    np.testing.assert_array_equal(found.labels, given.labels)
+    np.testing.assert_array_equal(found.y_true, given.y_true)
     pd.testing.assert_frame_equal(pd.DataFrame(found.probabilities), pd.DataFrame(given.probabilities))

@@ -1,20 +1,28 @@
-"""Run folders under interruption: what a resumed run leaves equals what an uninterrupted one leaves."""
+"""Run folders under interruption and damage: what a resumed run leaves equals what an uninterrupted one leaves."""
 
+import dataclasses
+import errno
 import multiprocessing
+import os
 import random
 import shutil
 import signal
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from fer_lib.errors import RunError, TimeLimitError
+from fer_lib import files
+from fer_lib.errors import RunError
 from fer_lib.parameters import build_parameters
-from fer_lib.training.loop import deadline, runs
-from fer_lib.training.loop import loop as training
+from fer_lib.training import loop, runs
+from fer_lib.training.progress import Progress
 
 VARIANT = "resnet14v2-nl2"
 PARAMETERS = build_parameters(
@@ -29,8 +37,11 @@ PARAMETERS = build_parameters(
         "variants": ["resnet14v2", VARIANT],
     }
 )
-
-KILLS = 8
+OTHER = PARAMETERS.model_copy(update={"learning_rate": 0.002, "epochs": 1})
+FILES = {
+    "config.json", "history.csv", "seconds.csv", "predictions.npz", "done.json", "last.weights.h5",
+}  # fmt: skip
+KILLS = 6
 
 
 class Interrupted(Exception):
@@ -38,12 +49,32 @@ class Interrupted(Exception):
 
 
 @pytest.fixture(scope="module")
-def whole(tiny_splits, tmp_path_factory):
-    return training.train_run(PARAMETERS, VARIANT, 0, tiny_splits, tmp_path_factory.mktemp("whole"))
+def splits(tiny_splits):
+    """Without the test split: to predict it compiles the network once more."""
+    return dataclasses.replace(tiny_splits, test=None, protocol="paper", fingerprint="")
+
+
+@pytest.fixture(scope="module")
+def whole(splits, tmp_path_factory):
+    return loop.train_run(PARAMETERS, VARIANT, 0, splits, tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture(scope="module")
+def half(splits, tmp_path_factory):
+    """A study whose run ended after its second epoch."""
+    folder = tmp_path_factory.mktemp("half")
+    with pytest.MonkeyPatch.context() as patch:
+        train_until(2, splits, folder, patch)
+    return folder
+
+
+@pytest.fixture
+def half_copy(half, tmp_path):
+    return shutil.copytree(half, tmp_path / "half")
 
 
 def train_until(epoch, splits, folder, monkeypatch):
-    save = training._Training._save_epoch
+    save = loop._Training._save_epoch
 
     def save_and_stop(self):
         save(self)
@@ -51,73 +82,202 @@ def train_until(epoch, splits, folder, monkeypatch):
             raise Interrupted
 
     with monkeypatch.context() as patch:
-        patch.setattr(training._Training, "_save_epoch", save_and_stop)
+        patch.setattr(loop._Training, "_save_epoch", save_and_stop)
         with pytest.raises(Interrupted):
-            training.train_run(PARAMETERS, VARIANT, 0, splits, folder)
+            loop.train_run(PARAMETERS, VARIANT, 0, splits, folder)
 
 
 def assert_same(run, other):
     assert (run.folder / "history.csv").read_bytes() == (other.folder / "history.csv").read_bytes()
-    for part in ("ids", "labels", "probabilities"):
+    for part in ("ids", "y_true", "probabilities"):
         np.testing.assert_array_equal(getattr(run.predictions(), part), getattr(other.predictions(), part))
 
 
-def test_a_run_leaves_its_files_and_learns(whole, tiny_splits):
-    assert {path.name for path in whole.folder.iterdir()} == {
-        "config.json", "history.csv", "seconds.csv", "predictions.npz", "done.json", "last.weights.h5",
-        "best.weights.h5",
-    }  # fmt: skip
+def folder_of(study):
+    return runs.run_folder(study, VARIANT, 0)
+
+
+def flip_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x10
+    path.write_bytes(content)
+
+
+def test_a_run_leaves_its_files_and_learns(whole, splits):
+    assert {path.name for path in whole.folder.iterdir()} == FILES
     assert list(whole.history["epoch"]) == [1, 2, 3]
     assert whole.history["loss"].iloc[-1] < whole.history["loss"].iloc[0]
     predictions = whole.predictions()
-    assert list(predictions.ids) == list(tiny_splits.validation.ids)
+    assert list(predictions.ids) == list(splits.validation.ids)
     np.testing.assert_allclose(predictions.probabilities.sum(axis=1), 1, atol=1e-5)
     assert predictions.correct.mean() == pytest.approx(whole.history["val_accuracy"].iloc[-1])
+    assert whole.class_names == splits.train.class_names
+
+
+def test_history_is_a_table_of_the_promised_columns(whole):
+    assert list(pd.read_csv(whole.folder / "history.csv").columns) == [
+        "epoch", "accuracy", "binary_accuracy", "loss", "val_accuracy", "val_binary_accuracy", "val_loss",
+        "learning_rate",
+    ]  # fmt: skip
 
 
 def test_history_holds_the_metrics_that_numpy_finds(whole):
     predictions, last = whole.predictions(), whole.history.iloc[-1]
-    one_hot = np.eye(7)[predictions.labels]
+    one_hot = np.eye(7)[predictions.y_true]
     assert last["val_binary_accuracy"] == pytest.approx(((predictions.probabilities > 0.5) == one_hot).mean())
-    chosen = predictions.probabilities[np.arange(len(one_hot)), predictions.labels]
+    chosen = predictions.probabilities[np.arange(len(one_hot)), predictions.y_true]
     assert last["val_loss"] == pytest.approx(-np.log(chosen).mean(), rel=1e-4)
 
 
 def test_learning_rate_follows_the_cosine(whole):
-    # 70 faces in batches of 16 are 5 steps an epoch, 15 in all.
+    # 70 images in batches of 16 are 5 steps an epoch, 15 in all.
     steps = np.array([5, 10, 15])
     expected = 0.001 * 0.5 * (1 + np.cos(np.pi * steps / 15))
     np.testing.assert_allclose(whole.history["learning_rate"], expected, atol=1e-9)
 
 
-def test_a_finished_run_is_loaded_and_not_trained(whole, tiny_splits, monkeypatch):
-    monkeypatch.setattr(training, "_Training", None)
-    again = training.train_run(PARAMETERS, VARIANT, 0, tiny_splits, whole.folder.parents[2])
+def test_a_finished_run_is_loaded_and_not_trained(whole, splits, monkeypatch):
+    monkeypatch.setattr(loop, "_Training", None)
+    again = loop.train_run(PARAMETERS, VARIANT, 0, splits, whole.folder.parents[2])
     assert_same(again, whole)
 
 
-@pytest.mark.parametrize("epoch", [1, 2])
-def test_a_resumed_run_equals_an_uninterrupted_one(whole, tiny_splits, tmp_path, monkeypatch, epoch):
-    train_until(epoch, tiny_splits, tmp_path, monkeypatch)
-    folder = runs.run_folder(tmp_path, VARIANT, 0)
-    assert not (folder / "done.json").exists() and runs.find_runs(tmp_path) == []
-    assert_same(training.train_run(PARAMETERS, VARIANT, 0, tiny_splits, tmp_path), whole)
-    assert not list(folder.glob("checkpoint-*"))
+def test_a_resumed_run_equals_an_uninterrupted_one(whole, splits, half_copy):
+    assert not (folder_of(half_copy) / "done.json").exists()
+    assert runs.study_runs(half_copy, PARAMETERS) == []
+    assert_same(loop.train_run(PARAMETERS, VARIANT, 0, splits, half_copy), whole)
+    assert {path.name for path in folder_of(half_copy).iterdir()} == FILES
 
 
-def test_a_damaged_checkpoint_is_recognised_and_the_one_before_it_used(
-    whole, tiny_splits, tmp_path, monkeypatch, capsys
+def test_the_run_goes_on_from_the_checkpoint_before_a_damaged_one(whole, splits, half_copy, capsys):
+    flip_bit(folder_of(half_copy) / "checkpoint-0002.npz")
+    (folder_of(half_copy) / "history.csv").write_text("edited")
+    (folder_of(half_copy) / "checkpoint-0003.npz" / "inside").mkdir(parents=True)
+    assert_same(loop.train_run(PARAMETERS, VARIANT, 0, splits, half_copy), whole)
+    said = capsys.readouterr().out
+    assert "checkpoint-0002.npz is damaged" in said and "going on after epoch 1" in said
+    assert {path.name for path in folder_of(half_copy).iterdir()} == FILES
+
+
+@pytest.fixture(scope="module")
+def restored(splits, half, tmp_path_factory):
+    """Restores a run from the checkpoints in a folder: the epochs that are done, and the variables' values."""
+    identity = runs.run_identity(PARAMETERS, VARIANT, 0, splits.fingerprint)
+    scratch = tmp_path_factory.mktemp("scratch")
+    training = loop._Training(PARAMETERS, identity, splits.train, splits.validation, scratch)
+    fresh = [np.asarray(variable) for variable in training.variables]
+
+    def restore(folder):
+        for variable, value in zip(training.variables, fresh, strict=True):
+            variable.assign(value)
+        training.history, training.folder = [], folder
+        training._restore()
+        return len(training.history), [np.asarray(variable) for variable in training.variables]
+
+    return restore
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def relabel(path, old='"seed": 0', new='"seed": 1'):
+    with np.load(path) as file:
+        arrays = dict(file)
+    arrays["state"] = np.array(str(arrays["state"]).replace(old, new))
+    np.savez(path, **arrays)
+
+
+def exchange_a_shape(path):
+    with np.load(path) as file:
+        arrays = dict(file)
+    arrays["arr_9"] = arrays["arr_9"][..., None]
+    np.savez(path, **arrays)
+
+
+@pytest.mark.parametrize("damage", [truncate, relabel, exchange_a_shape, empty], ids=lambda f: f.__name__)
+def test_what_is_not_a_whole_checkpoint_of_this_run_is_not_used(damage, restored, half_copy, capsys):
+    first, second = (folder_of(half_copy) / f"checkpoint-000{number}.npz" for number in (1, 2))
+    expected, _ = loop._read_checkpoint(first)
+    assert restored(folder_of(half_copy))[0] == 2
+    damage(second)
+    epochs, values = restored(folder_of(half_copy))
+    assert epochs == 1 and not second.exists() and "checkpoint-0002.npz is damaged" in capsys.readouterr().out
+    for value, other in zip(values, expected, strict=True):
+        np.testing.assert_array_equal(value, other)
+    flip_bit(first)
+    assert restored(folder_of(half_copy))[0] == 0
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_checkpoint_with_other_bytes_is_identical_or_refused(data, half, tmp_path):
+    original = folder_of(half) / "checkpoint-0002.npz"
+    content = bytearray(original.read_bytes())
+    places = st.integers(0, len(content) - 1) | st.integers(len(content) - 9000, len(content) - 1)
+    for place in data.draw(st.lists(places, min_size=1, max_size=3)):
+        content[place] ^= data.draw(st.integers(1, 255))
+    damaged = tmp_path / "checkpoint-0002.npz"
+    damaged.write_bytes(content)
+    try:
+        values, state = loop._read_checkpoint(damaged)
+    except Exception:
+        return  # `_restore` takes the one before
+    expected, expected_state = loop._read_checkpoint(original)
+    assert state == expected_state
+    for value, other in zip(values, expected, strict=True):
+        np.testing.assert_array_equal(value, other)
+
+
+@pytest.mark.parametrize("name", sorted(FILES - {"seconds.csv"}))
+@pytest.mark.parametrize("damage", [flip_bit, os.unlink], ids=["flipped", "lost"])
+def test_a_finished_run_that_is_damaged_is_trained_again(
+    damage, name, whole, splits, tmp_path, capsys, monkeypatch
 ):
-    train_until(2, tiny_splits, tmp_path, monkeypatch)
-    newest = runs.run_folder(tmp_path, VARIANT, 0) / "checkpoint-0002.npz"
-    content = bytearray(newest.read_bytes())
-    content[len(content) // 2] ^= 0xFF
-    newest.write_bytes(content)
-    assert_same(training.train_run(PARAMETERS, VARIANT, 0, tiny_splits, tmp_path), whole)
-    assert "checkpoint-0002.npz is damaged" in capsys.readouterr().out
+    study = tmp_path / "study"
+    shutil.copytree(whole.folder.parents[2], study)
+    damage(folder_of(study) / name)
+    trained = []
+    monkeypatch.setattr(loop, "_Training", lambda *_: trained.append(1) or Untrained(whole, study))
+    again = loop.train_run(PARAMETERS, VARIANT, 0, splits, study)
+    said = capsys.readouterr().out
+    if (damage, name) == (os.unlink, "last.weights.h5"):
+        assert not trained and not said, "results are committed without weights"
+    elif (damage, name) == (os.unlink, "done.json"):
+        assert trained and not said, "it is not finished"
+    else:
+        assert trained and f"{VARIANT}, seed 0: {name} is" in said and "moved to seed-0.aside-1" in said
+    assert_same(again, whole)
 
 
-def test_killed_at_random_points_it_ends_as_if_it_never_was(whole, tiny_splits, tmp_path):
+class Untrained:
+    """Stands for a training: leaves what another one left."""
+
+    def __init__(self, run, study):
+        self.run, self.folder = run, folder_of(study)
+
+    def run_epochs(self, position):
+        shutil.copytree(self.run.folder, self.folder, dirs_exist_ok=True)
+
+    def keep_results(self, test, observe):
+        pass
+
+
+def test_leftovers_are_removed_where_the_run_is_finished_too(whole, splits, tmp_path, monkeypatch):
+    study = tmp_path / "study"
+    shutil.copytree(whole.folder.parents[2], study)
+    for name in (".history-ab12cd34.csv", ".tmp-ab12cd34.npz", "checkpoint-0003.npz"):
+        (folder_of(study) / name).write_bytes(b"left")
+    monkeypatch.setattr(loop, "_Training", None)
+    assert_same(loop.train_run(PARAMETERS, VARIANT, 0, splits, study), whole)
+    assert {path.name for path in folder_of(study).iterdir()} == FILES
+
+
+def test_killed_at_random_points_it_ends_as_if_it_never_was(whole, splits, tmp_path):
     # kill -9, again and again, from the first file to the last: wherever it falls, the same call goes on.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["fer_lib.training.loop"])  # so that a start takes no import
@@ -128,9 +288,8 @@ def test_killed_at_random_points_it_ends_as_if_it_never_was(whole, tiny_splits, 
         attempt += 1
         folder = tmp_path / str(attempt)
         killed = 0
-        while not (runs.run_folder(folder, VARIANT, 0) / "done.json").exists():
-            cell = (PARAMETERS, VARIANT, 0, tiny_splits, folder)
-            process = context.Process(target=training.train_run, args=cell)
+        while not (folder_of(folder) / "done.json").exists():
+            process = context.Process(target=loop.train_run, args=(PARAMETERS, VARIANT, 0, splits, folder))
             started = time.monotonic()
             process.start()
             process.join(duration and moments.uniform(0, duration))
@@ -141,107 +300,179 @@ def test_killed_at_random_points_it_ends_as_if_it_never_was(whole, tiny_splits, 
             duration = duration or time.monotonic() - started
             assert process.exitcode in (0, -signal.SIGKILL) and killed < 50
         kills += killed
-        run = training.train_run(PARAMETERS, VARIANT, 0, tiny_splits, folder)
+        run = loop.train_run(PARAMETERS, VARIANT, 0, splits, folder)
         assert_same(run, whole)
-        left = {path.name for path in run.folder.iterdir() if not path.name.startswith(".")}
-        assert left == {path.name for path in whole.folder.iterdir()}
+        assert {path.name for path in run.folder.iterdir()} == FILES
 
 
-def test_several_steps_a_call_are_the_same_run(whole, tiny_splits, tmp_path):
+def test_several_steps_a_call_are_the_same_run(whole, splits, tmp_path):
     several = PARAMETERS.model_copy(update={"steps_per_execution": 4})  # of 5 an epoch: the last call has one
-    assert_same(training.train_run(several, VARIANT, 0, tiny_splits, tmp_path), whole)
-
-
-def test_a_time_limit_ends_it_with_an_epoch_and_it_goes_on(whole, tiny_splits, tmp_path, monkeypatch):
-    monkeypatch.setenv(deadline.VARIABLE, str(time.time() + 3600))
-    save = training._Training._save_epoch
-
-    def save_and_run_out_of_time(self):
-        save(self)
-        monkeypatch.setenv(deadline.VARIABLE, str(time.time() + self.seconds[-1] / 2))
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training._Training, "_save_epoch", save_and_run_out_of_time)
-        with pytest.raises(TimeLimitError):
-            training.train_run(PARAMETERS, VARIANT, 0, tiny_splits, tmp_path)
-    folder = runs.run_folder(tmp_path, VARIANT, 0)
-    assert [path.name for path in folder.glob("checkpoint-*")] == ["checkpoint-0001.npz"]
-    monkeypatch.delenv(deadline.VARIABLE)
-    assert_same(training.train_run(PARAMETERS, VARIANT, 0, tiny_splits, tmp_path), whole)
+    assert_same(loop.train_run(several, VARIANT, 0, splits, tmp_path), whole)
 
 
 def test_a_second_process_waits_and_takes_what_the_first_has_finished(
-    whole, tiny_splits, tmp_path, monkeypatch, capsys
+    whole, splits, tmp_path, monkeypatch, capsys
 ):
-    folder = runs.run_folder(tmp_path, VARIANT, 0)
-    monkeypatch.setattr(training, "_Training", None)  # to train is an error
+    folder = folder_of(tmp_path)
+    monkeypatch.setattr(loop, "_Training", None)  # to train is an error
     with ThreadPoolExecutor() as pool:
-        with training._only_process(folder):
-            second = pool.submit(training.train_run, PARAMETERS, VARIANT, 0, tiny_splits, tmp_path)
+        with loop._only_process(folder):
+            second = pool.submit(loop.train_run, PARAMETERS, VARIANT, 0, splits, tmp_path)
             with pytest.raises(TimeoutError):
                 second.result(timeout=1)
             shutil.copytree(whole.folder, folder)
         assert_same(second.result(timeout=60), whole)
-    assert "is being trained by another process; waiting for it" in capsys.readouterr().out
+    assert "another process trains it; waiting for its end" in capsys.readouterr().out
 
 
-def test_other_parameters_set_the_old_run_aside(whole, tiny_splits, tmp_path, monkeypatch):
-    train_until(1, tiny_splits, tmp_path, monkeypatch)
-    other = PARAMETERS.model_copy(update={"learning_rate": 0.002, "epochs": 1})
-    run = training.train_run(other, VARIANT, 0, tiny_splits, tmp_path)
+def test_a_signal_ends_the_waiting_for_another_process(splits, tmp_path):
+    def stop(*_):
+        raise Interrupted
+
+    before = signal.signal(signal.SIGTERM, stop)
+    taken, release = threading.Event(), threading.Event()
+
+    def hold():
+        with loop._only_process(folder_of(tmp_path)):
+            taken.set()
+            release.wait()
+
+    with ThreadPoolExecutor() as pool:
+        pool.submit(hold)
+        taken.wait()
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        try:
+            with pytest.raises(Interrupted):
+                loop.train_run(PARAMETERS, VARIANT, 0, splits, tmp_path)
+        finally:
+            release.set()
+            signal.signal(signal.SIGTERM, before)
+
+
+def test_other_parameters_set_the_old_run_aside_and_the_first_take_it_back(whole, splits, half_copy, capsys):
+    run = loop.train_run(OTHER, VARIANT, 0, splits, half_copy)
     assert len(run.history) == 1
     aside = run.folder.with_name("seed-0.aside-1")
-    assert (aside / "checkpoint-0001.npz").is_file()
-    assert [found.folder for found in runs.find_runs(tmp_path)] == [run.folder]
+    assert (aside / "checkpoint-0002.npz").is_file()
+    said = capsys.readouterr().out
+    assert f"{VARIANT}, seed 0: parameters changed; the earlier run was moved to seed-0.aside-1" in said
+    assert [found.folder for found in runs.study_runs(half_copy, OTHER)] == [run.folder]
+    assert_same(loop.train_run(PARAMETERS, VARIANT, 0, splits, half_copy), whole)
+    said = capsys.readouterr().out
+    assert "seed-0.aside-1 is this run and was moved back" in said and "going on after epoch 2" in said
+    again = loop.train_run(OTHER, VARIANT, 0, splits, half_copy)
+    assert "seed-0.aside-2 is this run and was moved back" in capsys.readouterr().out
+    assert_same(again, run)
 
 
-def test_restored_weights_predict_what_the_run_predicted(whole, tiny_splits):
-    classifier = training.restore_classifier(PARAMETERS, whole)
-    again = training.predict(PARAMETERS, classifier, tiny_splits.validation)
+def test_restored_weights_predict_what_the_run_predicted(whole, splits):
+    classifier = loop.restore_classifier(PARAMETERS, whole)
+    again = loop.predict(PARAMETERS, classifier, splits.validation)
     np.testing.assert_allclose(again.probabilities, whole.predictions().probabilities, atol=1e-6)
 
 
-def test_the_test_split_is_opened_once_and_kept(whole, tiny_splits, monkeypatch):
-    assert whole.splits == ("validation",)
-    with pytest.raises(RunError, match="no predictions of the test split"):
-        whole.predictions("test")
-    opened = training.open_test_split(PARAMETERS, whole, tiny_splits)
-    assert list(opened.ids) == list(tiny_splits.test.ids)
-    monkeypatch.setattr(training, "restore_classifier", None)
-    again = training.open_test_split(PARAMETERS, whole, tiny_splits)
-    np.testing.assert_array_equal(again.probabilities, opened.probabilities)
-    assert set(whole.splits) == {"validation", "test"}
+def test_training_cannot_see_the_test_split_and_predicts_it_at_its_end(tiny_splits, tmp_path):
+    noise = np.random.default_rng(1).integers(0, 256, tiny_splits.test.images.shape, dtype=np.uint8)
+    garbage = dataclasses.replace(tiny_splits.test, images=noise, labels=tiny_splits.test.labels[::-1].copy())
+    other = dataclasses.replace(tiny_splits, test=garbage, fingerprint=tiny_splits.fingerprint)
+    first, second = (
+        loop.train_run(OTHER, VARIANT, 0, given, tmp_path / name)
+        for name, given in (("first", tiny_splits), ("second", other))
+    )
+    assert first.splits == second.splits == ("validation", "test")
+    assert_same(first, second)
+    with h5py.File(first.folder / runs.WEIGHTS) as file, h5py.File(second.folder / runs.WEIGHTS) as again:
+        compared = []
+
+        def compare(name, item):
+            if isinstance(item, h5py.Dataset):
+                compared.append(name)
+                np.testing.assert_array_equal(item[()], again[name][()], err_msg=name)
+
+        file.visititems(compare)
+    assert len(compared) > 50
+    found, said = first.predictions("test"), second.predictions("test")
+    assert list(found.ids) == list(tiny_splits.test.ids) and list(found.y_true) == list(tiny_splits.test.labels)
+    assert (found.probabilities != said.probabilities).any()
 
 
-def test_seeds_differ_and_weights_that_are_gone_are_named(whole, tiny_splits, tmp_path):
-    other = training.train_run(PARAMETERS.model_copy(update={"epochs": 1}), VARIANT, 1, tiny_splits, tmp_path)
+def test_three_classes_and_what_is_observed_at_the_end(splits, tmp_path):
+    def three(faces):
+        return dataclasses.replace(faces.subset(faces.labels < 3), class_names=("a", "b", "c"))
+
+    def observe(parameters, run, classifier, faces):
+        assert parameters == OTHER and faces is few.validation
+        assert run.predictions().correct.mean() == pytest.approx(run.history["val_accuracy"].iloc[-1])
+        assert not (run.folder / "done.json").exists()
+        classifier.set_weights([0 * weight for weight in classifier.get_weights()])
+        return {"a.csv": "x\n1\n", "b.npz": lambda path: np.savez(path, maps=np.ones(3))}
+
+    train, validation = three(splits.train), three(splits.validation)
+    few = dataclasses.replace(splits, train=train, validation=validation, fingerprint="")
+    run = loop.train_run(OTHER, VARIANT, 0, few, tmp_path, observe)
+    assert run.class_names == ("a", "b", "c") and run.predictions().probabilities.shape == (9, 3)
+    done = runs.read_json(run.folder / "done.json", runs.Done)
+    assert set(done.files) == {path.name for path in run.folder.iterdir()} - {"done.json"}
+    assert (run.folder / "a.csv").read_text() == "x\n1\n"
+    with np.load(run.folder / "b.npz") as file:
+        assert file["maps"].sum() == 3
+    trained = loop.restore_classifier(OTHER, run)
+    assert trained.output_shape == (None, 3)
+    assert any(np.asarray(weight).any() for weight in trained.trainable_weights), "weights before `observe`"
+    (run.folder / "a.csv").write_text("x\n2\n")
+    assert not runs.is_finished(run.folder, run.config["identity"])
+
+
+def test_seeds_differ_and_weights_that_are_gone_are_named(whole, splits, tmp_path):
+    other = loop.train_run(PARAMETERS.model_copy(update={"epochs": 1}), VARIANT, 1, splits, tmp_path)
     assert (other.predictions().probabilities != whole.predictions().probabilities).any()
     (other.folder / "last.weights.h5").unlink()
     with pytest.raises(RunError, match=r"weights of a run are missing.*last\.weights\.h5.*committed without"):
-        training.restore_classifier(PARAMETERS, other)
+        loop.restore_classifier(PARAMETERS, other)
 
 
-def test_a_loss_that_is_not_finite_is_said(tiny_splits, tmp_path):
+def test_a_loss_that_is_not_finite_is_said(splits, tmp_path):
     wild = PARAMETERS.model_copy(update={"optimizer": "sgd", "learning_rate": 1e30, "schedule": "constant"})
     with pytest.raises(RunError, match=r"diverged.*epoch 1.*Lower learning_rate"):
-        training.train_run(wild, VARIANT, 0, tiny_splits, tmp_path)
+        loop.train_run(wild, VARIANT, 0, splits, tmp_path)
 
 
-def test_a_full_disk_keeps_the_last_checkpoint(whole, tiny_splits, tmp_path, monkeypatch):
-    train_until(1, tiny_splits, tmp_path, monkeypatch)
+def test_a_full_disk_leaves_nothing_behind_and_the_next_call_goes_on(whole, splits, half_copy, monkeypatch):
+    folder, flush = folder_of(half_copy), files._flush_to_disk
+    for suffix, new in ((".npz", set()), (".h5", {"checkpoint-0003.npz"})):
+        before = {path.name for path in folder.iterdir()}
 
-    def no_space(*_args, **_kwargs):
-        raise OSError(28, "No space left on device")
+        def no_space(path, suffix=suffix):
+            if str(path).endswith(suffix):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            flush(path)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(training.np, "savez", no_space)
-        with pytest.raises(RunError, match=r"No space left on device.*same command again"):
-            training.train_run(PARAMETERS, VARIANT, 0, tiny_splits, tmp_path)
-    assert_same(training.train_run(PARAMETERS, VARIANT, 0, tiny_splits, tmp_path), whole)
+        with monkeypatch.context() as patch:
+            patch.setattr(files, "_flush_to_disk", no_space)
+            with pytest.raises(RunError, match=r"No space left on device.*same command again"):
+                loop.train_run(PARAMETERS, VARIANT, 0, splits, half_copy)
+        assert {path.name for path in folder.iterdir()} - before == new
+    assert_same(loop.train_run(PARAMETERS, VARIANT, 0, splits, half_copy), whole)
 
 
-def test_history_is_a_table_of_the_promised_columns(whole):
-    assert list(pd.read_csv(whole.folder / "history.csv").columns) == [
-        "epoch", "accuracy", "binary_accuracy", "loss", "val_accuracy", "val_binary_accuracy", "val_loss",
-        "learning_rate",
-    ]  # fmt: skip
+@pytest.mark.parametrize("session", [None, "notebooks/01_baseline.ipynb"])
+def test_progress_is_lines_unless_jupyterlab_shows_a_bar(session, monkeypatch, capsys):
+    monkeypatch.delenv("FER_PROGRESS", raising=False)
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    if session:
+        monkeypatch.setenv("JPY_SESSION_NAME", session)
+    row = {"epoch": 1, "loss": 1.5, "accuracy": 0.25, "val_loss": 1.25, "val_accuracy": 0.5}
+    with Progress("resnet14v2", 0, epochs=2, steps=3, done=0, position=(2, 4)) as progress:
+        for epoch in (1, 2):
+            progress.on_epoch_begin(0)
+            progress.on_train_batch_end(1)
+            progress.on_train_batch_end(2)
+            progress.end_epoch(row | {"epoch": epoch}, seconds=7)
+        assert progress.bar is None or progress.bar.n == 6
+    lines = capsys.readouterr().out.splitlines()
+    if session:
+        assert lines == ["baseline, seed 0, run 2 of 4: 2 epochs, validation accuracy 50.0 %"]
+    else:
+        title = "resnet14v2, seed 0, run 2 of 4: epoch"
+        rest = "loss 1.500  accuracy 25.0 %  val_loss 1.250  val_accuracy 50.0 %  7 s"
+        assert lines == [f"{title} 1/2  {rest}", f"{title} 2/2  {rest}"]

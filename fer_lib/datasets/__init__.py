@@ -5,45 +5,46 @@ import dataclasses
 from fer_lib.datasets.cache import default_cache_dir
 from fer_lib.datasets.faces import CLASS_NAMES, FaceSet, Splits
 from fer_lib.datasets.fer2013 import load_fer2013
+from fer_lib.datasets.folders import load_folders
 from fer_lib.datasets.kdef import load_kdef
 from fer_lib.datasets.synthetic import make_synthetic
 from fer_lib.errors import ParameterError
 
-__all__ = ["CLASS_NAMES", "FaceSet", "Splits", "load", "load_fer2013", "load_kdef", "make_synthetic"]
+__all__ = [
+    "CLASS_NAMES",
+    "FaceSet",
+    "Splits",
+    "load",
+    "load_fer2013",
+    "load_folders",
+    "load_kdef",
+    "make_synthetic",
+]
 
 
 def load(parameters, data=None):
-    """The `Splits` that a study asks for.
+    """Return the `Splits` that a study asks for.
 
     Args:
-        parameters: a `fer_lib.parameters.Parameters`; `dataset`, `data`, `protocol`, `generated_images`,
-            `train_limit` and, for KDEF, `image_size`, `angles`, `colour` and `aspect` count here.
+        parameters: a `fer_lib.parameters.Parameters`, of which the keys of "The data" and `image_size` count here.
         data: the path of the data; `parameters.data` when None. Generated faces need none: they are drawn into
             the cache once, in the form of FER-2013's zip, and read by its loader.
-
-    Raises:
-        ParameterError: no path where one is needed, or one where none is.
-        DataError: the data cannot be read, see the loaders.
     """
-    path = data if data is not None else parameters.data
-    _check_path(parameters.dataset, path)
-    splits = _LOADERS[parameters.dataset](parameters, path)
-    return splits if parameters.train_limit is None else _limit_train(splits, parameters.train_limit)
-
-
-def _load_fer2013(parameters, path):
-    return load_fer2013(path, parameters.protocol)
-
-
-def _load_kdef(parameters, path):
-    return load_kdef(
-        path,
-        protocol=parameters.protocol,
-        size=parameters.image_size,
-        angles=tuple(parameters.angles),
-        colour=parameters.colour,
-        aspect=parameters.aspect,
-    )
+    dataset, path = parameters.dataset, data if data is not None else parameters.data
+    where = f"dataset: {dataset}"
+    if dataset == "synthetic" and path is not None:
+        advice = "To read it, set dataset to fer2013, kdef or folders"
+        raise ParameterError("Generated faces are drawn, not read", where, found=f"data: {path}", advice=advice)
+    if dataset != "synthetic" and path is None:
+        expected = "their path in the parameter `data` or as --data"
+        raise ParameterError("The study needs data that are not part of this project", where, expected)
+    splits = _LOADERS[dataset](parameters, path)
+    if parameters.train_limit is None or parameters.train_limit >= len(splits.train):
+        return splits
+    train = splits.train.limited_to(parameters.train_limit)
+    note = f"train_limit: {len(train):,} of the {len(splits.train):,} train images are used."
+    # The fingerprint is of what is trained on, so it is computed anew.
+    return dataclasses.replace(splits, train=train, notes=(*splits.notes, note), fingerprint="")
 
 
 def _load_synthetic(parameters, _):
@@ -53,29 +54,13 @@ def _load_synthetic(parameters, _):
     return dataclasses.replace(splits, dataset="synthetic")
 
 
-_LOADERS = {"fer2013": _load_fer2013, "kdef": _load_kdef, "synthetic": _load_synthetic}
-
-
-def _check_path(dataset, path):
-    if dataset == "synthetic" and path is not None:
-        raise ParameterError(
-            "Generated faces are drawn, not read",
-            where="dataset: synthetic",
-            found=f"data: {path}",
-            advice="To read it, set dataset to fer2013 or kdef",
-        )
-    if dataset != "synthetic" and path is None:
-        raise ParameterError(
-            "The study needs data that are not part of this project",
-            where=f"dataset: {dataset}",
-            expected="their path in the parameter `data` or as --data",
-        )
-
-
-def _limit_train(splits, images):
-    train = splits.train.limited_to(images)
-    if len(train) == len(splits.train):
-        return splits
-    note = f"train_limit: {len(train):,} of the {len(splits.train):,} train images are used."
-    # The fingerprint is of what is trained on, so it is worked out anew.
-    return dataclasses.replace(splits, train=train, notes=(*splits.notes, note), fingerprint="")
+_LOADERS = {
+    "fer2013": lambda study, path: load_fer2013(path, study.protocol, study.labels),
+    "kdef": lambda study, path: load_kdef(
+        path, study.protocol, study.image_size, tuple(study.angles), study.colour, study.aspect
+    ),
+    "folders": lambda study, path: load_folders(
+        path, study.protocol, study.image_size, study.colour, study.aspect
+    ),
+    "synthetic": _load_synthetic,
+}

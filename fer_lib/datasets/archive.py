@@ -1,251 +1,236 @@
-"""The files of a data set, in a folder or in a zip, both read where they stand and through one interface."""
+"""The files of a data set, in a folder, in an archive or alone, read in place through one interface."""
 
-import io
+import bz2
+import contextlib
+import gzip
+import lzma
 import os
+import re
 import stat
+import tarfile
+import tempfile
+import threading
 import zipfile
-import zlib
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from fer_lib.errors import DataError
+from fer_lib.errors import DataError, shown
 
-# FER-2013 has 35,887 images of about 2 kB, or one CSV of 300 MB. What passes these limits is no such data set, or
-# a zip bomb. `zipfile` never yields more than the size stated in the directory, so checking that size is enough.
+# FER-2013 has 35,887 images of about 2 kB, or one CSV of 300 MB; KDEF has 4,900 images of about 200 kB.
 MAX_FILES = 200_000
+MAX_NAME = 400
+MAX_IMAGE_BYTES = 16 << 20
 MAX_FILE_BYTES = 1 << 30
 MAX_TOTAL_BYTES = 4 << 30
+MAX_INFLATION = 50  # a CSV of FER-2013 shrinks to a third, a bomb to a thousandth
 
-CLUTTER_FOLDERS = {"__MACOSX", ".ipynb_checkpoints", ".git"}
-CLUTTER_FILES = {".ds_store", "thumbs.db", "desktop.ini"}
+_CLUTTER = re.compile(
+    r"(.*/)?((__MACOSX|\.ipynb_checkpoints|\.git)/.*|\._[^/]*|\.ds_store|thumbs\.db|desktop\.ini|icon\r)",
+    re.IGNORECASE | re.DOTALL,
+)
+_COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+# First bytes of what is saved under the name of data, what it is, and what to do.
+_FOREIGN = (
+    (rb"Rar!|7z\xbc\xaf\x27\x1c", "a RAR or 7z archive", "Extract it and give the folder"),
+    (rb"PAR1|\x89HDF", "a Parquet or HDF5 table", "Give fer2013.csv, or the images in a folder for each class"),
+    (rb"version https://git-lfs", "a Git LFS pointer, not the data", "Run `git lfs pull` in its repository"),
+    (rb"(\xef\xbb\xbf)?\s*<", "a web page", "Its download may need a login: download the data in a browser"),
+    (rb"\x89PNG|\xff\xd8\xff", "a single image", "Give the folder that holds the images of all classes"),
+)
 
 
-def open_files(path):
-    """Opens a folder or a zip; the caller closes it (`with open_files(path) as files:`).
+def data_path(path, where_to_get_it=None, must_exist=True):
+    """Return a path as a Path, `~` expanded; a DataError says why it cannot be used, or that nothing is there."""
+    if not str(path).strip():
+        raise DataError("The path of the data is empty", expected="a file or a folder", advice=where_to_get_it)
+    try:
+        found = Path(path).expanduser()
+        if not found.resolve().exists() and must_exist:
+            raise FileNotFoundError("Nothing is there")
+        return found
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError("The data do not exist", path, found=reason, advice=where_to_get_it) from error
 
-    Args:
-        path: a folder, or a zip archive, which is read in place and never unpacked.
 
-    Returns:
-        An object with `path`; `names`, the sorted names of its files, with `/` between folders; `folders`, the
-        set of folder names; `clutter`, the names of files that operating systems and editors leave behind, which
-        are not among `names`; and `open(name)`, which gives a binary stream.
+def open_regular(path, most=MAX_TOTAL_BYTES):
+    """Open a regular file of at most `most` bytes for reading; DataError for a pipe, a device, or a larger one."""
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise DataError("This is not a regular file", path, "a file", "a folder, a pipe or a device")
+        _limit(path, status.st_size, most, "bytes")
+        return open(path, "rb")
+    except OSError as error:
+        raise DataError("A file cannot be read", where=path, found=error.strerror) from error
 
-    Raises:
-        DataError: not a folder or a zip, truncated, encrypted, with names that lead out of it, or absurdly large.
+
+def check_kind(head, where):
+    """DataError if first bytes are those of something that is often saved under the name of data by mistake."""
+    for pattern, kind, advice in _FOREIGN:
+        if re.match(pattern, head):
+            raise DataError("The file is not in a form that can be read", where, found=kind, advice=advice)
+
+
+def listed(names, most=10):
+    """Names for a sentence: `a, b, c and 4 more`."""
+    more = len(names) - most
+    return ", ".join(map(shown, names[:most])) + (f" and {more:,} more" if more > 0 else "")
+
+
+class Files:
+    """Files that are read in place: `sizes` is a dict of name -> bytes, `open_stream(name)` opens one of them.
+
+    `names` are the sorted names, without `clutter`, the files that operating systems and editors leave behind.
     """
-    path = Path(path)
-    return FolderFiles(path) if path.is_dir() else ZipFiles(path)
+
+    def __init__(self, path, sizes, open_stream):
+        self.path, self._sizes, self._open = path, sizes, open_stream
+        self.clutter = sorted(filter(_CLUTTER.fullmatch, sizes))
+        self.names = sorted(sizes.keys() - set(self.clutter))
+        _limit(path, len(sizes), MAX_FILES, "files")
+        _limit(path, sum(sizes.values()), MAX_TOTAL_BYTES, "bytes")
+        for name in self.names:
+            _limit(self.where(name), sizes[name], MAX_FILE_BYTES, "bytes")
+            _limit(self.where(name), len(name), MAX_NAME, "characters in a name")
+            if re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", name):
+                raise DataError("Invalid file name", path, "UTF-8 without control characters", name, "Rename it")
+
+    def where(self, name):
+        """Return the place of a file for messages."""
+        return str(self.path) if self.path.name.startswith(name) else f"{self.path}: {name}"
+
+    @contextlib.contextmanager
+    def open(self, name):
+        """Open a file: a context with a binary stream; damage found in it is a DataError that names the file."""
+        with _damage(self.where(name)), self._open(name) as stream:
+            yield stream
+
+    def read(self, name):
+        """Return the bytes of an image file, which must not exceed MAX_IMAGE_BYTES."""
+        _limit(self.where(name), self._sizes[name], MAX_IMAGE_BYTES, "bytes")
+        with self.open(name) as stream:
+            return stream.read(MAX_IMAGE_BYTES + 1)
 
 
-def is_zip(path):
-    """True where the file begins as a zip does, whatever its name; a truncated zip still does."""
-    with open(path, "rb") as file:
-        return file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
+@contextlib.contextmanager
+def open_files(path):
+    """Open a folder, an archive (zip, tar, compressed tar) or a single file, compressed or not: yields `Files`.
+
+    DataError where it is of another kind, truncated, encrypted, has names that lead out of it, or exceeds a limit.
+    """
+    path = data_path(path)
+    if path.is_dir():
+        sizes = {name: status.st_size for name, status in list_folder(path).items()}
+        yield Files(path, sizes, lambda name: open_regular(path / name, MAX_FILE_BYTES))
+        return
+    with contextlib.ExitStack() as stack:
+        file, name = stack.enter_context(open_regular(path)), path.name
+        for magic, inflate in _COMPRESSED.items():
+            if file.peek(512).startswith(magic):
+                file, name = stack.enter_context(_inflated(file, inflate, path)), path.stem
+        head = file.peek(512)
+        check_kind(head, path)
+        with _damage(path):
+            if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
+                files = _zip_files(path, stack.enter_context(zipfile.ZipFile(file)))
+            elif head[257:262] == b"ustar":
+                files = _tar_files(path, stack.enter_context(tarfile.open(fileobj=file, mode="r:")))
+            elif path.suffix.lower() in (".zip", ".tar"):
+                raise DataError("The file is not a zip or tar archive", path, found=f"it begins with {head[:8]}")
+            else:
+                files = Files(
+                    path, {name: os.fstat(file.fileno()).st_size}, lambda _: contextlib.nullcontext(file)
+                )
+        yield files
 
 
 def list_folder(path):
-    """What stands under a folder, links to folders followed.
-
-    Returns:
-        A dict of file name, relative and with `/`, -> `os.stat_result`; and the set of the folders' names.
-
-    Raises:
-        DataError: something cannot be read, or there are more files than any data set here has.
-    """
-    files, folders, waiting = {}, set(), [""]
+    """List the files in a folder and below, links followed: a dict of name, with `/` -> `os.stat_result`."""
+    files, waiting, folders = {}, [""], 0
     try:
         while waiting:
             prefix = waiting.pop()
             with os.scandir(os.path.join(path, prefix)) as entries:
                 for entry in entries:
-                    name = prefix + entry.name
                     if entry.is_dir():
-                        folders.add(name)
-                        waiting.append(f"{name}/")
+                        waiting.append(f"{prefix}{entry.name}/")
                     else:
-                        files[name] = _status(entry)
+                        # A link that leads nowhere is listed like a damaged file: only who opens it needs to care.
+                        broken = entry.is_symlink() and not os.path.exists(entry.path)
+                        files[prefix + entry.name] = entry.stat(follow_symlinks=not broken)
+            folders += 1
             # Here and not at the end: a link to a folder above, or `/`, would go on for very long.
-            _check_number(path, len(files) + len(folders))
+            _limit(path, len(files) + len(waiting) + folders, MAX_FILES, "files")
     except OSError as error:
         raise DataError("Data cannot be read", where=error.filename, found=error.strerror) from error
-    return files, folders
+    return files
 
 
-def _status(entry):
+@contextlib.contextmanager
+def _damage(where):
     try:
-        return entry.stat()
-    except FileNotFoundError:
-        # A link that leads nowhere is listed like a damaged file: only who opens it needs to care.
-        return entry.stat(follow_symlinks=False)
+        yield
+    except DataError:
+        raise
+    except Exception as error:  # zipfile, tarfile and the decompressors let errors of many kinds through
+        raise DataError("A file is truncated or damaged", where, None, error, "Download it again") from error
 
 
-class FolderFiles:
-    """The files under a folder, links to folders followed."""
-
-    def __init__(self, path):
-        self.path = path
-        files, self.folders = list_folder(path)
-        _check_sizes(path, {name: status.st_size for name, status in files.items()})
-        self.names, self.clutter = _without_clutter(files)
-
-    def open(self, name):
-        """A binary stream of the file `name`."""
-        try:
-            return open(self.path / name, "rb")
-        except OSError as error:
-            raise DataError("A file cannot be read", where=self.path / name, found=error.strerror) from error
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        return False
+def _inflated(file, inflate, path):
+    """Uncompress into a temporary file; a bomb is noticed by its ratio."""
+    most = min(MAX_TOTAL_BYTES, max(64 << 20, MAX_INFLATION * os.fstat(file.fileno()).st_size))
+    whole = tempfile.TemporaryFile()  # noqa: SIM115, the caller's context
+    with _damage(path), inflate(file) as stream:
+        while piece := stream.read(1 << 20):
+            _limit(path, whole.tell() + len(piece), most, "bytes")
+            whole.write(piece)
+    whole.seek(0)
+    return whole
 
 
-class ZipFiles:
-    """The files in a zip archive."""
-
-    def __init__(self, path):
-        self.path = path
-        self._zip = _open_zip(path)
-        try:
-            entries = self._zip.infolist()
-            _check_entries(path, entries)
-            self.folders = _folders_of(entries)
-            self.names, self.clutter = _without_clutter([e.filename for e in entries if not e.is_dir()])
-        except DataError:
-            self._zip.close()
-            raise
-
-    def open(self, name):
-        """A binary stream of the entry `name`; a damaged entry raises DataError while it is read."""
-        return io.BufferedReader(_Entry(self._zip, self.path, name), 1 << 16)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        self._zip.close()
-        return False
-
-
-class _Entry(io.RawIOBase):
-    """A zip entry's bytes; damage found while they are read is a DataError that names the entry."""
-
-    _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
-
-    def __init__(self, archive, path, name):
-        self._where = f"{path}: {name}"
-        self._stream = self._try(archive.open, name)
-
-    def readable(self):
-        return True
-
-    def readinto(self, buffer):
-        data = self._try(self._stream.read, len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-    def _try(self, function, *arguments):
-        try:
-            return function(*arguments)
-        except self._DAMAGE as error:
-            raise DataError(
-                "An entry of the zip is damaged",
-                where=self._where,
-                found=str(error),
-                advice="Download it again",
-            ) from error
-
-
-def _open_zip(path):
-    try:
-        return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError) as error:
-        if is_zip(path):
-            raise DataError(
-                "The zip is truncated or damaged",
-                where=path,
-                expected="a whole zip archive, which ends with its table of contents",
-                found=f"{path.stat().st_size:,} bytes without a readable one ({error})",
-                advice="Download it again",
-            ) from error
-        raise DataError(
-            "The file is not a zip archive", where=path, found=f"a file that begins with {_first_bytes(path)}"
-        ) from error
-
-
-def _check_entries(path, entries):
-    seen = set()
-    for entry in entries:
-        name = entry.filename
-        if _leads_out(name) or stat.S_ISLNK(entry.external_attr >> 16):
-            raise DataError(
-                "The zip has an entry that leads out of it",
-                where=path,
-                expected="relative names such as train/angry/Training_3908.jpg",
-                found=repr(name),
-                advice="Such a zip was made by mistake or to do harm; get it from another place",
-            )
+def _zip_files(path, archive):
+    entries = {}
+    for entry in archive.infolist():
         if entry.flag_bits & 1:
-            raise DataError("The zip is encrypted", where=f"{path}: {name}", advice="Unpack it, give the folder")
-        if name in seen:
-            raise DataError("The zip has two entries of one name", where=path, found=repr(name))
-        seen.add(name)
-    _check_sizes(path, {entry.filename: entry.file_size for entry in entries})
+            raise DataError("The zip is encrypted", path, advice="Extract it and give the folder")
+        # Of other methods than these zipfile inflates without a limit.
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise DataError("Unknown compression", path, "deflate", advice="Extract it and give the folder")
+        if not entry.filename.endswith(("/", "\\")):
+            _add(path, entries, entry.filename, entry, is_file=not stat.S_ISLNK(entry.external_attr >> 16))
+    sizes = {name: entry.file_size for name, entry in entries.items()}
+    return Files(path, sizes, lambda name: archive.open(entries[name]))
 
 
-def _leads_out(name):
-    # A backslash or a drive letter is a folder to Windows, and a plain character elsewhere: one zip, two trees.
-    return name.startswith("/") or ".." in name.split("/") or "\\" in name or name[1:2] == ":"
+def _tar_files(path, archive):
+    entries, lock = {}, threading.Lock()
+    for number, member in enumerate(archive):
+        _limit(path, number, MAX_FILES, "files")
+        if not member.isdir():
+            _add(path, entries, member.name, member, is_file=member.isreg())
+
+    @contextlib.contextmanager
+    def open_member(name):
+        with lock:  # all members share the position in the file
+            yield archive.extractfile(entries[name])
+
+    return Files(path, {name: member.size for name, member in entries.items()}, open_member)
 
 
-def _check_sizes(path, sizes):
-    _check_number(path, len(sizes))
-    largest = max(sizes, key=sizes.get, default=None)
-    if largest is not None and sizes[largest] > MAX_FILE_BYTES:
-        raise DataError(
-            "A file is absurdly large",
-            where=f"{path}: {largest}",
-            expected=f"at most {MAX_FILE_BYTES:,} bytes",
-            found=f"{sizes[largest]:,} bytes",
-        )
-    if (total := sum(sizes.values())) > MAX_TOTAL_BYTES:
-        raise DataError(
-            "The files are absurdly large together",
-            where=path,
-            expected=f"at most {MAX_TOTAL_BYTES:,} bytes",
-            found=f"{total:,} bytes",
-        )
+def _add(path, entries, name, entry, is_file):
+    """Add an entry of an archive under its name, with `/` between folders, where Windows has `\\`."""
+    name = name.replace("\\", "/")
+    if name.startswith("/") or ".." in name.split("/") or name[1:2] == ":":
+        advice = "Such an archive was made by mistake or to do harm; get it from another place"
+        raise DataError("The archive has a name that leads out of it (path traversal)", path, None, name, advice)
+    if not is_file:
+        raise DataError("The archive has a link or a device in it", path, "files and folders only", name)
+    name = "/".join(part for part in name.split("/") if part not in ("", "."))
+    if name in entries:
+        raise DataError("The archive has two entries of one name", where=path, found=name)
+    entries[name] = entry
 
 
-def _check_number(path, number):
-    if number > MAX_FILES:
-        raise DataError(
-            "There are far too many files",
-            where=path,
-            expected=f"at most {MAX_FILES:,}",
-            found=f"{number:,} or more",
-        )
-
-
-def _folders_of(entries):
-    folders = {entry.filename.rstrip("/") for entry in entries if entry.is_dir()}
-    for entry in entries:
-        folders.update(parent.as_posix() for parent in PurePosixPath(entry.filename).parents)
-    return folders - {"."}
-
-
-def _without_clutter(names):
-    clutter = {name for name in names if _is_clutter(name)}
-    return sorted(set(names) - clutter), sorted(clutter)
-
-
-def _is_clutter(name):
-    *folders, last = name.split("/")
-    return not CLUTTER_FOLDERS.isdisjoint(folders) or last.lower() in CLUTTER_FILES or last.startswith("._")
-
-
-def _first_bytes(path):
-    with open(path, "rb") as file:
-        return file.read(8) or "nothing: it is empty"
+def _limit(where, value, most, unit):
+    if value > most:
+        raise DataError(f"The number of {unit} exceeds the limit", where, f"at most {most:,}", f"{value:,}")

@@ -1,78 +1,70 @@
-"""Decoded faces kept on disk, so that only the first load of an archive is slow.
+"""Decoded images kept on disk, so that only the first load of a data set is slow.
 
-An entry is one uncompressed .npz of the arrays of a `Splits`. Its name is a hash of the CONTENT of the source
-and of how it was read, so a moved archive is found again and a changed one is not. The zip layer of .npz holds
-a checksum of each array, which is verified while reading: a damaged entry is recognised and made again.
+An entry is a sha256 and, after it, an uncompressed .npz of the arrays of a `Splits`. Its name is a hash of the
+content of the source and of how it was read, so a moved archive is found again and a changed one is not. The
+sha256 is of the whole .npz and compared before anything is parsed: one flipped bit, and it is made again.
 """
 
 import hashlib
 import json
 import os
 import warnings
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import PIL
 
-from fer_lib.datasets.archive import list_folder
+from fer_lib.datasets.archive import list_folder, open_regular
 from fer_lib.datasets.faces import FaceSet, Splits
-from fer_lib.errors import RunError
+from fer_lib.errors import RunError, shown
 from fer_lib.files import write_atomically
 
 # Raised whenever a loader changes what it makes of the same files: older entries are then not found any more.
-FORMAT = 2
+FORMAT = 3
+_DIGEST_BYTES = 32
 
 
 def default_cache_dir():
     """`$FER_CACHE`, or `~/.cache/fer-study`."""
-    return Path(os.environ.get("FER_CACHE") or "~/.cache/fer-study").expanduser()
+    return Path(os.path.expanduser(os.environ.get("FER_CACHE") or "~/.cache/fer-study"))
 
 
 def cached_splits(source, how, make, cache_dir=None):
-    """The `Splits` that `make()` returns: from the cache if an entry fits, else made and put there.
+    """Return the `Splits` that `make()` reads from `source`: from the cache if an entry fits, else made and kept.
 
-    Args:
-        source: the file or folder that is read; its content is part of the entry's name.
-        how: a dict of JSON values, all else that the result depends on, such as `{"protocol": "paper"}`.
-        make: a callable without arguments that reads the source and returns the `Splits`.
-        cache_dir: where entries are kept; `default_cache_dir()` when None.
-
-    A cache that cannot be written is a warning, not a failure: the result is right, the next load is slow again.
+    `how` is a dict of JSON values, all else that the result depends on, such as `{"protocol": "paper"}`.
+    A cache that cannot be read or written is a warning, not a failure: the result is right, the next load is slow.
     """
-    cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
-    entry = cache_dir / f"faces-{_key(source, how)}.npz"
+    # Pillow brings its own JPEG decoder, and decoders differ in the last bit: another version, another entry.
+    parts = [FORMAT, PIL.__version__, content_hash(source), how]
+    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+    entry = Path(cache_dir or default_cache_dir()) / f"faces-{key}.npz"
     splits = _read(entry)
     if splits is None:
         splits = make()
-        _write(entry, splits)
+        try:
+            write_atomically(entry, lambda path: _write(path, splits))
+        except RunError as error:
+            warnings.warn(f"The decoded images are not kept for the next time. {error}", stacklevel=3)
     return splits
 
 
 def content_hash(source):
     """sha256 (hex) of a file's bytes, or of the names, sizes and modification times under a folder.
 
-    Reading 36,000 small files to hash them would take as long as decoding them, so a folder is known by its
-    listing, as `make` and `rsync` know it.
+    To read 36,000 small files would take as long as to decode them; `make` and `rsync` know a folder so, too.
     """
     if not Path(source).is_dir():
-        with open(source, "rb") as file:
+        with open_regular(source) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     digest = hashlib.sha256()
-    for name, status in sorted(list_folder(source)[0].items()):
+    for name, status in sorted(list_folder(source).items()):
         digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
-def _key(source, how):
-    # Pillow brings its own JPEG decoder, and decoders differ in the last bit: another version, another entry.
-    parts = [FORMAT, PIL.__version__, content_hash(source), how]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def _write(entry, splits):
+def _write(path, splits):
     head = {name: getattr(splits, name) for name in ("dataset", "protocol", "notes", "fingerprint")}
     arrays = {}
     for name, faces in splits.items():
@@ -80,36 +72,33 @@ def _write(entry, splits):
         arrays |= {f"{name}/{part}": getattr(faces, part) for part in ("images", "labels", "ids")}
         # tolist, for pandas' own string type would become objects, which only pickle can store.
         arrays |= {f"{name}/metadata/{key}": np.array(col.tolist()) for key, col in faces.metadata.items()}
-    try:
-        write_atomically(entry, lambda path: np.savez(path, head=json.dumps(head), **arrays))
-    except RunError as error:
-        warnings.warn(f"The decoded images are not kept for the next time. {error}", stacklevel=4)
+    with open(path, "wb+") as file:
+        file.write(bytes(_DIGEST_BYTES))
+        np.savez(file, head=json.dumps(head), **arrays)
+        file.seek(_DIGEST_BYTES)
+        digest = hashlib.file_digest(file, "sha256").digest()
+        file.seek(0)
+        file.write(digest)
 
 
 def _read(entry):
     """The `Splits` of an entry, or None where there is none or it is damaged."""
+    if not os.path.lexists(entry):
+        return None
     try:
-        with np.load(entry) as stored:
-            head = json.loads(str(stored["head"]))
-            faces = {
-                name: _face_set(stored, name, **head.pop(name))
-                for name in ("train", "validation", "test")
-                if name in head
-            }
-            head["notes"] = tuple(head["notes"])
-            return Splits(**(dict.fromkeys(("train", "validation", "test")) | faces), **head)
-    except (FileNotFoundError, NotADirectoryError):
+        with open_regular(entry, most=1 << 40) as file:
+            if file.read(_DIGEST_BYTES) != hashlib.file_digest(file, "sha256").digest():
+                raise ValueError("its checksum differs")
+            file.seek(_DIGEST_BYTES)
+            with np.load(file) as stored:
+                head = json.loads(str(stored["head"]))
+                parts = dict.fromkeys(("train", "validation", "test"))
+                for name in parts.keys() & head.keys():
+                    faces = head.pop(name)
+                    arrays = (stored[f"{name}/{part}"] for part in ("images", "labels", "ids"))
+                    metadata = {key: stored[f"{name}/metadata/{key}"] for key in faces["metadata"]}
+                    parts[name] = FaceSet(*arrays, tuple(faces["class_names"]), pd.DataFrame(metadata))
+                return Splits(**parts, **head | {"notes": tuple(head["notes"])})
+    except Exception as error:  # whatever it is, the images are decoded again
+        warnings.warn(f"The cache entry {entry} is damaged ({shown(error)}); it is made again.", stacklevel=4)
         return None
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        warnings.warn(f"The cache entry {entry} is damaged ({error}); it is made again.", stacklevel=4)
-        return None
-
-
-def _face_set(stored, name, class_names, metadata):
-    return FaceSet(
-        images=stored[f"{name}/images"],
-        labels=stored[f"{name}/labels"],
-        ids=stored[f"{name}/ids"],
-        class_names=tuple(class_names),
-        metadata=pd.DataFrame({key: stored[f"{name}/metadata/{key}"] for key in metadata}),
-    )

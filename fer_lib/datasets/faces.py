@@ -1,4 +1,4 @@
-"""Faces in memory: what every loader returns, and all that the rest of the study knows about the data."""
+"""Labelled images in memory: what every loader returns, and all that the study knows about the data."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from fer_lib.errors import DataError, ParameterError, shown
+
 CLASS_NAMES = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 
 
 @dataclass(frozen=True, eq=False)
 class FaceSet:
-    """The labelled images of one split.
+    """The labelled images of one split; ValueError where the arrays do not fit together.
 
     Args:
         images: uint8 `(n, height, width, channels)`, 0 black to 255 white; 1 channel (grey) or 3 (RGB).
@@ -19,10 +21,7 @@ class FaceSet:
         ids: str `(n,)`, the stable name of each image in the files it came from, unique within the set.
         class_names: the names of the classes, in label order.
         metadata: a DataFrame of `n` rows in the order of the images. Column `usage`: the split that the
-            publisher gave the image; KDEF adds `session`, `sex`, `person`, `expression` and `angle`.
-
-    Raises:
-        ValueError: the arrays do not fit together.
+            publisher gave the image; KDEF adds `session`, `sex`, `subject`, `expression` and `angle`.
     """
 
     images: np.ndarray
@@ -34,10 +33,14 @@ class FaceSet:
     def __post_init__(self):
         if self.metadata is None:
             object.__setattr__(self, "metadata", pd.DataFrame({"usage": [""] * len(self.images)}))
-        _check_images(self.images)
-        _check_labels(self.labels, len(self.class_names))
-        if self.ids.dtype.kind != "U":
-            raise ValueError(f"`ids` must be an array of str. Received: dtype={self.ids.dtype}")
+        images, labels, classes = self.images, self.labels, len(self.class_names)
+        found = [(part.dtype, part.shape) for part in (images, labels, self.ids)]
+        if images.dtype != np.uint8 or images.ndim != 4:
+            raise ValueError(f"`images` must be uint8 (n, height, width, channels). Received: {found[0]}")
+        if labels.dtype != np.int64 or labels.ndim != 1 or self.ids.dtype.kind != "U":
+            raise ValueError(f"`labels` must be int64 (n,), and `ids` str (n,). Received: {found[1:]}")
+        if labels.size and not (labels.min() >= 0 and labels.max() < classes):
+            raise ValueError(f"`labels` must lie in 0..{classes - 1}. Received: {np.unique(labels)}")
         lengths = {name: len(getattr(self, name)) for name in ("images", "labels", "ids", "metadata")}
         if len(set(lengths.values())) != 1:
             raise ValueError(f"All parts of a FaceSet must be of one length. Received: {lengths}")
@@ -46,40 +49,34 @@ class FaceSet:
         return len(self.images)
 
     def subset(self, index):
-        """The images at `index` (a bool mask `(n,)`, integer positions or a slice), in that order."""
-        return FaceSet(
-            images=self.images[index],
-            labels=self.labels[index],
-            ids=self.ids[index],
-            class_names=self.class_names,
-            metadata=self.metadata.iloc[index].reset_index(drop=True),
-        )
+        """Return the images at `index` (a bool mask `(n,)`, integer positions or a slice), in that order."""
+        metadata = self.metadata.iloc[index].reset_index(drop=True)
+        return FaceSet(self.images[index], self.labels[index], self.ids[index], self.class_names, metadata)
 
     def limited_to(self, images):
-        """At most so many images, evenly spaced through each class, so that the classes keep their shares."""
+        """Return at most so many images, evenly spaced through each class: the classes keep their shares."""
         if len(self) <= images:
             return self
         by_class = np.argsort(self.labels, kind="stable")
         return self.subset(np.sort(by_class[np.arange(images) * len(self) // images]))
 
     def counts(self):
-        """Images of each class: an int64 Series indexed by class name, in label order, zeros included."""
+        """Count the images of each class: an int64 Series by class name, in label order, zeros included."""
         counts = np.bincount(self.labels, minlength=len(self.class_names))
         return pd.Series(counts, index=list(self.class_names), name="images", dtype="int64")
 
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """A data set cut by one protocol.
+    """A data set divided by one protocol.
 
     Args:
-        train: the `FaceSet` to learn from.
-        validation: the `FaceSet` that may choose a run's epoch, or None.
+        train, validation: the `FaceSet` to learn from, and the one that may choose a run's epoch, or None.
         test: the `FaceSet` that is opened once, at the end, or None where the protocol has none.
-        dataset: `"fer2013"`, `"kdef"` or `"synthetic"`.
-        protocol: the name of the cut, such as `"paper"` or `"official"`.
+        dataset: `"fer2013"`, `"ferplus"` (with the labels of FER+), `"kdef"`, `"synthetic"` or `"folders"`.
+        protocol: the name of the division, such as `"paper"` or `"official"`.
         notes: sentences that say what was left out or mapped, and why.
-        fingerprint: sha256 (hex) of the images, labels and ids of all splits; worked out when not given.
+        fingerprint: sha256 (hex) of the images, labels and ids of all splits; computed when not given.
     """
 
     train: FaceSet
@@ -94,20 +91,48 @@ class Splits:
         if not self.fingerprint:
             object.__setattr__(self, "fingerprint", fingerprint(dict(self.items())))
 
+    @property
+    def class_names(self):
+        """The names of the classes, in label order, the same in all splits."""
+        return self.train.class_names
+
     def items(self):
         """Yields `(name, FaceSet)` of the splits that are present, in the order train, validation, test."""
-        for name in ("train", "validation", "test"):
-            faces = getattr(self, name)
-            if faces is not None:
-                yield name, faces
+        parts = ((name, getattr(self, name)) for name in ("train", "validation", "test"))
+        yield from ((name, faces) for name, faces in parts if faces is not None)
+
+
+def require_one_of(name, value, known):
+    """ParameterError unless an argument is one of the known values."""
+    if value not in known:
+        raise ParameterError(f"Unknown {name}", expected=" or ".join(map(repr, known)), found=repr(value))
+
+
+def require_every_class(splits, path, advice=None):
+    """DataError unless each split of a `Splits` has an image of each class."""
+    for name, faces in splits.items():
+        counts = faces.counts()
+        if not counts.all():
+            expected = f"images of all {len(counts)} classes in each split"
+            found = f"none of {shown(', '.join(counts.index[counts == 0]))} among {len(faces):,}"
+            raise DataError(f"The split '{name}' is without images of a class", path, expected, found, advice)
+
+
+def fifth_of_each(names, groups):
+    """Draw a fifth of the names of each group, rounded, but at least one of two: a bool mask `(n,)`.
+
+    The order of their hashes is as good as a random one, and depends on nothing else: not on NumPy's version, and
+    hardly on which other names are there.
+    """
+    names, drawn = pd.Series(np.asarray(names)), set()
+    for _, group in names.groupby(np.asarray(groups)):
+        order = sorted(group.unique(), key=lambda name: hashlib.sha256(f"0 {name}".encode()).digest())
+        drawn |= set(order[: max(round(0.2 * len(order)), int(len(order) > 1))])
+    return names.isin(drawn).to_numpy()
 
 
 def fingerprint(face_sets):
-    """sha256 (hex) of what training and evaluation see: names, shapes, images, labels and ids.
-
-    Args:
-        face_sets: a dict of split name -> `FaceSet`; its order counts.
-    """
+    """sha256 (hex) of what training sees of a dict of split name -> `FaceSet`, whose order counts."""
     digest = hashlib.sha256()
     for name, faces in face_sets.items():
         digest.update(f"{name} {faces.images.shape} {' '.join(faces.class_names)}\n".encode())
@@ -116,20 +141,3 @@ def fingerprint(face_sets):
         digest.update(np.ascontiguousarray(faces.labels, dtype="<i8"))
         digest.update("\n".join(faces.ids.tolist()).encode())
     return digest.hexdigest()
-
-
-def _check_images(images):
-    if images.dtype != np.uint8 or images.ndim != 4:
-        raise ValueError(
-            "`images` must be uint8 of shape (n, height, width, channels). "
-            f"Received: dtype={images.dtype}, shape={images.shape}"
-        )
-
-
-def _check_labels(labels, classes):
-    if labels.dtype != np.int64 or labels.ndim != 1:
-        raise ValueError(
-            f"`labels` must be int64 of shape (n,). Received: dtype={labels.dtype}, shape={labels.shape}"
-        )
-    if labels.size and not (labels.min() >= 0 and labels.max() < classes):
-        raise ValueError(f"`labels` must lie in 0..{classes - 1}. Received: {np.unique(labels)}")

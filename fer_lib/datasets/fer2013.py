@@ -4,180 +4,300 @@
 classes         7: angry, disgust, fear, happy, neutral, sad, surprise
 images          28,709 Training, 3,589 PublicTest, 3,589 PrivateTest
 image           uint8, 48 x 48, 1 channel
-folder or zip   `train/` and `test/` (Public and Private together), a folder a class
-CSV             `fer2013.csv` or `icml_face_data.csv`, alone, in a folder or in a zip
+folder, zip,    `train/` and `test/` (Public and Private together), or a folder for each
+tar             of the three splits; below, a folder for each class
+CSV             `fer2013.csv` or `icml_face_data.csv`, alone, in a folder or an archive: a row
+                an image, its emotion as 0..6, 48 * 48 grey values between blanks, usage
+FER+            `fer2013new.csv` (Barsoum et al., 2016): other labels for the CSV's rows
 ==============  ========================================================================
 """
 
-import os
-from pathlib import Path, PurePosixPath
+import codecs
+import dataclasses
+import warnings
+from pathlib import PurePosixPath
 
 import numpy as np
+import pandas as pd
+from tqdm import tqdm
 
-from fer_lib.datasets import fer2013_csv, fer2013_tree
-from fer_lib.datasets.archive import is_zip, open_files
-from fer_lib.datasets.cache import cached_splits
-from fer_lib.datasets.faces import Splits
-from fer_lib.errors import DataError, ParameterError
+from fer_lib.datasets import trees
+from fer_lib.datasets.archive import check_kind, data_path, listed, open_files, open_regular
+from fer_lib.datasets.cache import cached_splits, content_hash
+from fer_lib.datasets.faces import CLASS_NAMES, FaceSet, Splits, require_every_class, require_one_of
+from fer_lib.datasets.images import opened
+from fer_lib.errors import DataError, shown
 
 OFFICIAL_USAGES = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
 PAPER_VALIDATION_SHARE = 0.2
-CSV_NAMES = ("fer2013.csv", "icml_face_data.csv")
 # Images of each class, in the order of CLASS_NAMES. The folder form's test/ is Public and Private together.
 PUBLISHED = {
     "Training": (3995, 436, 4097, 7215, 4965, 4830, 3171),
     "PublicTest": (467, 56, 496, 895, 607, 653, 415),
     "PrivateTest": (491, 55, 528, 879, 626, 594, 416),
 }
-# The median of `pixels.sharpness` over the images of the Kaggle archive, in grey values squared.
+# The median of `checks.sharpness` over the images of the Kaggle archive, in grey values squared.
 PUBLISHED_SHARPNESS = 2030
+# The integers of the column `emotion`, in their order, which is NOT the alphabetical one: neutral is last.
+CSV_CLASS_NAMES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+_GREY_VALUES = {str(value): value for value in range(256)}
+_JUNK = "Copies with junk at the end circulate: remove that line, or download the file again"
 WHERE_TO_GET_IT = "`fer-study fetch fer2013` downloads it, or see kaggle.com/datasets/msambare/fer2013"
 
 
-def load_fer2013(path, protocol="paper", cache_dir=None):
-    """Reads FER-2013 and cuts it by a protocol.
+def load_fer2013(path, protocol="paper", labels="original", cache_dir=None):
+    """Read FER-2013 and divide it by a protocol.
 
     Args:
-        path: a zip, which is read in place, or a folder that holds `train/` and `test/`, at any depth; or
-            `fer2013.csv` or `icml_face_data.csv`, or a folder or zip that holds one of them.
+        path: a folder or an archive that holds a tree of images or a CSV, at any depth; or the CSV itself.
         protocol: `"paper"`, what `ImageDataGenerator(validation_split=0.2)` gives when its `training` subset is
             taken from `train/` and its `validation` subset from `test/`: per class, of the files sorted by name,
             all but the first `int(0.2 * n)` of `train/` (22,968 images) and the first `int(0.2 * n)` of `test/`
-            (1,432); no test split. Only the folder and zip forms can give it.
-            `"official"`, the cut of the challenge: Training (28,709), PublicTest (3,589), PrivateTest (3,589).
+            (1,432); no test split. Only the tree with `train/` and `test/` can give it.
+            `"official"`, the splits of the challenge: Training (28,709), PublicTest (3,589), PrivateTest (3,589).
+        labels: `"original"`; or `"ferplus"`, the majority of FER+'s ten votes: `fer2013new.csv` beside the CSV.
+            Images without a majority for one of the seven classes are left out.
         cache_dir: where decoded images are kept; `$FER_CACHE` or `~/.cache/fer-study` when None.
 
     Returns:
         `Splits` with images uint8 `(n, 48, 48, 1)`. The ids are `train/angry/Training_3908.jpg`, the path inside
         the tree, or `Training/000123`, usage and position (from 0) of the row in the CSV.
-
-    Raises:
-        DataError: the data are missing, damaged, of another kind, or cannot give this protocol.
-        ParameterError: an unknown protocol.
     """
-    if protocol not in ("paper", "official"):
-        raise ParameterError("Unknown protocol", expected="'paper' or 'official'", found=repr(protocol))
-    path = Path(path).expanduser()
-    _check_readable(path)
-    return cached_splits(
-        path, {"dataset": "fer2013", "protocol": protocol}, lambda: _read_splits(path, protocol), cache_dir
-    )
+    require_one_of("protocol", protocol, ("paper", "official"))
+    require_one_of("labels", labels, ("original", "ferplus"))
+    path = data_path(path, WHERE_TO_GET_IT)
+    votes = _votes_beside(path) if labels == "ferplus" else None
+    how = {"dataset": "fer2013", "protocol": protocol, "labels": labels, "votes": votes and content_hash(votes)}
+    return cached_splits(path, how, lambda: _read_splits(path, protocol, labels, votes), cache_dir)
 
 
 def published_counts(protocol):
     """Images of each class that a whole FER-2013 gives: a dict of split -> list of 7 int, as CLASS_NAMES."""
     if protocol == "official":
         return {split: list(PUBLISHED[usage]) for split, usage in OFFICIAL_USAGES.items()}
-    test = [
-        public + private for public, private in zip(PUBLISHED["PublicTest"], PUBLISHED["PrivateTest"], strict=True)
-    ]
-    return {
-        "train": [n - int(PAPER_VALIDATION_SHARE * n) for n in PUBLISHED["Training"]],
-        "validation": [int(PAPER_VALIDATION_SHARE * n) for n in test],
-    }
+    test = np.add(PUBLISHED["PublicTest"], PUBLISHED["PrivateTest"]).tolist()
+    train = [n - int(PAPER_VALIDATION_SHARE * n) for n in PUBLISHED["Training"]]
+    return {"train": train, "validation": [int(PAPER_VALIDATION_SHARE * n) for n in test]}
 
 
-def _check_readable(path):
-    if not path.exists():
-        raise DataError("The data do not exist", where=path, advice=WHERE_TO_GET_IT)
-    if not (path.is_file() or path.is_dir()) or not os.access(path, os.R_OK):
-        raise DataError("The data cannot be read", where=path, expected="a file or folder that this user may read")
-
-
-def _read_splits(path, protocol):
-    faces, notes = _read(path)
-    splits = _cut_paper(faces, path) if protocol == "paper" else _cut_official(faces, path)
-    _require_every_class(splits, path)
-    if left_out := len(faces) - sum(len(part) for part in splits.values() if part is not None):
-        notes = (*notes, f"{left_out:,} of the {len(faces):,} images are used by no split of this protocol.")
-    return Splits(**splits, dataset="fer2013", protocol=protocol, notes=notes)
-
-
-def _read(path):
-    """All images of `path` as one FaceSet, and notes. `metadata.folder` is `""` where there was no tree."""
-    if path.is_file() and path.suffix.lower() == ".csv" and not is_zip(path):
-        with open(path, "rb") as lines:
-            return fer2013_csv.read_rows(lines, path), ()
+def _read_splits(path, protocol, labels, votes):
     with open_files(path) as files:
-        if fer2013_tree.has_tree(files.names):
-            return fer2013_tree.read_tree(files)
-        name = _csv_among(files)
-        with files.open(name) as lines:
-            faces = fer2013_csv.read_rows(lines, f"{path}: {name}")
-        others = [other for other in files.names if other != name]
-        return faces, (f"Read {name}; left out {', '.join(others[:5])}.",) if others else ()
+        tables = [name for name in files.names if _base_name(name) in trees.CSV_NAMES]
+        if not tables and len(files.names) == 1 and _base_name(files.names[0]).endswith((".csv", ".tsv")):
+            tables = files.names
+        faces, notes = _read_table(files, tables) if tables else _read_tree(files)
+        if labels == "ferplus":
+            faces, note = _with_votes(faces, files, votes)
+            notes.append(note)
+    parts = _paper(faces, path) if protocol == "paper" else _official(faces, path)
+    if unused := len(faces) - sum(len(part) for part in parts.values() if part is not None):
+        notes.append(f"{unused:,} of the {len(faces):,} images are used by no split of this protocol.")
+    dataset = "ferplus" if labels == "ferplus" else "fer2013"
+    splits = Splits(**parts, dataset=dataset, protocol=protocol, notes=tuple(notes))
+    require_every_class(splits, path)
+    return splits
 
 
-def _csv_among(files):
-    names = [name for name in files.names if PurePosixPath(name).name in CSV_NAMES]
-    if len(names) == 1:
-        return names[0]
-    listed = names or files.names
-    raise DataError(
-        "FER-2013 is not there" if not names else "There is more than one CSV of FER-2013",
-        where=files.path,
-        expected=f"folders train/ and test/ with a folder a class in each, or {' or '.join(CSV_NAMES)}",
-        found=", ".join(listed[:3]) + (f" and {len(listed) - 3:,} more" if len(listed) > 3 else "") or "no file",
-        advice="Give the path of the one to read" if listed else WHERE_TO_GET_IT,
-    )
+def _base_name(name):
+    return PurePosixPath(name).name.lower()
 
 
-def _cut_paper(faces, path):
-    if not faces.metadata["folder"].any():
-        raise DataError(
-            "This form of FER-2013 cannot give the protocol 'paper'",
-            where=path,
-            expected="the zip or folder with train/ and test/, whose file names decide the cut",
-            found="a CSV, which has no file names",
-            advice="Give the archive of kaggle.com/datasets/msambare/fer2013, or use protocol 'official'",
+def _read_table(files, tables):
+    if len(tables) > 1:
+        advice = "Give the path of the one to read"
+        raise DataError("There is more than one CSV of FER-2013", files.path, "one", listed(tables, 3), advice)
+    with files.open(tables[0]) as stream:
+        faces = _read_images(stream, files.where(tables[0]))
+    others = [name for name in files.names if name != tables[0] and _base_name(name) != trees.FERPLUS_NAME]
+    return faces, [f"Read {tables[0]}; left out {listed(others, 5)}."] if others else []
+
+
+def _read_tree(files):
+    """All images of a tree as a FaceSet, sorted by id, with `usage` and `folder` in its metadata; and notes."""
+    if not any("/" in name for name in files.names):
+        raise trees.nothing_found(
+            files, f"folders train/ and test/, or {' or '.join(trees.CSV_NAMES)}", WHERE_TO_GET_IT
         )
-    first = _among_first(faces, PAPER_VALIDATION_SHARE)
-    in_train = (faces.metadata["folder"] == "train").to_numpy()
-    return {
-        "train": faces.subset(in_train & ~first),
-        "validation": faces.subset(~in_train & first),
-        "test": None,
-    }
+    tree, notes = trees.find_tree(files, with_splits=True)
+    trees.require_classes(files, tree)
+    three = len({image.split for image in tree}) == 3
+    usages = {image: _usage(files, image, three) for image in tree}
+    rows = trees.by_id(
+        files, tree, lambda image: f"{usages[image][1]}/{trees.class_of(image.class_name)}/{image.file_name}"
+    )
+    if renamed := sorted({folder for image in tree if trees.class_of(folder := image.class_name) != folder}):
+        notes.append(
+            f"Read as classes: {listed([f'{folder} as {trees.class_of(folder)}' for folder in renamed], 21)}."
+        )
+    images = np.empty((len(rows), 48, 48, 1), np.uint8)
+    for index, image in enumerate(tqdm(rows.values(), "Decoding FER-2013", unit=" images", disable=None)):
+        images[index, :, :, 0] = _decode(files, image.name)
+    labels = np.array([CLASS_NAMES.index(trees.class_of(image.class_name)) for image in rows.values()], np.int64)
+    metadata = pd.DataFrame([usages[image] for image in rows.values()], columns=["usage", "folder"])
+    return FaceSet(images, labels, np.array(list(rows)), metadata=metadata), notes
 
 
-def _among_first(faces, share):
-    """A bool mask: among the first `int(share * n)` of a class folder's n files, sorted by name.
+def _usage(files, image, three):
+    """The usage of an image, "" where nothing says it, and its folder in the ids: train or test, as published.
 
-    Plain string order, the file names of a folder being compared by code point, as Keras' directory iterator does.
+    Public and Private are told apart by file names, or by their folders where there are `three` of them.
     """
-    mask = np.zeros(len(faces), bool)
-    folders = [name.rpartition("/")[0] for name in faces.ids.tolist()]
-    for folder in sorted(set(folders)):
-        members = np.flatnonzero(np.array(folders) == folder)
-        members = members[np.argsort(faces.ids[members], kind="stable")]
-        mask[members[: int(share * len(members))]] = True
-    return mask
+    usage, by_folder = image.file_name.partition("_")[0], OFFICIAL_USAGES[image.split]
+    folder = "train" if image.split == "train" else "test"
+    if usage not in PUBLISHED:
+        return (by_folder, image.split) if three else ("", folder)
+    if (usage == "Training") != (folder == "train") or (three and usage != by_folder):
+        expected = f"no image of {usage} in a folder of {image.split} images"
+        advice = "Get the data from another place: what is measured on such files is not FER-2013"
+        raise DataError("Training and test images are mixed up", files.where(image.name), expected, advice=advice)
+    return usage, folder
 
 
-def _cut_official(faces, path):
+def _decode(files, name):
+    """The pixels `(48, 48)` uint8 of an image file."""
+    with opened(files, name, ("JPEG", "PNG")) as image:
+        # Before decoding, so that a large image costs nothing.
+        if image.size == (48, 48) and image.mode == "L":
+            return np.asarray(image)
+        expected = "48 x 48 pixels of 8-bit grey (Pillow's mode L)"
+        found = f"{image.width} x {image.height} pixels of mode {image.mode}"
+        advice = "`dataset: folders` reads images of any size, grey or colour"
+        raise DataError("An image is not as in FER-2013", files.where(name), expected, found, advice)
+
+
+def _read_images(stream, where):
+    """Read every row of a binary stream as a FaceSet in the order of the rows, ids such as `Training/000123`."""
+    table = _parse(stream, where, ("emotion", "pixels", "usage"))
+    emotions = table["emotion"].str.strip()
+    _require(emotions.str.fullmatch(r"[0-6](\.0*)?"), emotions, "A label is out of range", where, "0..6")
+    usages = _usages(table, where)
+    images = np.stack([_pixels(text, f"{where}: line {line}") for line, text in table["pixels"].items()])
+    to_label = np.array([CLASS_NAMES.index(name) for name in CSV_CLASS_NAMES], np.int64)
+    labels = to_label[emotions.str[0].astype(int)]
+    ids = np.array([f"{usage}/{row:06d}" for row, usage in enumerate(usages)])
+    return FaceSet(images, labels, ids, metadata=pd.DataFrame({"usage": usages.to_list(), "folder": ""}))
+
+
+def _read_votes(stream, where):
+    """Read FER+'s votes: `usage`, and `class_name`: a class, "contempt", "unknown", "nf" or "no majority".
+
+    As in the authors' released code for the majority vote, single votes are dropped, and a class must have more
+    than half of the votes that are left.
+    """
+    table = _parse(stream, where, ("usage", "neutral", "unknown", "nf"))
+    texts = table.drop(columns=["usage", "image name"], errors="ignore")
+    for column in texts:
+        _require(texts[column].str.fullmatch(r"\d{1,3}"), texts[column], "A vote is not a number", where, "0..10")
+    votes = texts.astype(int)
+    votes = votes.where(votes > 1, 0)
+    winners = votes.idxmax(axis=1).map({name: trees.class_of(name) or name for name in votes})
+    winners[votes.max(axis=1) <= votes.sum(axis=1) / 2] = "no majority"
+    return pd.DataFrame({"usage": _usages(table, where), "class_name": winners}).reset_index(drop=True)
+
+
+def _parse(stream, where, needed):
+    """All rows as text, by the number of their line; column names in lower case."""
+    head = stream.read(1 << 16)
+    stream.seek(0)
+    check_kind(head, where)
+    encoding = "utf-16" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    header = (head.decode(encoding, errors="replace").splitlines() or [""])[0]
+    delimiter = max(",;\t", key=header.count)
+    columns = [name.strip(' "').lower() for name in header.split(delimiter)]
+    if not set(needed) <= set(columns) or len(set(columns)) < len(columns):
+        found = f"the columns {shown(', '.join(columns))}" if header.strip() else "an empty first line"
+        advice = "The challenge's train.csv and test.csv lack columns; use fer2013.csv or icml_face_data.csv"
+        advice = trees.FERPLUS_ADVICE if "nf" in columns else advice if "pixels" in columns else None
+        raise DataError("This is not the table of FER-2013", where, f"columns {', '.join(needed)}", found, advice)
+    try:
+        with warnings.catch_warnings():
+            # pandas warns, and drops values, where the first row is longer than the header.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            table = pd.read_csv(
+                stream, sep=delimiter, names=columns, header=0, index_col=False, dtype=str, keep_default_na=False,
+                skip_blank_lines=False, encoding=encoding, encoding_errors="replace",
+            )  # fmt: skip
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        expected = f"{len(columns)} values in each line: {', '.join(columns)}"
+        raise DataError("The table cannot be read", where, expected, error, _JUNK) from error
+    table.index += 2  # the header is line 1
+    table = table[table.ne("").any(axis=1)].fillna("")
+    if table.empty:
+        raise DataError("The table has no rows", where=where)
+    return table
+
+
+def _require(good, values, what, where, expected):
+    """DataError that names the first line whose value is not good."""
+    if not good.all():
+        line = good.index[~good.to_numpy(bool)][0]
+        raise DataError(what, f"{where}: line {line}", expected, shown(repr(values[line])), _JUNK)
+
+
+def _usages(table, where):
+    usages = table["usage"].str.strip().str.lower().map(trees.SPLITS).map(OFFICIAL_USAGES)
+    _require(usages.notna(), table["usage"], "Unknown Usage", where, "Training, PublicTest or PrivateTest")
+    return usages
+
+
+def _pixels(text, where):
+    """`(48, 48, 1)` uint8 of the values between blanks."""
+    words = text.split()
+    if len(words) != 2304:
+        raise DataError("A row has the wrong number of pixels", where, "48 x 48 = 2304", len(words))
+    try:
+        values = bytes(map(_GREY_VALUES.__getitem__, words))
+    except KeyError as error:
+        raise DataError("A pixel is out of range", where, "integers 0..255", shown(error)) from None
+    return np.frombuffer(values, np.uint8).reshape(48, 48, 1)
+
+
+def _votes_beside(path):
+    """The path of fer2013new.csv beside a CSV or an archive, or None."""
+    files = () if path.is_dir() else sorted(path.parent.glob("*"))
+    return next((file for file in files if file.name.lower() == trees.FERPLUS_NAME), None)
+
+
+def _with_votes(faces, files, beside):
+    """The images that FER+ gives one of the seven classes, with these labels; and a note."""
+    inside = [name for name in files.names if _base_name(name) == trees.FERPLUS_NAME]
+    is_tree = faces.metadata["folder"].any()
+    if is_tree or not (inside or beside):
+        expected = f"fer2013.csv, and beside it {trees.FERPLUS_NAME} of github.com/microsoft/FERPlus"
+        found = "a tree of images" if is_tree else f"no {trees.FERPLUS_NAME}"
+        raise DataError("The labels of FER+ cannot be used with these data", files.path, expected, found)
+    with open_regular(beside) if beside else files.open(inside[0]) as stream:
+        votes = _read_votes(stream, beside or files.where(inside[0]))
+    if votes["usage"].tolist() != faces.metadata["usage"].tolist():
+        found = f"{len(votes):,} rows of votes for {len(faces):,} images, or another order"
+        raise DataError("FER+ does not fit the CSV", files.path, "a row for each row, of the same Usage", found)
+    keep = votes["class_name"].isin(CLASS_NAMES).to_numpy()
+    left_out = votes["class_name"][~keep].replace({"nf": "not a face"}).value_counts().sort_index()
+    labels = votes["class_name"][keep].map(CLASS_NAMES.index).to_numpy(np.int64)
+    parts = ", ".join(f"{number:,} {name}" for name, number in left_out.items())
+    note = f"Labels of FER+, majority of ten votes; left out {(~keep).sum():,} images: {parts or 'none'}."
+    return dataclasses.replace(faces.subset(keep), labels=labels), note
+
+
+def _paper(faces, path):
+    if set(faces.metadata["folder"]) != {"train", "test"}:
+        found = "a CSV, which has no file names" if not faces.metadata["folder"].any() else "other splits"
+        expected = "train/ and test/, such as in the archive of kaggle.com/datasets/msambare/fer2013"
+        raise DataError("These data cannot give the protocol 'paper'", path, expected, found, "Use official")
+    # The first int(0.2 n) of a class folder's n files. The ids are sorted by code point, as Keras' iterator does.
+    folders = pd.Series(faces.ids.tolist()).str.rpartition("/")[0]
+    groups = folders.groupby(folders)
+    first = (groups.cumcount() < (PAPER_VALIDATION_SHARE * groups.transform("size")).astype(int)).to_numpy()
+    in_train = (faces.metadata["folder"] == "train").to_numpy()
+    return {"train": faces.subset(in_train & ~first), "validation": faces.subset(~in_train & first), "test": None}
+
+
+def _official(faces, path):
     usage = faces.metadata["usage"].to_numpy()
     known = np.isin(usage, list(OFFICIAL_USAGES.values()))
     if not known.all():
-        raise DataError(
-            "These files cannot give the protocol 'official'",
-            where=f"{path}: {faces.ids[~known][0]}",
-            expected="file names that begin with Training_, PublicTest_ or PrivateTest_",
-            found=f"{np.count_nonzero(~known):,} names that do not",
-            advice="fer2013.csv, icml_face_data.csv and the archive of kaggle.com/datasets/msambare/fer2013 can; "
-            "protocol 'paper' needs no such names",
-        )
+        expected = "file names that begin with Training_, PublicTest_ or PrivateTest_, or a folder for each"
+        found = f"{np.count_nonzero(~known):,} names that do not, such as {faces.ids[~known][0]}"
+        advice = "fer2013.csv and icml_face_data.csv can give it; protocol 'paper' needs no such names"
+        raise DataError("These files cannot give the protocol 'official'", path, expected, found, advice)
     return {split: faces.subset(usage == name) for split, name in OFFICIAL_USAGES.items()}
-
-
-def _require_every_class(splits, path):
-    for name, faces in splits.items():
-        if faces is None:
-            continue
-        counts = faces.counts()
-        if not counts.all():
-            raise DataError(
-                f"The split '{name}' is without images of a class",
-                where=path,
-                expected="images of all seven classes in each split",
-                found=f"none of {', '.join(counts.index[counts == 0])} among {len(faces):,}",
-            )

@@ -2,204 +2,272 @@
 
 ==============  ==============================================================================
 classes         7: angry, disgust, fear, happy, neutral, sad, surprise
-pictures        4,900: 70 persons (35 female, 35 male), 2 sessions, 7 expressions, 5 angles
-picture         JPEG, colour, 562 wide, 762 high; here uint8, square, 3 channels or 1
-original tree   140 folders, a person's session each: `AF01/AF01ANHL.JPG`
+images          4,900: 70 subjects (35 female, 35 male), 2 sessions, 7 expressions, 5 angles
+image           JPEG, colour, 562 wide, 762 high; here uint8, square, 3 channels or 1
+original tree   140 folders, a subject's session each: `AF01/AF01ANHL.JPG`
 reorganised     7 folders, a class each: `angry/AF01ANHL.JPG` (`reorganise_kdef`)
 ==============  ==============================================================================
 
-Ten of the published pictures are black; so at most 4,890 can be used.
+Ten of the published images are black; so at most 4,890 can be used. The name of a file says what it shows,
+wherever it is: `AF01ANHL` is session A, female, subject 01, angry, half left. Its folder can only contradict it.
 """
 
-import os
-from collections import Counter
-from pathlib import Path
+import dataclasses
+import itertools
+import re
+from collections import Counter, defaultdict
+from pathlib import PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
-from fer_lib.datasets.archive import open_files
+from fer_lib.datasets.archive import MAX_IMAGE_BYTES, data_path, listed, open_files, open_regular
 from fer_lib.datasets.cache import cached_splits
-from fer_lib.datasets.faces import FaceSet, Splits
-from fer_lib.datasets.kdef_names import ANGLES, all_names
-from fer_lib.datasets.kdef_pictures import decode_pictures
-from fer_lib.datasets.kdef_protocols import PROTOCOLS, cut, shared_persons
-from fer_lib.datasets.kdef_tree import MOST_NAMED, WHERE_TO_GET_IT, find_pictures, left_out_note, listed
+from fer_lib.datasets.faces import CLASS_NAMES, FaceSet, Splits, fifth_of_each, require_every_class, require_one_of
+from fer_lib.datasets.images import decode
+from fer_lib.datasets.trees import KDEF_NAME, class_of, nothing_found
 from fer_lib.errors import DataError, ParameterError
+from fer_lib.files import write_atomically
 
-__all__ = ["load_kdef", "shared_persons"]
-
-ASPECTS = ("crop", "pad", "squash")
+# AF is "afraid" where it is the expression, and session A, female, where it begins the name.
+EXPRESSIONS = {
+    **{"AF": "fear", "AN": "angry", "DI": "disgust", "HA": "happy"},
+    **{"NE": "neutral", "SA": "sad", "SU": "surprise"},
+}
+# Full left profile, half left, straight (one letter), half right, full right.
+ANGLES = ("FL", "HL", "S", "HR", "FR")
+# Names cut short in the published data: what the images show, and which name their folder lacks, tell them.
+MISNAMED = {"AF31V": "AF31SAHL", "AM31H": "AM31SUHR"}
+PROTOCOLS = ("random", "subject")
 SIZE = (562, 762)
+# The largest standard deviation of a colour channel, 0..255; portraits have 20 and more, noise on black far less.
+BLANK_DEVIATION = 5.0
+_SITTING = re.compile(r"[AB][FM]\d\d", re.IGNORECASE)
+CONTRADICTING = "in a folder that contradicts the name"
+INVALID = "invalid file name (expected session, sex, subject, expression, angle, such as AF01ANHL)"
+WHERE_TO_GET_IT = "KDEF is given to researchers on request, see kdef.se"
 
 
-def load_kdef(path, protocol="random", size=96, angles=ANGLES, colour=True, aspect="crop", seed=0, cache_dir=None):
-    """Reads KDEF and cuts it by a protocol into train (80 %) and validation (20 %); there is no test split.
+def load_kdef(path, protocol="random", size=96, angles=ANGLES, colour=True, aspect="crop", cache_dir=None):
+    """Read KDEF and divide it by a protocol into train (80 %) and validation (20 %); there is no test split.
 
     Args:
-        path: the original tree or its reorganisation by class, at any depth in a folder or a zip.
-        protocol: `"random"`: one picture in five of each class, drawn at random, is for validation. It is what the
-            paper and most others do, and it leaks: nearly every person, in the same session and with the same
-            expression from another angle, stands in train too.
-            `"subject"`: one person in five of each sex (7 of 35), with both sessions, is for validation, so that
-            no person is in both splits. Both protocols train on the same share, so that the difference between
-            their accuracies is what knowing the faces is worth. Neither has a test split, with 14 persons too few
-            to halve: validation must then choose nothing, and results be those of the last epoch.
-        size: side of the square pictures in pixels, 8 to 1024; or None, the pictures as they are, 562 x 762,
-            for which `aspect` does not count. All 4,900 in colour are 0.14 GB at 96 pixels, 0.74 GB at 224, 4.6 GB
-            at 562 (the square of `aspect="crop"`, pixel for pixel), 6.3 GB at None and 8.5 GB at 762 (the whole
-            picture of `aspect="pad"`, pixel for pixel): in the cache, in memory, and twice that while they are
-            loaded. 762 has 63 times the pixels of 96, and so costs a convolution about 63 times the work, and a
-            non-local block 63 squared.
+        path: the original tree or its reorganisation by class, at any depth in a folder or an archive.
+        protocol: `"random"`: one image in five of each class, drawn at random, is for validation. It is what the
+            paper and most others do, and it leaks: nearly every subject, in the same session and with the same
+            expression from another angle, is in the training set too. `"subject"`: one subject in five of each sex
+            (7 of 35), with both sessions, so that no subject is in both splits. Both train on the same share.
+        size: side of the square images in pixels, 8 to 1024. All 4,900 in colour are 0.14 GB at 96 pixels, 4.6 GB
+            at 562 (`"crop"`, pixel for pixel), 8.5 GB at 762 (`"pad"`, pixel for pixel), twice that while loading.
         angles: those of `FL`, `HL`, `S`, `HR`, `FR` to use.
-        colour: 3 channels (RGB) or 1 (luminance).
-        aspect: `"crop"`, the square in the middle (rows 100 to 662); `"pad"`, the whole picture, its outermost
-            columns repeated beside it; `"squash"`, the whole picture stretched to a square.
-        seed: what the random cut depends on, together with the names of the pictures or persons.
-        cache_dir: where decoded pictures are kept; `$FER_CACHE` or `~/.cache/fer-study` when None. Both protocols
-            and all seeds share an entry.
+        colour, aspect: see `images.decode`.
+        cache_dir: where decoded images are kept; `$FER_CACHE` or `~/.cache/fer-study` when None.
 
     Returns:
-        `Splits` whose ids are KDEF's names, such as `AF01ANHL`, the same for both forms of the tree. `metadata`:
-        `session` (A, B), `sex` (F, M), `person` (F01, in both sessions), `expression` (KDEF's code, such as AF),
-        `angle`, and `usage`, empty, for the publisher makes no splits. `notes` account for all 4,900 pictures.
-
-    Raises:
-        DataError: nothing of KDEF is there, or a split would be without a class.
-        ParameterError: an argument is out of range.
+        `Splits` whose ids are KDEF's names, such as `AF01ANHL`. `metadata`: `session` (A, B), `sex` (F, M),
+        `subject` (F01, in both sessions), `expression` (AF), `angle`. `notes` account for all 4,900 images.
     """
-    _check_arguments(protocol, size, angles, aspect, seed)
-    # In KDEF's order, so that the same angles in another order are the same data.
-    angles = tuple(angle for angle in ANGLES if angle in angles)
-    path = Path(path).expanduser()
-    _check_readable(path)
-    how = {"dataset": "kdef", "size": size, "angles": angles, "colour": bool(colour), "aspect": aspect}
-    # Uncut, so that all cuts of the same pictures share one entry of the cache.
-    whole = cached_splits(path, how, lambda: _read(path, size, angles, colour, aspect), cache_dir)
-    return cut(whole.train, whole.notes, protocol, seed, path)
-
-
-def _check_readable(path):
-    if not path.exists():
-        raise DataError("The data do not exist", where=path, advice=WHERE_TO_GET_IT)
-    if not (path.is_file() or path.is_dir()) or not os.access(path, os.R_OK):
-        raise DataError("The data cannot be read", where=path, expected="a file or folder that this user may read")
-
-
-def _check_arguments(protocol, size, angles, aspect, seed):
-    if protocol not in PROTOCOLS:
-        raise ParameterError("Unknown protocol", expected="'random' or 'subject'", found=repr(protocol))
-    if aspect not in ASPECTS:
-        raise ParameterError("Unknown aspect", expected="'crop', 'pad' or 'squash'", found=repr(aspect))
+    require_one_of("protocol", protocol, PROTOCOLS)
+    require_one_of("aspect", aspect, ("crop", "pad", "squash"))
     if isinstance(angles, str) or not angles or not set(angles) <= set(ANGLES):
         raise ParameterError("Unknown angles", expected=f"some of {', '.join(ANGLES)}", found=repr(angles))
-    if size is not None and not (isinstance(size, int) and 8 <= size <= 1024):
-        raise ParameterError("Impossible size", expected="None or 8 to 1024 pixels", found=repr(size))
-    if not (isinstance(seed, int) and seed >= 0):
-        raise ParameterError("Impossible seed", expected="an integer from 0", found=repr(seed))
+    if not (isinstance(size, int) and 8 <= size <= 1024):
+        raise ParameterError("Size out of range", expected="8 to 1024 pixels", found=repr(size))
+    # In KDEF's order, so that the same angles in another order are the same data.
+    angles = tuple(angle for angle in ANGLES if angle in angles)
+    path = data_path(path, WHERE_TO_GET_IT)
+    how = {"dataset": "kdef", "size": size, "angles": angles, "colour": bool(colour), "aspect": aspect}
+    # Undivided, so that both protocols share one entry of the cache.
+    whole = cached_splits(path, how, lambda: _read(path, size, angles, colour, aspect), cache_dir)
+    return _divide(whole.train, whole.notes, protocol, path)
+
+
+def find_images(files):
+    """Find KDEF's images among the files of an open folder or archive, under whatever parent folders.
+
+    Returns a sorted dict of KDEF's names -> the file to read (of an image that is there more than once, the one in
+    the original tree, else the first), and a list of sentences on what was mapped or left out.
+    """
+    candidates, left_out = defaultdict(list), defaultdict(list)
+    for file in files.names:
+        path = PurePosixPath(file)
+        name = MISNAMED.get(path.stem.upper(), path.stem.upper())
+        if path.suffix.lower() not in (".jpg", ".jpeg"):
+            left_out["not a JPEG by the suffix"].append(file)
+        elif not KDEF_NAME.fullmatch(name):
+            averaged = "akdef" in (part.lower() for part in path.parts[:-1])
+            left_out["the average of several subjects (AKDEF)" if averaged else INVALID].append(file)
+        elif _contradicts(path.parent.name, name):
+            left_out[CONTRADICTING].append(file)
+        else:
+            candidates[name].append(file)
+    if not candidates:
+        error = nothing_found(files, "JPEG files such as AF01/AF01ANHL.JPG or angry/AF01ANHL.JPG", WHERE_TO_GET_IT)
+        if contradicting := left_out[CONTRADICTING]:
+            error.found = f"only images {CONTRADICTING}, such as {listed(contradicting, 3)}"
+        raise error
+    ordered = {name: sorted(candidates[name], key=_preference) for name in sorted(candidates)}
+    left_out["a second file of an image"] = [file for same in ordered.values() for file in same[1:]]
+    left_out["what operating systems and editors leave behind"] = files.clutter
+    chosen = {name: same[0] for name, same in ordered.items()}
+    misnamed = {name: file for name, file in chosen.items() if _preference(file)[0]}
+    notes = [f"{file} has an invalid name; it is known to be {name}." for name, file in misnamed.items()]
+    if others := [file for file in chosen.values() if _preference(file)[1] == 2]:
+        folders = "for their folders are named neither after a subject (AF01) nor after a class (angry)"
+        notes.append(f"Read by their names alone ({len(others):,}), {folders}: {listed(others, 3)}.")
+    return chosen, notes + [_left_out(reason, names) for reason, names in left_out.items() if names]
+
+
+def known_to_train(splits, protocol):
+    """What train would know of each validation image, were all images of `splits` divided by `protocol`.
+
+    A DataFrame, a row a validation image: `id`; `subject_known`, whether train has the subject; `known_by`, the id
+    of the nearest train image of the same subject, session and expression by its angle, or "".
+    """
+    images = pd.concat([faces.metadata.assign(id=faces.ids) for _, faces in splits.items()])
+    images = images.assign(place=images["angle"].map(ANGLES.index)).sort_values("id", ignore_index=True)
+    held_out = _held_out(images["id"], images, protocol)
+    train, validation = images[~held_out], images[held_out]
+    pairs = validation.merge(train, on=["subject", "session", "expression"], suffixes=("", "_known"))
+    pairs["steps"] = (pairs["place"] - pairs["place_known"]).abs()
+    nearest = pairs.sort_values("steps", kind="stable").drop_duplicates("id").set_index("id")["id_known"]
+    known_by = [nearest.get(name, "") for name in validation["id"]]
+    known = validation["subject"].isin(train["subject"]).to_numpy()
+    return pd.DataFrame({"id": validation["id"].to_numpy(), "subject_known": known, "known_by": known_by})
+
+
+class Reorganised(NamedTuple):
+    """What was done: files `copied` now, files `kept` from an earlier time, and `notes` on what was found."""
+
+    copied: int
+    kept: int
+    notes: tuple
+
+
+def reorganise_kdef(source, target):
+    """Copy each image of KDEF to `target/<class>/<name>.JPG`; a second call finishes what a first began.
+
+    Args:
+        source: a folder or archive with KDEF, see `load_kdef`. It is only read.
+        target: the folder to write, which may exist. Nothing in it is changed, deleted or written through a link.
+
+    The two misnamed images get the names of what they show; the black ones are copied, too.
+    """
+    source, target = data_path(source, WHERE_TO_GET_IT), data_path(target, must_exist=False)
+    inner, outer = target.resolve(), source.resolve()
+    if source.is_dir() and (inner.is_relative_to(outer) or outer.is_relative_to(inner)):
+        expected = f"a target neither inside nor around {source}"
+        raise DataError("The images would be mixed with their copies", target, expected)
+    if target.exists() and not target.is_dir():
+        raise DataError("The target is not a folder", where=target, expected="a folder, or nothing yet")
+    copied = 0
+    with open_files(source) as files:
+        chosen, notes = find_images(files)
+        for name, file in tqdm(chosen.items(), "Copying KDEF", unit=" images", disable=None):
+            copied += _copy(files.read(file), inner / EXPRESSIONS[name[4:6]] / f"{name}.JPG")
+    return Reorganised(copied, len(chosen) - copied, tuple(notes))
+
+
+def _copy(content, place):
+    """Write the bytes unless they are there; return whether it did."""
+    if place.is_symlink() or place.parent.is_symlink():
+        expected = "folders and files of the target's own, no links"
+        raise DataError("A link is in an image's place", place, expected, advice="Choose another target")
+    if not place.exists():
+        write_atomically(place, content)
+        return True
+    with open_regular(place, MAX_IMAGE_BYTES) as file:
+        if file.read() == content:
+            return False
+    advice = "Remove it, or choose another target: no file is overwritten"
+    raise DataError("Another file is in an image's place", place, "nothing, or the same image", advice=advice)
+
+
+def _contradicts(folder, name):
+    expected = (None, EXPRESSIONS[name[4:6]])
+    return folder.upper() != name[:4] if _SITTING.fullmatch(folder) else class_of(folder) not in expected
+
+
+def _preference(file):
+    folder, stem = PurePosixPath(file).parent.name, PurePosixPath(file).stem
+    return stem.upper() in MISNAMED, 0 if _SITTING.fullmatch(folder) else 1 if class_of(folder) else 2, file
+
+
+def _left_out(reason, names):
+    return f"Left out ({len(names):,}), {reason}: {listed(names, 50)}."
 
 
 def _read(path, size, angles, colour, aspect):
-    """All usable pictures, uncut, as the train split of a `Splits`: what the cache keeps."""
+    """All usable images, undivided, as the train split of a `Splits`: what the cache keeps."""
     with open_files(path) as files:
-        tree = find_pictures(files)
-        names = [name for name in tree.files if name.angle in angles]
-        encoded = [tree.files[name] for name in names]
-        images, faults, common = decode_pictures(files, encoded, size, colour, aspect)
-    faulty = {names[position]: fault for position, fault in faults.items()}
-    notes = (
-        *tree.notes,
-        *_fault_notes(faulty, tree.files),
-        *_header_notes(common, size, colour),
-        *_account(tree, faulty, angles),
-    )
-    keep = np.array([name not in faulty for name in names], bool)
+        chosen, notes = find_images(files)
+        names = [name for name in chosen if name[6:] in angles]
+        images, results = decode(files, [chosen[name] for name in names], size, colour, aspect, ("JPEG",))
+    headers = Counter(result for result in results if not isinstance(result, DataError))
+    # By number, then by size, so that the answer does not depend on the order of the files.
+    common = max(headers, key=lambda header: (headers[header], header), default=None)
+    faults = np.array([_fault(*each, common) for each in zip(images, results, strict=True)], dtype=object)
+    for fault in sorted(set(faults) - {""}):
+        notes.append(_left_out(fault, [chosen[names[index]] for index in np.flatnonzero(faults == fault)]))
+    grey = " and grey" if colour and common and common[2] == "L" else ""
+    if common is not None and (common[:2] != SIZE or grey):
+        enlarged = " They are enlarged." if min(common[:2]) < size else ""
+        notes.append(f"Not as published: the images are {common[0]} x {common[1]} pixels{grey}.{enlarged}")
+    notes = [*_account(names, Counter(faults), angles), *notes]
+    keep = faults == ""
     if not keep.any():
-        there = [angle for angle in ANGLES if angle in {name.angle for name in tree.files} - set(angles)]
-        raise DataError(
-            "None of KDEF's pictures can be used",
-            where=path,
-            found=" ".join(notes),
-            advice=f"There are pictures at other `angles`: {listed(there)}" if there else None,
-        )
-    faces = _face_set(images, names).subset(keep)
-    return Splits(faces, None, None, "kdef", "uncut", notes=notes)
+        others = listed([angle for angle in ANGLES if angle in {name[6:] for name in chosen} - set(angles)])
+        more = f" There are images at other `angles`: {others}" if others else ""
+        raise DataError("None of KDEF's images can be used", where=path, advice=" ".join(notes) + more)
+    text = pd.Series(names)
+    parts = {"session": text.str[0], "sex": text.str[1], "subject": text.str[1:4], "expression": text.str[4:6]}
+    metadata = pd.DataFrame({"usage": "", **parts, "angle": text.str[6:]})
+    labels = metadata["expression"].map(EXPRESSIONS).map(CLASS_NAMES.index).to_numpy(np.int64)
+    faces = FaceSet(images, labels, np.array(names), metadata=metadata).subset(keep)
+    return Splits(faces, None, None, "kdef", "undivided", notes=tuple(notes))
 
 
-def _face_set(images, names):
-    metadata = pd.DataFrame(
-        {
-            "usage": "",
-            "session": [name.session for name in names],
-            "sex": [name.sex for name in names],
-            "person": [name.person for name in names],
-            "expression": [name.expression for name in names],
-            "angle": [name.angle for name in names],
-        }
-    )
-    labels = np.array([name.label for name in names], np.int64)
-    return FaceSet(images, labels, np.array([str(name) for name in names], dtype=str), metadata=metadata)
+def _fault(pixels, header, common):
+    """Why an image cannot be used, or ""."""
+    if isinstance(header, DataError):
+        return "damaged or not an image"
+    if header[:2] != common[:2]:
+        return "of another size than the rest"
+    return "blank" if pixels.std(axis=(0, 1)).max() < BLANK_DEVIATION else ""
 
 
-def _fault_notes(faulty, files):
-    for fault in sorted(set(faulty.values())):
-        yield left_out_note(fault, [files[name] for name, other in faulty.items() if other == fault])
-
-
-def _header_notes(common, size, colour):
-    """Notes where most pictures are not as published."""
-    if common is None:
-        return
-    if common[:2] != SIZE:
-        text = f"The pictures are {common.width} x {common.height} pixels, KDEF's are 562 x 762: not as published."
-        yield text + (" They are enlarged." if size is not None and min(common[:2]) < size else "")
-    if colour and common.mode == "L":
-        yield "The pictures are grey, KDEF's are in colour: not as published."
-
-
-def _account(tree, faulty, angles):
+def _account(names, faults, angles):
     """A sentence whose numbers add up to what a whole KDEF has, and one that names what is missing."""
-    expected = all_names(angles)
-    faults = {**tree.faults, **faulty}
-    missing = [name for name in expected if name not in tree.files and name not in faults]
-    counts = Counter(faults[name] for name in expected if name in faults)
-    counts["missing"] = len(missing)
-    used = len(expected) - counts.total()
-    parts = [f"{used:,} used", *(f"{number:,} {fault}" for fault, number in sorted(counts.items()) if number)]
-    yield f"Of the {len(expected):,} pictures of KDEF at {listed(angles)}: {', '.join(parts)}."
+    numbers = [f"{number:02d}" for number in range(1, 36)]
+    expected = ["".join(parts) for parts in itertools.product("AB", "FM", numbers, EXPRESSIONS, angles)]
+    missing = sorted(set(expected) - set(names))
+    faults = faults | Counter(missing=len(missing))
+    parts = [f"{number:,} {fault or 'used'}" for fault, number in sorted(faults.items())]
+    yield f"Of the {len(expected):,} images of KDEF at {listed(angles)}: {', '.join(parts)}."
     if missing:
-        yield f"Missing: {_missing(expected, missing)}."
+        yield f"Missing: {listed(missing, 50)}."
 
 
-def _missing(expected, missing):
-    """Whole persons, angles, expressions and sessions by their name, then single pictures."""
-    texts, rest = [], set(missing)
-    for what, key in (
-        ("the person", lambda name: name.person),
-        ("the angle", lambda name: name.angle),
-        ("the expression", lambda name: name.class_name),
-        ("the folder", lambda name: name.folder),
-    ):
-        there, gone = Counter(map(key, expected)), Counter(map(key, missing))
-        whole = [group for group in sorted(gone) if gone[group] == there[group]]
-        # A folder of a missing person is not told a second time.
-        if told := [group for group in whole if any(key(name) == group for name in rest)]:
-            texts.append(f"{what}{'s' * (len(told) > 1)} {listed(_in_runs(told), MOST_NAMED)}")
-        rest -= {name for name in rest if key(name) in whole}
-    return "; ".join([*texts, *([listed(sorted(rest), MOST_NAMED)] if rest else [])])
+def _held_out(ids, metadata, protocol):
+    """The mask `(n,)` of the validation images: a fifth of the images of a class, or of the subjects of a sex."""
+    drawn, groups = (ids, "expression") if protocol == "random" else (metadata["subject"], "sex")
+    return fifth_of_each(drawn, metadata[groups])
 
 
-def _in_runs(names):
-    """Names, those whose numbers follow each other told by the first and the last: F02, F06 to F35, M01."""
-    runs = []
-    for name in names:
-        if runs and name == _next(runs[-1][-1]):
-            runs[-1].append(name)
-        else:
-            runs.append([name])
-    return [text for run in runs for text in ([f"{run[0]} to {run[-1]}"] if len(run) > 2 else run)]
-
-
-def _next(name):
-    """The person or folder after this one: F09 -> F10; None after an angle."""
-    return f"{name[:-2]}{int(name[-2:]) + 1:02d}" if name[-2:].isdigit() else None
+def _divide(faces, notes, protocol, path):
+    held_out = _held_out(faces.ids, faces.metadata, protocol)
+    splits = Splits(faces.subset(~held_out), faces.subset(held_out), None, "kdef", protocol)
+    two_subjects = "Protocol 'subject' needs at least two subjects of one sex. " if protocol == "subject" else ""
+    require_every_class(splits, path, advice=two_subjects + " ".join(notes))
+    if protocol == "random":
+        subjects = splits.validation.metadata.groupby("subject").size()
+        known = subjects[subjects.index.isin(splits.train.metadata["subject"])]
+        share = f"({known.sum():,} of its {subjects.sum():,} images)"
+        note = f"The random split leaks: {len(known)} of {len(subjects)} validation subjects {share} are in train."
+    else:
+        sexes = {name: part.metadata.groupby("sex")["subject"].nunique() for name, part in splits.items()}
+        texts = [f"{name} has {n.get('F', 0)} female and {n.get('M', 0)} male" for name, n in sexes.items()]
+        note = f"No subject is in two splits: {', '.join(texts)}."
+    return dataclasses.replace(splits, notes=(*notes, note))

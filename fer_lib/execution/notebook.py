@@ -1,16 +1,14 @@
 """One notebook of a study: executed in a process of its own, and known again when nothing has changed for it.
 
-`outputs/<study>/notebooks/` gets the executed notebook and, last, its `.done.json` with hashes of all that it was
-made from. What stopped half-way leaves no such file and is done again; its runs go on where they were.
+`outputs/<study>/notebooks/` gets the executed notebook and, last, its `.done.json` with what it was made from.
+What stopped half-way leaves no such file and is done again; its runs go on where they were.
 """
 
 import contextlib
 import hashlib
 import json
 import os
-import re
-import subprocess
-import sys
+import shutil
 import tempfile
 import time
 from dataclasses import dataclass
@@ -19,17 +17,14 @@ from pathlib import Path
 import nbformat
 
 from fer_lib import notebooks
-from fer_lib.environment import TENSORFLOW_SETTINGS, describe_environment, keras_backend, package_versions
-from fer_lib.errors import RunError, TimeLimitError
+from fer_lib.environment import describe_environment, keras_backend, package_versions
+from fer_lib.errors import DataError, RunError
+from fer_lib.execution.processes import end, python, start, variables, why_ended
 from fer_lib.files import write_atomically
 from fer_lib.parameters import Parameters
 from fer_lib.training.runs import read_json, write_json
 
-_PACKAGE = Path(__file__).resolve().parents[1]
-# What a notebook's outputs cannot depend on.
-_OUTSIDE_OF_NOTEBOOKS = ("cli.py", "notebooks.py", "environment.py", "report/", "execution/")
-# Seconds for a kernel to end after SIGTERM, before it is killed.
-_PATIENCE = 20
+_LIBRARY = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -51,19 +46,21 @@ class Execution:
     fingerprint: str
 
     def finish(self, title):
-        """Executes the notebook unless that was done, and tells of it."""
-        identity = self._identity()
-        if self._is_finished(identity):
+        """Executes the notebook unless that was done, and says so."""
+        made_from = self._made_from()
+        if self._is_finished(made_from):
             print(f"{title}: finished before", flush=True)
             return
         print(title, flush=True)
         write_json(self.study_dir / "environment.json", describe_environment())
         self._marker.unlink(missing_ok=True)
-        started, clock = time.time(), time.perf_counter()
-        execute_notebook(self.source, self._target, self._values(), self.data)
-        seconds = round(time.perf_counter() - clock, 1)
-        done = {"identity": identity, "seconds": seconds, "runs": self._runs(), "made": self._made_since(started)}
-        write_json(self._marker, done)
+        for result in self._results():
+            (self.study_dir / result).unlink()
+        started = time.perf_counter()
+        self._execute()
+        seconds = round(time.perf_counter() - started, 1)
+        done = {"made_from": made_from, "runs": self._runs(), "results": self._results()}
+        write_json(self._marker, done | {"seconds": seconds})
         print(f"      done in {seconds:.0f} s", flush=True)
 
     @property
@@ -74,199 +71,111 @@ class Execution:
     def _marker(self):
         return self._target.with_suffix(".done.json")
 
-    def _values(self):
-        return notebook_values(self.source, self.parameters, self.study_dir)
+    def _made_from(self):
+        """sha256 of all that the executed notebook is made from, the run folders apart."""
+        settings = [self.parameters.model_dump(), self.fingerprint, keras_backend(), package_versions()]
+        digest = hashlib.sha256(json.dumps([notebooks.source_hash(self.source), settings]).encode())
+        for path in sorted(_LIBRARY.rglob("*.py")):
+            digest.update(path.read_bytes())
+        return digest.hexdigest()
 
-    def _identity(self):
-        """All that the executed notebook is made from, the run folders apart."""
-        return {
-            "notebook": notebooks.source_hash(self.source),
-            "parameters": self._values(),
-            "data": self.fingerprint,
-            "code": _library_hash(),
-            "python": ".".join(map(str, sys.version_info[:3])),
-            "backend": keras_backend(),
-            "packages": package_versions(),
-        }
-
-    def _is_finished(self, identity):
-        done = read_json(self._marker)
-        if done is None or done.get("identity") != identity or not self._target.is_file():
+    def _is_finished(self, made_from):
+        """Whether nothing changed; a run that was trained anew or a figure that was deleted is a change."""
+        try:
+            done = read_json(self._marker) or {}
+            same_runs = done["runs"].items() <= self._runs().items()
+            same = (done["made_from"], done["results"]) == (made_from, self._results())
+        except (RunError, KeyError, AttributeError, TypeError):  # none, damaged, or of an earlier version
             return False
-        # A run that was trained anew, or a picture that was deleted, makes what was told of it old.
-        same_runs = done["runs"].items() <= self._runs().items()
-        return same_runs and all((self.study_dir / path).is_file() for path in done["made"])
+        return same and same_runs and self._target.is_file()
 
     def _runs(self):
-        """sha256 of the `done.json` of each finished run, by its place in the study's folder."""
+        """sha256 of the `done.json` of each finished run, by its folder."""
         found = sorted(self.study_dir.glob("runs/*/seed-*/done.json"))
-        return {_place(path.parent, self.study_dir): _sha256(path.read_bytes()) for path in found}
+        return {_place(p.parent, self.study_dir): hashlib.sha256(p.read_bytes()).hexdigest() for p in found}
 
-    def _made_since(self, started):
-        """Figures and tables that were written since then; a second of slack for coarse file times."""
-        found = [*self.study_dir.glob("figures/*"), *self.study_dir.glob("tables/*")]
-        return sorted(_place(path, self.study_dir) for path in found if path.stat().st_mtime >= started - 1)
+    def _results(self):
+        """Its figures and tables: those whose names begin with the notebook's number, such as `3.2-memory.png`."""
+        pattern = f"{int(self.source.stem.split('_')[0])}.*"
+        found = [path for folder in ("figures", "tables") for path in self.study_dir.glob(f"{folder}/{pattern}")]
+        return sorted(_place(path, self.study_dir) for path in found)
 
+    def _execute(self):
+        """Executes the notebook in a process of its own.
 
-def notebook_values(source, parameters, study_dir, **more):
-    """Values for just those parameters that a notebook declares.
+        Raises:
+            RunError, DataError: a cell failed, or the process ended. What it gave is kept as `*.failed.ipynb`.
+        """
+        partial = self._target.with_name(f".tmp-{self._target.name}")
+        failed = self._target.with_name(f"{self._target.stem}.failed.ipynb")
+        self._target.parent.mkdir(parents=True, exist_ok=True)
+        with _scratch(self.study_dir) as scratch:
+            place, log = self.source.parent, scratch / "log"
+            values = {"params": _relative(self.study_dir / "params.yaml", place)}
+            arguments = self.source.name, _relative(partial, place), json.dumps(values)
+            command = python("fer_lib.execution.papermill_process", *arguments)
+            environment = variables(self.data, self.fingerprint) | {"JUPYTER_RUNTIME_DIR": str(scratch)}
+            try:
+                if status := _run_process(command, log, environment, place):
+                    raise self._failure(status, partial, failed, log)
+                self._keep(partial, self._target)
+                failed.unlink(missing_ok=True)
+            finally:
+                partial.unlink(missing_ok=True)
 
-    Args:
-        source: the notebook.
-        parameters: `Parameters` of the study.
-        study_dir: its folder.
-        more: values of parameters that are not the study's.
-    """
-    place = os.path.relpath(study_dir, source.parent).replace(os.sep, "/")
-    known = parameters.model_dump() | {"study_dir": place} | more
-    declared = notebooks.declared_parameters(source)
-    if unknown := [name for name in declared if name not in known]:
-        raise RunError("A notebook declares a parameter that no study has", where=source, found=", ".join(unknown))
-    return {name: known[name] for name in declared}
+    def _keep(self, partial, path):
+        private = [] if self.data is None else [self.data]
+        notebook = notebooks.without_machine(notebooks.read_notebook(partial), self.source.name, private)
+        write_atomically(path, nbformat.writes(notebook) + "\n")
 
-
-def execute_notebook(source, target, values, data=None, tell=None):
-    """Executes a notebook in a process of its own.
-
-    Args:
-        source: the notebook.
-        target: the executed one, written when every cell has succeeded; what a failed one gave is kept beside it
-            as `*.failed.ipynb`.
-        values: dictionary of its parameters.
-        data: path of the data or None.
-        tell: called with each line that it prints; by default it is printed here, indented.
-
-    Raises:
-        RunError: a cell failed, or the process ended.
-        TimeLimitError: its training stopped at the end of an epoch.
-    """
-    partial = target.with_name(f".{target.stem}.partial.ipynb")
-    failed = target.with_name(f"{target.stem}.failed.ipynb")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="fer-") as scratch:
-        log = Path(scratch) / "log"
-        try:
-            command = _command(source, partial, values)
-            status = _run_process(command, source.parent, _environment(scratch, data), log, tell or _show)
-            if status == TimeLimitError.exit_status:
-                raise TimeLimitError()
-            if status != 0:
-                raise _failure(source, status, partial, failed, log, data)
-            _keep(partial, target, source, data)
-            failed.unlink(missing_ok=True)
-        finally:
-            partial.unlink(missing_ok=True)
-
-
-def _show(line):
-    print(f"      {line}", flush=True)
-
-
-def _command(source, target, values):
-    target = os.path.relpath(target, source.parent)
-    return [sys.executable, "-m", "fer_lib.execution.papermill_process", source.name, target, json.dumps(values)]
-
-
-def _environment(scratch, data):
-    """The environment of the notebook's process; what the user has set of the backend's stays."""
-    environment = {**TENSORFLOW_SETTINGS, **os.environ}
-    paths = [str(_PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment |= {
-        "PYTHONPATH": os.pathsep.join(paths),
-        "PYTHONHASHSEED": "0",
-        "PYTHONUNBUFFERED": "1",
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        "FER_PROGRESS": "lines",
-        "JUPYTER_RUNTIME_DIR": scratch,  # a short path: that of a Unix socket has 107 characters at most
-    }
-    environment.pop("FER_DATA", None)
-    if data is not None:
-        # Not a parameter: those are written into the executed notebook.
-        environment["FER_DATA"] = str(Path(data).expanduser().absolute())
-    return environment
-
-
-def _keep(partial, path, source, data):
-    private = [] if data is None else [Path(data).expanduser().absolute(), data]
-    notebook = notebooks.without_machine(notebooks.read_notebook(partial), source.name, private)
-    write_atomically(path, nbformat.writes(notebook) + "\n")
-
-
-def _failure(source, status, partial, failed, log, data):
-    """RunError that says which cell, and where what it gave is kept."""
-    where = kept = None
-    found = _last_error(log.read_text(errors="replace")) or f"exit status {status}"
-    # What a full disk cut short cannot be read, or not be kept: then why the process ended is all there is to say.
-    with contextlib.suppress(RunError):
-        _keep(partial, failed, source, data)
-        kept = f"What it gave is kept in {failed}. "
-        where, found = notebooks.failed_cell(failed) or (None, found)
-    return RunError(
-        f"Notebook {source.stem} failed",
-        where=where,
-        found=found,
-        advice=f"{kept or ''}What was finished stays: the same command goes on from there",
-    )
-
-
-def _run_process(command, folder, environment, log, tell):
-    """Runs a command to its end, telling its lines as they come; its exit status."""
-    with open(log, "wb") as errors:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            encoding="utf-8",
-            errors="replace",
-            start_new_session=True,  # Ctrl-C reaches this process alone, which then ends the other in order
+    def _failure(self, status, partial, failed, log):
+        """The error that says which cell, and where what it gave is kept."""
+        where = kept = None
+        found = why_ended(status, log)
+        # What a full disk cut short cannot be read, or not be kept: then only why the process ended is known.
+        with contextlib.suppress(RunError):
+            self._keep(partial, failed)
+            kept = f"What it gave is kept in {failed}. "
+            where, found = notebooks.failed_cell(failed) or (None, found)
+        return (DataError if status == DataError.exit_status else RunError)(
+            f"Notebook {self.source.stem} failed",
+            where=where,
+            found=found,
+            advice=f"{kept or ''}What was finished stays: the same command goes on from there",
         )
+
+
+def _run_process(command, log, environment, folder):
+    """Runs a command to its end, printing its lines as they come; its exit status."""
+    process = start(command, log, environment, folder, piped=True)
     try:
         for line in process.stdout:
             if line.strip():
-                tell(line.rstrip())
+                print(f"      {line.rstrip()}", flush=True)
         return process.wait()
     finally:
-        _end(process)
+        end([process])
 
 
-def _end(process):
-    """Ends a process that still runs, and its kernel with it; a second Ctrl-C does not wait."""
+@contextlib.contextmanager
+def _scratch(study_dir):
+    """A folder for sockets and the log, of one name a study: what a killed process left there is removed first.
+
+    A short path: that of a Unix socket has 107 characters at most.
+    """
+    name = hashlib.sha256(str(study_dir.resolve()).encode()).hexdigest()[:16]
+    folder = Path(tempfile.gettempdir()) / f"fer-{name}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
     try:
-        if process.poll() is None:
-            process.terminate()
-            process.wait(_PATIENCE)
-    except subprocess.TimeoutExpired:
-        pass
+        yield folder
     finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-        process.stdin.close()
-        process.stdout.close()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _last_error(log):
-    """The line of a process's log that says why it ended: the last to name an exception, else the last at all."""
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
-    named = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Interrupt)\b", line)]
-    return (named or lines or [None])[-1]
-
-
-def _library_hash():
-    """sha256 (hex) of the library, those modules apart that stand outside of the notebooks."""
-    digest = hashlib.sha256()
-    for path in sorted(_PACKAGE.rglob("*.py")):
-        if not _place(path, _PACKAGE).startswith(_OUTSIDE_OF_NOTEBOOKS):
-            digest.update(_place(path, _PACKAGE).encode() + path.read_bytes())
-    return digest.hexdigest()
+def _relative(path, folder):
+    return os.path.relpath(path, folder).replace(os.sep, "/")
 
 
 def _place(path, folder):
     return path.relative_to(folder).as_posix()
-
-
-def _sha256(content):
-    return hashlib.sha256(content).hexdigest()

@@ -1,14 +1,12 @@
 """One notebook executed by papermill: `python -m fer_lib.execution.papermill_process SOURCE TARGET PARAMETERS`.
 
-The parameters are JSON. Ends with 1 where a cell failed, with 75 where training stopped for its time limit.
-Standard input is held open by whoever started it: its end means that the parent is gone, and this process with it.
+The parameters are JSON. Ends with 1 where a cell failed, with 2 where it refused parameters or data.
 """
 
 import json
 import os
 import signal
 import sys
-import threading
 from pathlib import Path
 
 from ipykernel.kernelspec import get_kernel_dict
@@ -16,10 +14,12 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.localinterfaces import localhost
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.paths import jupyter_runtime_dir
+from nbclient.exceptions import DeadKernelError
 from papermill import PapermillExecutionError, execute_notebook
 from traitlets import default
 
-from fer_lib.errors import TimeLimitError
+from fer_lib.environment import KERNEL_ARGUMENTS
+from fer_lib.execution.processes import end_with_parent, why_ended
 
 
 class OwnKernelManager(AsyncKernelManager):
@@ -28,6 +28,8 @@ class OwnKernelManager(AsyncKernelManager):
     Unix sockets instead of ports, in the folder of this execution and not, as Jupyter has it, in the one that the
     notebooks share: two kernels that start together cannot take each other's.
     """
+
+    ended = None  # the exit status of the kernel of this process, negative the signal that killed it
 
     @default("transport")
     def _transport(self):
@@ -39,13 +41,20 @@ class OwnKernelManager(AsyncKernelManager):
 
     @property
     def kernel_spec(self):
-        return KernelSpec(**get_kernel_dict())
+        return KernelSpec(**get_kernel_dict(extra_arguments=KERNEL_ARGUMENTS))
+
+    async def is_alive(self):
+        if self.has_kernel:
+            OwnKernelManager.ended = await self.provisioner.poll()
+        return await super().is_alive()
+
+    _async_is_alive = is_alive
 
 
 def main(arguments):
     """Executes the notebook; returns the exit status."""
     source, target, parameters = arguments
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()  # nbclient takes the kernel down at SIGTERM
     try:
         # Relative paths and the working directory of the process: absolute ones would get into the metadata.
         execute_notebook(
@@ -58,18 +67,16 @@ def main(arguments):
             progress_bar=False,
             stdout_file=sys.stdout,
         )
-    except PapermillExecutionError as error:
-        stopped = error.ename == TimeLimitError.__name__
-        return TimeLimitError.exit_status if stopped else 1  # the cell, with its error, stands in the target
+    except PapermillExecutionError as error:  # the cell, with its error, is in the target
+        return 2 if error.ename in ("ParameterError", "DataError") else 1
+    except DeadKernelError as error:
+        status = OwnKernelManager.ended
+        found = why_ended(status, os.devnull) if status and status < 0 else error
+        print(f"DeadKernelError: the kernel died, {found}", file=sys.stderr)
+        return 1
     return 0
 
 
-def _end_with_parent():
-    # os.read and not sys.stdin: a thread that waits in the latter blocks the interpreter's own end.
-    while os.read(sys.stdin.fileno(), 1024):
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)  # nbclient takes the kernel down with it
-
-
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends this process in order
     sys.exit(main(sys.argv[1:]))

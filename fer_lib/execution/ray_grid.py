@@ -1,7 +1,7 @@
-"""The grid of a study on a Ray cluster: every cell (variant and seed) one papermill execution with its own GPU.
+"""The runs of a study on a Ray cluster, each a process with a GPU, or a share of one.
 
-The cells write run folders, as any training does, so the study's folder and the data have to be seen from every
-node. What is finished is found on disk; Ray only hands out work.
+They write run folders, as any training does, so the study's folder and the data have to be seen from every node.
+What is finished is found on disk; Ray only hands out work.
 """
 
 import contextlib
@@ -9,83 +9,41 @@ import importlib.util
 import os
 import signal
 import socket
-from pathlib import Path
 
-from fer_lib import notebooks
-from fer_lib.errors import ParameterError, RunError, TimeLimitError
-from fer_lib.execution.notebook import execute_notebook, notebook_values
-from fer_lib.training import runs
-from fer_lib.training.deadline import VARIABLE as DEADLINE
-from fer_lib.training.deadline import check_deadline
+from fer_lib.errors import ParameterError, RunError
+from fer_lib.execution.jobs import PROGRAM, Board
+from fer_lib.execution.processes import end
 
-NOTEBOOK = "cell.ipynb"
-# A cell goes on from its last epoch, so trying again is cheap, after a lost node as after a failure of its own.
+# A run goes on from its last epoch, so trying again is cheap, after a lost node as after a failure of its own.
 _RETRIES = 3
-# Seconds between looks at how far the cells are.
-_INTERVAL = 10
 # Seconds for a cluster to answer.
-_PATIENCE = 10
+_TIMEOUT = 10
 
 
-def train_on_ray(parameters, study_dir, data, fingerprint, address=None, notebook_dir=notebooks.FOLDER):
-    """Trains the cells that are not finished, as many at a time as the cluster has GPUs.
-
-    Without any GPU a cell takes all CPUs of a node.
+def train_on_ray(parameters, study_dir, data, fingerprint, address=None, jobs=1, program=PROGRAM):
+    """Trains the runs that are not finished, as many at a time as the cluster has room for.
 
     Args:
-        parameters: `Parameters`.
-        study_dir: folder of the study, on a disk that all nodes share.
-        data: path of the data, on such a disk too, or None.
-        fingerprint: of the data.
+        parameters, study_dir, data, fingerprint, program: see `Board`; on a disk that all nodes share.
         address: of a running cluster, such as `auto` or `10.0.0.1:6379`; by default one is started on this
-            machine for as long as the cells take.
-        notebook_dir: where `cell.ipynb` lies.
+            machine for as long as the runs take.
+        jobs: runs that share a GPU or, where there is none, a node.
 
     Raises:
         ParameterError: Ray is not installed, or no cluster answers.
-        RunError: cells failed; the others are finished.
-        TimeLimitError: the deadline came before the end.
+        RunError, DataError: runs failed; the others are finished.
     """
-    # A worker has a working directory of its own.
-    study_dir = Path(study_dir).absolute()
-    data = None if data is None else str(Path(data).expanduser().absolute())
-    source = Path(notebook_dir) / NOTEBOOK
-    todo = [cell for cell in parameters.cells() if not _is_finished(parameters, study_dir, fingerprint, *cell)]
-    total = len(parameters.cells())
-    print(f"Grid: {total} cells, {total - len(todo)} of them finished before", flush=True)
-    if not todo:
+    board = Board(parameters, study_dir, data, fingerprint, program)
+    if not board.jobs:
         return
     with _cluster(address) as ray:
-        train = ray.remote(**_needs(ray))(_train_cell)
-        waiting = {}
-        for variant, seed in todo:
-            values = notebook_values(source, parameters, study_dir, variant=variant, seed=seed)
-            cell = _Cell(variant, seed, study_dir)
-            waiting[train.remote(source, cell, values, data, _handed_over())] = cell
-        _collect(ray, waiting, parameters.epochs)
-
-
-class _Cell:
-    """Where a cell leaves its executed notebook and its log."""
-
-    def __init__(self, variant, seed, study_dir):
-        self.title = f"{variant} seed {seed}"
-        self.run_folder = runs.run_folder(study_dir, variant, seed)
-        self.notebook = study_dir / "cells" / f"{variant}-seed-{seed}.ipynb"
-        self.log = self.notebook.with_suffix(".log")
-
-    def progress(self, epochs):
-        """Words for how far its training is; None before its first epoch has ended."""
+        train = ray.remote(**_needs(ray, jobs))(_train)
+        references = {train.remote(job, _handed_over()): job for job in board.jobs}
         try:
-            done = len((self.run_folder / "history.csv").read_text(encoding="utf-8").splitlines()) - 1
-        except OSError:
-            return None
-        return f"{self.title}: epoch {done}/{epochs}"
-
-
-def _is_finished(parameters, study_dir, fingerprint, variant, seed):
-    identity = runs.run_identity(parameters, variant, seed, fingerprint)
-    return runs.is_finished(runs.run_folder(study_dir, variant, seed), identity)
+            board.collect({reference.future(): job for reference, job in references.items()})
+        finally:
+            for reference in references:
+                ray.cancel(reference, force=True)
 
 
 @contextlib.contextmanager
@@ -101,26 +59,13 @@ def _cluster(address):
         yield ray
         return
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    _connect(ray, address)
-    for number, handler in handlers.items():
-        signal.signal(number, handler)  # Ray ends the process at SIGTERM in its own way
     try:
-        yield ray
-    finally:
-        ray.shutdown()
-
-
-def _connect(ray, address):
-    """Starts Ray on this machine, or connects to the cluster at `address`."""
-    try:
-        if address is None:
-            ray.init(address="local", log_to_driver=False, logging_level="warning", include_dashboard=False)
-            return
-        host, _, port = address.rpartition(":")
+        host, _, port = (address or "").rpartition(":")
         if host and port.isdigit():
             # Ray itself goes on trying for more than ten minutes.
-            socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
-        ray.init(address=address, log_to_driver=False, logging_level="warning")
+            socket.create_connection((host, int(port)), timeout=_TIMEOUT).close()
+        own = {"include_dashboard": False} if address is None else {}
+        ray.init(address=address or "local", log_to_driver=False, logging_level="warning", **own)
     except Exception as error:  # where a node does not start in time, Ray raises just this
         raise ParameterError(
             "No Ray cluster answers",
@@ -129,71 +74,40 @@ def _connect(ray, address):
             advice="Start one with `ray start --head`, set RAY_AUTH_MODE=token here if it has a token, or leave "
             "the address out for one on this machine alone",
         ) from error
+    for number, handler in handlers.items():
+        signal.signal(number, handler)  # Ray ends the process at SIGTERM in its own way
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
 
 
-def _needs(ray):
-    """What a cell takes of a node: a GPU, or where there is none, all of its CPUs."""
+def _needs(ray, jobs):
+    """What a run takes of a node: its share of a GPU, or where there is none, of all CPUs."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     gpus = sum(node.get("GPU", 0) for node in nodes)
-    cpus = 1 if gpus else max(1, int(min(node["CPU"] for node in nodes if node.get("CPU"))))
-    return {"num_gpus": int(gpus > 0), "num_cpus": cpus, "max_retries": _RETRIES, "retry_exceptions": [RunError]}
+    cpus = 1 if gpus else max(1, int(min(node["CPU"] for node in nodes if node.get("CPU")) / jobs))
+    again = {"max_retries": _RETRIES, "retry_exceptions": [RunError]}
+    return {"num_gpus": 1 / jobs if gpus else 0, "num_cpus": cpus, **again}
 
 
 def _handed_over():
-    """Variables that the cells need as they are here; None where they are not set."""
-    return {name: os.environ.get(name) for name in (DEADLINE, "KERAS_BACKEND", "FER_CACHE", "OMP_NUM_THREADS")}
+    """Variables that the runs need as they are here; None where they are not set."""
+    return {name: os.environ.get(name) for name in ("KERAS_BACKEND", "FER_CACHE", "OMP_NUM_THREADS")}
 
 
-def _train_cell(source, cell, values, data, variables):
-    """Runs on a worker of Ray, which sets CUDA_VISIBLE_DEVICES to the cell's GPU."""
+def _train(job, variables):
+    """Runs on a worker of Ray, which sets CUDA_VISIBLE_DEVICES to the run's GPU."""
     import ray
 
     for name, value in variables.items():
         # Ray sets OMP_NUM_THREADS by itself: a sum in other parts would be another number.
         os.environ.pop(name, None) if value is None else os.environ.update({name: value})
-    if not ray.get_gpu_ids():
+    device = next(iter(ray.get_gpu_ids()), None)
+    if device is None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray leaves all of them visible to who asked for none
-    cell.log.parent.mkdir(parents=True, exist_ok=True)
-    with open(cell.log, "a", encoding="utf-8", buffering=1) as log:
-        print(f"{cell.title}, GPU {os.environ.get('CUDA_VISIBLE_DEVICES') or 'none'}", file=log)
-        try:
-            execute_notebook(source, cell.notebook, values, data, tell=lambda line: print(line, file=log))
-        except (RunError, TimeLimitError) as error:
-            print(error, file=log)
-            raise
-
-
-def _collect(ray, waiting, epochs):
-    """Waits for all cells, telling how far they are; then says which failed."""
-    total, failed, stopped, told = len(waiting), [], False, None
+    process = job.start(None if device is None else os.environ["CUDA_VISIBLE_DEVICES"])
     try:
-        while waiting:
-            done, _ = ray.wait(list(waiting), timeout=_INTERVAL)
-            for reference in done:
-                cell = waiting.pop(reference)
-                try:
-                    ray.get(reference)
-                    print(f"      {cell.title}: finished, {total - len(waiting)} of {total}", flush=True)
-                except TimeLimitError:
-                    stopped = True
-                except ray.exceptions.RayError as error:
-                    failed.append((cell, getattr(error, "cause", None) or error))
-                    print(f"      {cell.title}: failed, see {cell.log}", flush=True)
-            states = [state for cell in waiting.values() if (state := cell.progress(epochs))]
-            if states and states != told:
-                print(f"      {'; '.join(states)}", flush=True)
-                told = states
+        job.require_success(process.wait())
     finally:
-        for reference in waiting:
-            ray.cancel(reference, force=True)
-    if failed:
-        cell, error = failed[0]
-        raise RunError(
-            f"{len(failed)} of {total} cells failed, {cell.title} for one",
-            where=cell.log,
-            found=str(error).strip().splitlines()[-1],
-            advice="What was finished stays: the same command goes on from there",
-        )
-    if stopped:
-        raise TimeLimitError()
-    check_deadline()
+        end([process])

@@ -1,24 +1,31 @@
-"""A study as a notebook sees it: parameters, faces, runs, and where figures and tables go."""
+"""A study as a notebook sees it: parameters, images, runs, and where figures and tables go."""
 
+import ast
+import difflib
 import io
 import os
+import platform
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
+import pandas as pd
 import PIL.Image
 from IPython.display import Image, Markdown, display
 
 from fer_lib import datasets
-from fer_lib.files import write_atomically
-from fer_lib.parameters import Parameters
-from fer_lib.training.runs import write_json
+from fer_lib.environment import keras_backend, package_versions, require_backend
+from fer_lib.errors import DataError, ParameterError
+from fer_lib.files import ROOT, find_file, write_atomically
+from fer_lib.formats import count, network, percent, readable
+from fer_lib.parameters import Parameters, build_parameters, read_parameters, write_parameters
+from fer_lib.training import runs
 from fer_lib.variants import Variant
 
 _DPI = 144
-# Mean difference of a pixel's colours, of 255, that nobody sees.
-_LEAST_SEEN = 0.5
+# How the cell begins in which papermill writes the values that it was given.
+_INJECTED = "# Parameters\n"
 
 
 @dataclass(frozen=True)
@@ -26,29 +33,61 @@ class Study:
     """One study, opened by a notebook.
 
     Attributes:
-        parameters: what the notebook's `parameters` cell declared.
+        parameters: `Parameters`.
         folder: `outputs/<study>`.
+        data: path of the data; by default what the runner says (`FER_DATA`), else the parameter `data`.
     """
 
     parameters: Parameters
     folder: Path
+    data: str | None = None
 
     @classmethod
     def open(cls, namespace):
-        """The study that a notebook's `parameters` cell describes.
+        """The study that a notebook's `parameters` cell and what papermill was given describe.
+
+        `params` names the YAML file to begin with, looked up from the working directory, the project's folder and
+        `notebooks/`; every other value that is not None wins over it. `papermill -f FILE` gives a whole file value
+        by value: what that file leaves out then has its default. The study's folder is `outputs/<study>` in the
+        project's folder; `params.yaml` of a study's own folder opens the study there.
 
         Args:
-            namespace: the notebook's `globals()`, with `study_dir`, a path relative to the notebook.
+            namespace: the notebook's `globals()`.
 
         Raises:
-            ParameterError: a parameter cannot be used.
+            ParameterError: a parameter is unknown or cannot be used, or the folder is another study's.
         """
-        return cls(Parameters.from_notebook(namespace), Path(namespace["study_dir"]))
+        declared, given = _names(namespace)
+        values = {name: namespace[name] for name in Parameters.model_fields if name in declared | given}
+        values = {name: value for name, value in values.items() if value is not None}
+        if isinstance(values.get("study"), cls):  # the cell is executed once more
+            values["study"] = values["study"].parameters.study
+        source, base = None, {}
+        if "params" in given or "study" not in given:
+            places = (Path(), ROOT, ROOT / "notebooks")
+            source = find_file(namespace["params"], "The parameters file `params`", places)
+            base = read_parameters(source).model_dump()
+        parameters = build_parameters(base | values, where=source)
+        folder = ROOT / "outputs" / parameters.study
+        if source is not None and (source.name, source.parent.name) == ("params.yaml", parameters.study):
+            folder = source.parent
+        _claim(folder, parameters)
+        return cls(parameters, Path(os.path.relpath(folder)))
 
     @cached_property
     def splits(self):
-        """The faces; the runner hands their place over in `FER_DATA`, so that no path gets into a notebook."""
-        return datasets.load(self.parameters, os.environ.get("FER_DATA"))
+        """The images; DataError where they are not those that the runner has checked (`FER_FINGERPRINT`)."""
+        data = self.data or find_data(self.parameters, os.environ.get("FER_DATA"))
+        splits = datasets.load(self.parameters.model_copy(update={"data": None}), data)
+        checked = os.environ.get("FER_FINGERPRINT", splits.fingerprint)
+        if splits.fingerprint != checked:
+            raise DataError(
+                "The data changed while the study was running",
+                expected=f"fingerprint {checked[:12]}",
+                found=splits.fingerprint[:12],
+                advice="Run the study again: it checks them first",
+            )
+        return splits
 
     def runs(self, variants=None, seeds=None):
         """The finished runs of these variants and seeds, all of the study's by default; missing ones are trained.
@@ -56,19 +95,85 @@ class Study:
         Returns:
             list of `Run`, seed by seed.
         """
-        from fer_lib.training.loop import train_run  # notebooks that only read need not wait for Keras
+        seeds, variants = seeds or self.parameters.seeds, variants or self.parameters.variants
+        cells = [(variant, seed) for seed in seeds for variant in variants]
+        return [self._run(*cell, (number, len(cells))) for number, cell in enumerate(cells, 1)]
 
-        return [
-            train_run(self.parameters, variant, seed, self.splits, self.folder)
-            for seed in seeds or self.parameters.seeds
-            for variant in variants or self.parameters.variants
-        ]
+    def _run(self, variant, seed, position):
+        folder = runs.run_folder(self.folder, variant, seed)
+        identity = runs.run_identity(self.parameters, variant, seed, self.splits.fingerprint)
+        if runs.is_finished(folder, identity) and not runs.leftovers(folder):
+            return runs.read_run(folder)
+        require_backend()
+        from fer_lib.analysis.attention import observe  # notebooks that only read need not wait for Keras
+        from fer_lib.training.loop import train_run
+
+        return train_run(
+            self.parameters, variant, seed, self.splits, self.folder, observe=observe, position=position
+        )
+
+    @property
+    def split(self):
+        """The split that the study is judged on: the test set where the protocol has one, else the validation set."""
+        return "validation" if self.splits.test is None else "test"
+
+    def describe_runs(self, variants=None, split=None):
+        """Words for a caption: which runs, epochs and images a figure or table is of."""
+        split, seeds = split or self.split, self.parameters.seeds
+        networks = len(variants or self.parameters.variants)
+        return (
+            f"{networks} network{'s' * (networks > 1)}, {len(seeds)} seed{'s' * (len(seeds) > 1)} each, "
+            f"{self.parameters.epochs} epochs, {count(len(getattr(self.splits, split)))} {split} images, "
+            f"protocol {self.splits.protocol}"
+        )
+
+    def images_of(self, ids):
+        """The validation images with these ids, uint8, (ids, height, width, channels)."""
+        images = self.splits.validation
+        return images.images[pd.Index(images.ids).get_indexer(ids)]
 
     def variants(self, pairwise="embedded_gaussian", placement="every"):
         """The study's variants with this function and placement, the baseline first."""
         found = [Variant.from_name(name) for name in self.parameters.variants]
         chosen = [v for v in found if v.stages and (v.pairwise, v.placement) == (pairwise, placement)]
         return [self.parameters.baseline, *(variant.name for variant in chosen)]
+
+    def comparison(self):
+        """The one table of all networks against the baseline, of all runs; kept as `tables/comparison.csv`."""
+        from fer_lib.analysis.tables import comparison
+
+        table = comparison(self.runs(), self.parameters.baseline, self.split)
+        write_atomically(self.folder / "tables" / "comparison.csv", table.to_csv(index=False))
+        return table
+
+    def warn_unless_learned(self, runs):
+        """Shows a box that names the runs that did not learn; `comparison` leaves their networks out."""
+        from fer_lib.analysis.tables import learned
+
+        failed = learned(runs, self.split).query("~learned")
+        if len(failed):
+            lines = [
+                f"> - {network(run.variant)}, seed {run.seed}: accuracy {percent(run.accuracy)}, commonest class "
+                f"{percent(run.majority_share)}, {run.classes_predicted} predicted classes"
+                for run in failed.itertuples()
+            ]
+            head = (
+                "> **These runs did not learn**: two predicted classes or fewer, or not above the commonest class."
+            )
+            display(Markdown("\n".join([f"{head} Their networks are not compared.", ">", *lines])))
+
+    def show_parameters(self):
+        """Shows what each parameter is, after all overrides."""
+        rows = [
+            (name, _text(getattr(self.parameters, name)), field.description)
+            for name, field in Parameters.model_fields.items()
+            if name != "data"
+        ]
+        display(_styled(pd.DataFrame(rows, columns=["parameter", "value", "meaning"]), "parameters"))
+
+    def finding(self, text):
+        """Shows one sentence, computed from the numbers, as a finding."""
+        display(Markdown(f"**Finding.** {text}"))
 
     def show_figure(self, figure, name, caption, alt):
         """Shows a figure with its caption and keeps it as `figures/<name>.png`, with the words beside it.
@@ -81,44 +186,117 @@ class Study:
         """
         content = _png(figure)
         write_atomically(self.folder / "figures" / f"{name}.png", content)
-        write_json(self.folder / "figures" / f"{name}.json", {"caption": caption, "alt": alt})
+        runs.write_json(self.folder / "figures" / f"{name}.json", {"caption": caption, "alt": alt})
         figure.clear()  # else the inline backend shows it once more at the cell's end
         width = round(figure.get_figwidth() * 72)
         display(Image(content, width=width), metadata={"image/png": {"alt": alt, "width": width}})
         display(Markdown(f"**Figure {name.split('-')[0]}.** {caption}"))
 
-    def show_table(self, table, name, caption, formats=None):
-        """Shows a table with its caption and keeps it, unrounded, as `tables/<name>.csv`.
+    def show_table(self, table, name, caption):
+        """Shows a table with its caption and keeps it, unrounded, with its own columns, as `tables/<name>.csv`.
 
         Args:
-            table: a DataFrame; its index is not kept, reset it where it matters.
+            table: a DataFrame; its index is not kept, reset it where it matters. `formats.readable` gives its
+                columns headers with units, and its numbers one form.
             name: number and words, such as `2.1-accuracy`.
             caption: what it shows, of which runs and how many images.
-            formats: dictionary of a column to a format such as `"{:.1%}"`, for the eye alone.
         """
         write_atomically(self.folder / "tables" / f"{name}.csv", table.to_csv(index=False))
-        write_json(self.folder / "tables" / f"{name}.json", {"caption": caption, "formats": formats or {}})
+        runs.write_json(self.folder / "tables" / f"{name}.json", {"caption": caption})
         display(Markdown(f"**Table {name.split('-')[0]}.** {caption}"))
-        display(table.style.format(formats, na_rep="–").hide(axis="index"))
+        display(_styled(table, name))
+
+    def explore_attention(self, found):
+        """Ends notebook 06: widgets where they can run, else a figure of the first network's first image."""
+        from fer_lib.execution.explorer import explore
+
+        explore(self, found)
+
+    def show_versions(self):
+        """Prints what the notebook ran on."""
+        versions = package_versions()
+        print(f"Python {platform.python_version()}, Keras {versions['keras']} on {keras_backend()}")
+        print(", ".join(f"{name} {versions[name]}" for name in ("numpy", "pandas", "seaborn") if name in versions))
+
+
+def find_data(parameters, data=None):
+    """Where the data are, absolute: `data`, else the parameter; None where both are None.
+
+    Raises:
+        ParameterError: a relative path is neither in the working directory nor in the project's folder.
+    """
+    path = parameters.data if data is None else data
+    return None if path is None else str(find_file(path, "The data"))
+
+
+def _names(namespace):
+    """Names that the notebook's `parameters` cell assigns, and names that papermill was given.
+
+    IPython keeps the source of the cells in `In`, and papermill writes one cell of assignments. So a variable of
+    the notebook that happens to be called as a parameter is none.
+
+    Raises:
+        ParameterError: papermill was given what is no parameter, which it lets pass.
+    """
+    declared, given = set(), set()
+    for source in namespace["In"]:
+        if source.startswith(_INJECTED):
+            given |= _assigned(source)
+        elif re.search(r"^params\b", source, re.MULTILINE):
+            declared |= _assigned(source)
+    known = [*Parameters.model_fields, "params"]
+    for name in sorted(given - set(known)):
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        expected = f"perhaps {near[0]}" if near else "one of " + ", ".join(known)
+        raise ParameterError("A parameter that papermill was given is unknown", None, expected, name)
+    return declared, given
+
+
+def _assigned(source):
+    targets = [
+        line.targets[0] if isinstance(line, ast.Assign) else getattr(line, "target", None)
+        for line in ast.parse(source).body
+    ]
+    return {target.id for target in targets if isinstance(target, ast.Name)}
+
+
+def _claim(folder, parameters):
+    """Makes the folder this study's; ParameterError where it is another's of the same name."""
+    path = folder / "params.yaml"
+    if not path.exists():
+        write_atomically(path, write_parameters(parameters.model_copy(update={"data": None})))
+    elif differing := parameters.differences(read_parameters(path)):
+        raise ParameterError(
+            "The folder is that of another study of this name",
+            where=os.path.relpath(path),
+            found=f"other values of {', '.join(differing)}",
+            advice="Give this study a name of its own with the parameter `study`",
+        )
+
+
+def _text(value):
+    return ", ".join(map(str, value)) if isinstance(value, list) else "–" if value is None else str(value)
+
+
+def _styled(table, name):
+    """A table for the page: escaped, text left and wrapped, numbers right, with ids that stay the same."""
+    shown = readable(table.reset_index(drop=True))
+    left = {"text-align": "left", "white-space": "normal", "overflow-wrap": "anywhere"}
+    words = [column for column in shown if not shown[column].str.fullmatch(r"[-−+<]?[ \d.,]+( to .*)?|–").all()]
+    style = shown.style.set_uuid(name).format(escape="html").format_index(escape="html", axis="columns")
+    style = style.set_properties(subset=words, **left)
+    return style.set_table_styles([{"selector": "th", "props": list(left.items())}]).hide(axis="index")
 
 
 def _png(figure):
-    """The figure as a PNG of few bytes: grey where it is grey, of 256 colours where the eye finds no difference.
-
-    A figure stands in the study's folder and in its notebook, and both may be committed.
-    """
+    """The figure as an optimised PNG, in shades of grey where it has no colour."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=_DPI, bbox_inches="tight", facecolor="white")
     with PIL.Image.open(buffer) as drawn:
         picture = drawn.convert("RGB")
-    colours = np.asarray(picture, dtype="int16")
-    if (colours == colours[..., :1]).all():
-        picture = picture.convert("L")
-    else:
-        few = picture.quantize(256, PIL.Image.Quantize.MEDIANCUT, dither=PIL.Image.Dither.NONE)
-        # Lines and areas lose nothing; photographs in colour would.
-        if np.abs(np.asarray(few.convert("RGB"), dtype="int16") - colours).mean() < _LEAST_SEEN:
-            picture = few
+    grey = picture.convert("L")
+    if grey.convert("RGB").tobytes() == picture.tobytes():
+        picture = grey
     smaller = io.BytesIO()
     picture.save(smaller, "PNG", optimize=True, dpi=(_DPI, _DPI))
     return smaller.getvalue()

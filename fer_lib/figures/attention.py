@@ -1,150 +1,111 @@
-"""What non-local blocks attend to: maps over faces, and how far and how evenly they look.
-
-Maps and tables come from `fer_lib.analysis.attention`. Bars are 95 % intervals of the mean over images (normal).
-"""
+"""Notebook 06: attention over the image, and how far and how evenly blocks attend."""
 
 import numpy as np
+import seaborn as sns
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
-from matplotlib.ticker import MaxNLocator
 
-from fer_lib.datasets import CLASS_NAMES
-from fer_lib.figures.dots import in_two_lines, small_multiples
-from fer_lib.figures.style import (
-    INK,
-    PALETTE,
-    QUIET,
-    WIDTH,
-    label_of,
-    lighter,
-    new_figure,
-    show_image,
-    styled,
-    variant_colours,
-)  # fmt: skip
+from fer_lib.figures import style
+from fer_lib.figures.style import INK, PALETTE, QUIET, new_figure, show_image, styled
 
 MEASURES = {
-    "distance": "Mean distance, pixels",
-    "entropy": "Entropy, of the largest",
-    "response": "What the block adds,\nof what it is given",
+    "distance": "mean distance (pixels)",
+    "entropy": "normalised entropy",
+    "relative_update": "relative update norm\n‖z − x‖ / ‖x‖",
 }
-# The face shows through where a weight is even; orange covers it where more, blue where less is attended to.
-_MORE_OR_LESS = LinearSegmentedColormap.from_list(
-    "more or less",
-    [
-        (0.0, to_rgba(PALETTE["blue"], 0.55)),
-        (0.5, to_rgba("white", 0.0)),
-        (1.0, to_rgba(PALETTE["vermilion"], 0.8)),
-    ],
-)
-_WIDEST = 4  # powers of two either way
+# The face is seen where a weight is uniform; orange covers it where the weight is more, blue where it is less.
+_COLOURS = [(0, to_rgba(PALETTE["navy"], 0.5)), (0.5, to_rgba("white", 0)), (1, to_rgba("#f27900", 0.8))]
+_LESS_OR_MORE = LinearSegmentedColormap.from_list("less or more", _COLOURS)
+_WIDEST = 2  # powers of two either way, the same in all figures
 
 
 @styled
 def attention_maps(images, maps, positions, titles):
-    """Where chosen positions look: a row a position, a column a face; a ring marks the position.
-
-    Colour is the weight in multiples of an even one, on one logarithmic scale for all maps; it reaches a factor
-    of 2 at least and of 16 at most.
+    """Draw the attention of chosen positions over the images: a row a position, a column an image.
 
     Args:
-        images: uint8, (faces, height, width, 1 or 3).
-        maps: float, (faces, positions, key rows, key columns), each summing to 1.
-        positions: dict of a name to its (row, column) in parts of the side.
-        titles: one word or two a face.
+        images: uint8, (images, height, width, 1 or 3).
+        maps: float, (images, positions, key rows, key columns), each summing to 1.
+        positions: dict of a name to its (row, column) in parts of the side; a ring marks it.
+        titles: one word or two an image.
     """
-    cells = maps.shape[2] * maps.shape[3]
-    with np.errstate(divide="ignore"):  # a weight of 0 is as far below an even one as the scale reaches
-        powers = np.log2(cells * maps)
-    reach = float(np.clip(np.ceil(np.abs(powers[np.isfinite(powers)]).max(initial=1)), 1, _WIDEST))
-    side = (WIDTH - 1.6) / len(images)
-    figure, grid = new_figure(
-        len(positions) * side + 0.6, len(positions), len(images), squeeze=False, sharex=True, sharey=True
-    )
+    side = min((style.WIDTH - 1.6) / len(images), 3.2)
+    shape = len(positions), len(images)
+    figure, grid = new_figure(shape[0] * side + 0.6, *shape, width=shape[1] * side + 1.6, squeeze=False)
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
-    height, width = images.shape[1:3]
-    for line, (name, (row, column)) in enumerate(positions.items()):
-        for place, image, found, title in zip(grid[line], images, powers[:, line], titles, strict=True):
-            show_image(place, image)
-            extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-            shown = place.imshow(found.clip(-reach, reach), _MORE_OR_LESS, vmin=-reach, vmax=reach, extent=extent)
-            place.plot(column * width - 0.5, row * height - 0.5, "o", ms=7, mfc="none", mec="white", mew=2.4)
-            place.plot(column * width - 0.5, row * height - 0.5, "o", ms=7, mfc="none", mec=INK, mew=1.2)
-            if not line:
-                place.set_title(title, loc="center", fontsize=10)
+    for line, (name, position) in enumerate(positions.items()):
+        for axes, image, weights in zip(grid[line], images, maps[:, line], strict=True):
+            shown = _draw_overlay(axes, image, weights, position)
         grid[line, 0].set_ylabel(name, rotation=0, ha="right", va="center")
-    bar = figure.colorbar(shown, ax=grid.ravel().tolist(), aspect=30, shrink=0.8)
-    bar.set_label("weight, in multiples of an even one")
-    ticks = np.arange(-reach, reach + 1)
-    bar.set_ticks(ticks, labels=[f"{2**t:.0f}" if t >= 0 else f"1/{2**-t:.0f}" for t in ticks])
+    for axes, title in zip(grid[0], titles, strict=True):
+        axes.set_title(title, loc="center", fontsize=10)
+    words = "attention weight relative to uniform"
+    bar = figure.colorbar(shown, ax=grid.ravel().tolist(), aspect=30, shrink=0.8, label=words)
+    bar.set_ticks(range(-_WIDEST, _WIDEST + 1), labels=["≤ 1/4", "1/2", "1", "2", "≥ 4"])
     bar.outline.set_visible(False)
     return figure
 
 
 @styled
-def reach_by_block(table):
-    """Distance, entropy and response of every block, a row a block and a dot a seed; open: before training.
+def attention_by_block(table):
+    """Draw distance, entropy and update norm of every block with 95 % CIs; a marker a seed, open: untrained.
 
-    Args:
-        table: rows of class `"all"` of `attention.Attention.table`, with the columns variant and seed.
+    `table`: rows of class `"all"` of `attention.Attention.table`, with the columns variant and seed.
     """
-    blocks = list(dict.fromkeys(zip(table["variant"], table["block"], strict=True)))
-    colours = variant_colours(table["variant"].unique())
-    figure, panels = new_figure(1.2 + 0.42 * len(blocks), columns=len(MEASURES), sharey=True)
-    for found in table.to_dict("records"):
-        row, colour = blocks.index((found["variant"], found["block"])), colours[found["variant"]]
-        for axes, measure in zip(panels, MEASURES, strict=True):
-            _draw_state(axes, row, found, measure, colour)
-    for row, (_, block) in enumerate(blocks):
-        even = table.loc[table["block"] == block, "uniform_distance"].iloc[0]
-        panels[0].plot([even, even], [row - 0.35, row + 0.35], color=QUIET, linewidth=1.4)
-    for axes, words in zip(panels, MEASURES.values(), strict=True):
-        axes.set_xlabel(words)
-        axes.set_xlim(0, 1.06 * axes.get_xlim()[1])
-        axes.grid(axis="x")
-        axes.xaxis.set_major_locator(MaxNLocator(3))
-    panels[0].set_yticks(range(len(blocks)), [_block_label(*block) for block in blocks])
-    panels[0].set_ylim(len(blocks) - 0.5, -0.5)
+    labels = _block_labels(table)
+    rows = {label: row for row, label in enumerate(labels.unique())}
+    figure, panels = new_figure(1.2 + 0.42 * len(rows), columns=len(MEASURES), sharey=True)
+    for axes, (measure, words) in zip(panels, MEASURES.items(), strict=True):
+        for label, found in zip(labels, table.to_dict("records"), strict=True):
+            is_trained, value = found["state"] == "trained", found[measure]
+            reach = 1.96 * found.get(f"{measure}_sd", np.nan) / np.sqrt(found["images"])
+            look = style.variant_style(found["variant"])
+            look["markerfacecolor"] = look["color"] if is_trained else "white"
+            row = rows[label] + 0.12 * (found["seed"] % 5 - 1) * is_trained
+            style.draw_interval(axes, row, value, value - reach, value + reach, look, size=6)
+            if measure == "distance":
+                axes.vlines(found["uniform_distance"], rows[label] - 0.4, rows[label] + 0.4, color=QUIET)
+        style.value_axis(axes, words, bins=3)
+        axes.set_xlim(left=0)
+    if table["relative_update"].max() > 10:  # without a bound: the dot product's is not normalised
+        panels[-1].set_xscale("symlog", linthresh=1)
+    style.name_rows(panels[0], list(rows))
     return figure
 
 
 @styled
-def reach_by_class(table, measure="distance"):
-    """Distance or entropy by class, a panel a block, a row a class and a dot a seed; open: before training.
+def attention_by_class(table, measure="distance"):
+    """Draw a measure of the trained networks by block and true class, mean over seeds, as a heat map.
 
-    Args:
-        table: as for `reach_by_block`, rows of single classes.
-        measure: `"distance"` or `"entropy"`.
+    `table` is as for `attention_by_block`, rows of single classes; `measure` is `"distance"` or `"entropy"`.
     """
-    blocks = list(dict.fromkeys(zip(table["variant"], table["block"], strict=True)))
-    colours = variant_colours(table["variant"].unique())
-    figure, panels = small_multiples(len(blocks), height=2.6)
-    for axes, (variant, block) in zip(panels, blocks, strict=True):
-        for found in table[(table["variant"] == variant) & (table["block"] == block)].to_dict("records"):
-            _draw_state(axes, CLASS_NAMES.index(found["class"]), found, measure, colours[variant])
-        axes.set_title(in_two_lines(_block_label(variant, block)))
-        axes.grid(axis="x")
-        axes.xaxis.set_major_locator(MaxNLocator(3))
-    panels[0].set_yticks(range(len(CLASS_NAMES)), CLASS_NAMES)
-    panels[0].set_ylim(len(CLASS_NAMES) - 0.5, -0.5)
-    figure.supxlabel(f"{MEASURES[measure]}; 95 % interval over images", fontsize=11)
+    trained = table.assign(block=_block_labels(table))[table["state"] == "trained"]
+    classes = trained["class"].unique()
+    values = trained.groupby(["block", "class"], sort=False)[measure].mean().unstack()[list(classes)]
+    figure, axes = new_figure(1.4 + 0.36 * len(values))
+    pattern = ".1f" if measure == "distance" else ".2f"
+    sns.heatmap(values, annot=True, fmt=pattern, cmap="Blues", cbar_kws={"label": MEASURES[measure]}, ax=axes)
+    axes.set(xlabel="true class", ylabel="")
+    axes.tick_params(length=0, rotation=0)
     return figure
 
 
-def _draw_state(axes, row, found, measure, colour):
-    """One dot, shifted by its seed, with its interval where the table has a spread; open where untrained."""
-    trained, value = found["state"] == "trained", found[measure]
-    place = row + 0.12 * (found["seed"] % 5 - 1) * trained
-    colour = colour if trained else lighter(colour, 0.45)
-    if f"{measure}_sd" in found:
-        reach = 1.96 * found[f"{measure}_sd"] / np.sqrt(found["images"])
-        axes.plot([value - reach, value + reach], [place, place], color=colour, linewidth=1.6)
-    face = colour if trained else "white"
-    axes.plot(value, place, "o", color=colour, markersize=6, markerfacecolor=face, clip_on=False)
+def _draw_overlay(axes, image, weights, position):
+    """An image, its attention (key rows, key columns) smoothly over it, a ring at the query; returns the map."""
+    height, width = image.shape[:2]
+    show_image(axes, image, "bicubic")
+    with np.errstate(divide="ignore"):  # a weight of 0 is at the end of the scale
+        powers = np.log2(weights.size * weights).clip(-_WIDEST, _WIDEST)
+    smooth = {"interpolation": "bicubic", "extent": (-0.5, width - 0.5, height - 0.5, -0.5)}
+    shown = axes.imshow(powers, _LESS_OR_MORE, vmin=-_WIDEST, vmax=_WIDEST, **smooth)
+    for colour, thickness in (("white", 3), (INK, 1.4)):
+        ring = {"markersize": 8, "mfc": "none", "mec": colour, "mew": thickness}
+        axes.plot(position[1] * width - 0.5, position[0] * height - 0.5, "o", **ring)
+    return shown
 
 
-def _block_label(variant, block):
-    """Words for a block: the variant's, and which bottleneck of the stage it follows."""
-    stage, index = block.removeprefix("conv").split("_block")
-    words = label_of(variant)
-    place = f"block {index.split('_')[0]}"
-    return f"{words}, {place}" if words.startswith("stage ") else f"{words}, stage {int(stage) - 1} {place}"
+def _block_labels(table):
+    """A Series: the variant's label, and which bottleneck of which stage the block follows."""
+    parts = table["block"].str.extract(r"conv(\d)_block(\d+)").astype(int)
+    words, block = table["variant"].map(style.label_of), "block " + parts[1].astype(str)
+    stage = "stage " + (parts[0] - 1).astype(str) + " "
+    return words + ", " + block.where(words.str.startswith("stage "), stage + block)

@@ -1,83 +1,86 @@
-"""Which expressions are taken for which: confusion matrices, and what changed in them against the baseline.
-
-Tables come from `fer_lib.analysis.per_class`; shares are of the images of a label, drawn in percent.
-"""
+"""Notebook 04: which classes are confused, what changes against the baseline, and accuracy by class and group."""
 
 import numpy as np
+import seaborn as sns
 from matplotlib.patches import Rectangle
 
-from fer_lib.datasets import CLASS_NAMES
-from fer_lib.figures.dots import in_two_lines
-from fer_lib.figures.style import INK, label_of, new_figure, styled
+from fer_lib.figures import style
+from fer_lib.figures.style import INK, QUIET, styled, variant_style
+from fer_lib.formats import count
 
-_PANELS = 3  # matrices side by side at most
+# From one side of the face to the other, where the alphabet would mix them.
+_ANGLES = ["FL", "HL", "S", "HR", "FR"]
 
 
 @styled
 def confusion_matrices(shares):
-    """A matrix a variant: of the images of each label (row), the share that was given each name (column).
+    """Draw the percentage of each true class that is predicted as each class, from `tables.confusion_shares`."""
+    values = {name: 100 * table for name, table in shares.items()}
+    return _draw_matrices(values, "{:.0f}", "% of the images of the true class", cmap="Blues", vmin=0, vmax=100)[0]
 
-    Args:
-        shares: `per_class.confusion_shares`.
-    """
-    figure, panels = _matrices(len(shares))
-    for axes, (variant, table) in zip(panels, shares.items(), strict=True):
-        _matrix(axes, 100 * table.to_numpy(), "Blues", (0, 100), "{:.0f}")
-        axes.set_title(in_two_lines(label_of(variant)))
+
+@styled
+def confusion_changes(changes, alpha=0.05):
+    """Draw shares minus the baseline's from `tables.confusion_changes`; framed: p (Holm-adjusted) below alpha."""
+    cells = changes.assign(difference=100 * changes["difference"])
+    cells = cells.set_index(["variant", "true_class", "predicted_class"])[["difference", "p_holm"]].unstack()
+    classes = changes["predicted_class"].unique()
+    cells = cells.reindex(columns=classes, level=1)
+    tables = {name: cells.loc[name].reindex(classes) for name in changes["variant"].unique()}
+    values = {name: table["difference"] for name, table in tables.items()}
+    reach = max(cells["difference"].abs().max(axis=None), 1)
+    figure, panels = _draw_matrices(values, "{:+.0f}", "change (pp)", cmap="PRGn_r", vmin=-reach, vmax=reach)
+    for axes, table in zip(panels, tables.values(), strict=True):
+        for row, column in np.argwhere(table["p_holm"].to_numpy() < alpha):
+            axes.add_patch(Rectangle((column, row), 1, 1, fill=False, edgecolor=INK, linewidth=2))
     return figure
 
 
 @styled
-def confusion_differences(changes, alpha=0.05):
-    """A matrix a variant: its share minus the baseline's, in points, framed where that is more than chance.
+def group_scores(table, column, score="accuracy", baseline=None):
+    """Draw a score with its 95 % CI: a panel a group of images, a row a variant, in it the seeds.
 
     Args:
-        changes: `per_class.confusion_changes`.
-        alpha: cells whose Holm-corrected p-value is below it are framed.
+        table: `tables.by_group` or `tables.accuracy_without` with variant and seed, or `tables.class_scores`.
+        column: the column of the group, such as `angle` or `class`.
+        score: `"accuracy"`, or `"recall"`, `"precision"` or `"f1"` of classes.
+        baseline: name of the variant whose score is a line.
     """
-    variants = list(dict.fromkeys(changes["variant"]))
-    reach = 100 * max(changes["difference"].abs().max(), 0.01)
-    figure, panels = _matrices(len(variants))
-    for axes, variant in zip(panels, variants, strict=True):
-        cells = changes[changes["variant"] == variant].set_index(["label", "prediction"])
-        difference, p_value = (
-            cells[name].unstack().reindex(index=CLASS_NAMES, columns=CLASS_NAMES).to_numpy()
-            for name in ("difference", "p_holm")
-        )
-        # Purple is more, green is less; neither is good by itself, for off the diagonal more is worse.
-        _matrix(axes, 100 * difference, "PRGn_r", (-reach, reach), "{:+.0f}")
-        for row, column in np.argwhere(p_value < alpha):
-            axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=INK, linewidth=2))
-        axes.set_title(in_two_lines(label_of(variant)))
+    values = [score, *(["ci_low", "ci_high"] if score == "accuracy" else [f"{score}_low", f"{score}_high"])]
+    names = sorted(table[column].unique(), key=lambda name: _ANGLES.index(name) if name in _ANGLES else 0)
+    table = table if "seed" in table else table.assign(seed=0)
+    variants, seeds = list(table["variant"].unique()), list(table["seed"].unique())
+    height = 0.75 + (0.27 + 0.12 * (len(seeds) - 1)) * len(variants)
+    figure, panels = style.small_multiples(len(names), height)
+    for axes, name in zip(panels, names, strict=True):
+        rows = table[table[column] == name]
+        if baseline:
+            axes.axvline(rows.loc[rows["variant"] == baseline, score].iloc[0], color=QUIET, linewidth=1, zorder=0)
+        for found in rows.to_dict("records"):
+            row = variants.index(found["variant"]) + 0.2 * (seeds.index(found["seed"]) - (len(seeds) - 1) / 2)
+            limits = (found[value] for value in values)
+            style.draw_interval(axes, row, *limits, variant_style(found["variant"]), size=5)
+        axes.set_title(f"{name} ({count(rows.get('support', rows.get('n')).iloc[0])})")
+        style.value_axis(axes, bins=4)
+        style.percent_axis(axes.xaxis)
+    style.name_rows(panels[0], [style.label_of(variant) for variant in variants])
+    figure.supxlabel(f"{score}, 95 % CI; in brackets the images", fontsize=11)
     return figure
 
 
-def _matrices(number):
-    """A figure for so many matrices, and their axes as a list; names of the classes at its left and lower edge."""
-    columns = 2 if number in (2, 4) else min(number, _PANELS)
-    rows = -(-number // columns)
-    width = {1: 6.2, 2: 9.6, 3: 9.6}[columns]
-    side = width / columns
-    figure, grid = new_figure(rows * side + 0.5, rows=rows, columns=columns, width=width, squeeze=False)
-    for spare in grid.flat[number:]:
-        spare.remove()
-    panels = list(grid.flat[:number])
-    for index, axes in enumerate(panels):
-        left, lowest = index % columns == 0, index + columns >= number
-        axes.set_yticks(range(len(CLASS_NAMES)), CLASS_NAMES if left else [])
-        axes.set_xticks(range(len(CLASS_NAMES)), CLASS_NAMES if lowest else [], rotation=90)
-        axes.set(ylabel="Label" if left else "", xlabel="Prediction" if lowest else "")
-        axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
+def _draw_matrices(values, pattern, words, **colours):
+    """Heat maps of DataFrames (true by predicted classes), a variant each; returns the figure and the panels."""
+    figure, panels = style.small_multiples(len(values), 3.1, columns=2 if len(values) in (2, 4) else 3)
+    shown = np.vectorize(lambda value: pattern.format(value).replace("-", "−") if abs(value) >= 0.5 else "")
+    settings = {"fmt": "", "annot_kws": {"fontsize": 9.5}, "cbar": False} | colours
+    for axes, (variant, matrix) in zip(panels, values.items(), strict=True):
+        names = {"xticklabels": matrix.columns, "yticklabels": matrix.index}
+        sns.heatmap(matrix.to_numpy(), annot=shown(matrix), ax=axes, **names, **settings)
+        axes.set_title(style.label_of(variant, ",\n"))
+        axes.tick_params(axis="x", length=0, rotation=90)
+        axes.tick_params(axis="y", length=0, rotation=0)
+    figure.supxlabel("predicted class", fontsize=11)
+    figure.supylabel("true class", fontsize=11)
+    bar = figure.colorbar(panels[0].collections[0], ax=panels, location="top", aspect=50, shrink=0.5, label=words)
+    bar.outline.set_visible(False)
     return figure, panels
-
-
-def _matrix(axes, values, colour_map, limits, pattern):
-    """Draws values (classes, classes) as colours and as rounded numbers; nothing where there are no images."""
-    axes.imshow(values, cmap=colour_map, vmin=limits[0], vmax=limits[1])
-    dark = np.abs(values) > 0.6 * limits[1]
-    for (row, column), value in np.ndenumerate(values):
-        text = pattern.format(value).replace("-", "−") if np.isfinite(value) and round(value) else ""
-        axes.text(
-            column, row, text, ha="center", va="center", fontsize=9.5, color="white" if dark[row, column] else INK
-        )

@@ -1,119 +1,90 @@
-"""The pairwise functions at one place: accuracy against cost, differences to the control, placement.
-
-Bars are 95 % intervals. Hue is the function's here, not the stage's.
-"""
+"""Notebook 05: the four pairwise functions and the control, accuracy against cost, one block or all."""
 
 import numpy as np
+import seaborn as sns
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from fer_lib.analysis.pareto import pareto_front
-from fer_lib.figures.dots import ROW, draw_interval, name_rows
-from fer_lib.figures.style import (
-    INK,
-    PAIRWISE_COLOURS,
-    QUIET,
-    STAGE_COLOURS,
-    in_percent,
-    label_of,
-    lighter,
-    new_figure,
-    styled,
-)
-from fer_lib.variants import Variant
+from fer_lib.analysis.tables import pareto_front
+from fer_lib.figures import style
+from fer_lib.figures.style import INK, PALETTE, QUIET, new_figure, styled
+from fer_lib.variants import PAIRWISE_LABELS, Variant
 
-COSTS = {
-    "trainable_parameters": ("Parameters, millions", 1e6),
-    "multiply_adds": ("Multiply-adds, millions", 1e6),
-    "activation_bytes": ("Activations held, MB an image", 1e6),
+_COSTS = {
+    "trainable_parameters": ("parameters, millions", 1e6),
+    "macs": ("MACs, millions", 1e6),
+    "activation_bytes": ("activation memory, MiB an image", 2**20),
+}
+# Here hue is the function's, for all blocks are at one stage.
+_COLOURS = dict(zip(style.MARKERS, [*list(PALETTE.values())[:3], PALETTE["purple"], QUIET], strict=True))
+# What meets: the names of the vectors of query and key, their cells, the gap between them, formula, normalisation.
+_MEETINGS = {
+    "gaussian": ("xᵢ", "xⱼ", 5, 0.9, "exp( xᵢᵀ xⱼ )", "softmax over j"),
+    "embedded_gaussian": ("θ(xᵢ)", "φ(xⱼ)", 3, 0.9, "exp( θ(xᵢ)ᵀ φ(xⱼ) )", "softmax over j"),
+    "dot_product": ("θ(xᵢ)", "φ(xⱼ)", 3, 0.9, "θ(xᵢ)ᵀ φ(xⱼ)", "divided by N"),
+    "concatenation": ("θ(xᵢ)", "φ(xⱼ)", 3, 0.0, "ReLU( wᵀ [θ(xᵢ), φ(xⱼ)] )", "divided by N"),
+    "none": ("", "", 0, 0.0, "1 if j = i, else 0", "no other position"),
 }
 
 
 @styled
-def accuracy_against_cost(table):
-    """Accuracy over each cost, a dot a network, with the line of those that no other beats in both.
+def pairwise_diagram():
+    """Draw the four functions and the control, a panel each: which positions meet, and what makes the weight."""
+    figure, panels = new_figure(3.2, 1, len(_MEETINGS))
+    for axes, (name, (query, key, cells, gap, formula, normalised)) in zip(panels, _MEETINGS.items(), strict=True):
+        axes.set(xlim=(0, 6), ylim=(0.4, 9.2), aspect="equal")
+        axes.set_axis_off()
+        axes.set_title(PAIRWISE_LABELS[name].replace(" (", "\n("), loc="center")
+        _draw_positions(axes, everywhere=name != "none")
+        left, middle = 3 - 0.4 * cells - gap / 2, 3 + gap / 2
+        for start, words, colour in ((left, query, PALETTE["orange"]), (middle, key, PALETTE["blue"])):
+            for cell in range(cells):
+                axes.add_patch(Rectangle((start + 0.4 * cell, 3.0), 0.4, 0.4, facecolor=colour, edgecolor="white"))
+            axes.text(start + 0.2 * cells, 3.6, words, ha="center", fontsize=10)
+        axes.text(3, 3.05, "·" if gap else "", ha="center", fontsize=14)
+        axes.text(3, 1.8, formula, ha="center", fontsize=10)
+        axes.text(3, 0.7, normalised, ha="center", fontsize=10, color=QUIET)
+    return figure
 
-    Args:
-        table: a DataFrame, one row a variant: variant, mean, low, high (of the accuracy) and the costs
-            `trainable_parameters`, `multiply_adds` and `activation_bytes`.
+
+@styled
+def accuracy_against_cost(table):
+    """Draw accuracy with its 95 % CI over each cost; the steps join the Pareto front.
+
+    `table`: `tables.accuracy_by_variant` of networks with blocks at one stage, joined with the costs of each.
     """
-    figure, panels = new_figure(4.2, columns=len(COSTS), sharey=True)
-    for axes, (column, (words, unit)) in zip(panels, COSTS.items(), strict=True):
-        costs = table[column].to_numpy() / unit
-        places, means = _apart(costs), table["mean"].to_numpy()
-        front = np.flatnonzero(pareto_front(costs, means))
-        front = front[np.argsort(places[front])]
-        axes.step(places[front], means[front], where="post", color=lighter(QUIET, 0.4), zorder=0)
-        for place, row in zip(places, table.to_dict("records"), strict=True):
-            colour = pairwise_colour(row["variant"])
-            axes.plot([place, place], [row["low"], row["high"]], color=colour, linewidth=1.6)
-            axes.plot(place, row["mean"], "o", color=colour, markersize=8, label=_function(row["variant"]))
-        axes.set(xlabel=words)
+    looks = {"baseline": ("p", style.BASELINE_COLOUR)}
+    looks |= {PAIRWISE_LABELS[key]: (marker, _COLOURS[key]) for key, marker in style.MARKERS.items()}
+    variants = [Variant.from_name(name) for name in table["variant"]]
+    names = [PAIRWISE_LABELS[variant.pairwise] if variant.stages else "baseline" for variant in variants]
+    markers, palette = ({name: looks[name][part] for name in names} for part in (0, 1))
+    figure, panels = new_figure(4.2, columns=len(_COSTS), sharey=True)
+    for axes, (column, (words, unit)) in zip(panels, _COSTS.items(), strict=True):
+        points = table.assign(cost=table[column] / unit, network=names)
+        apart = 0.03 * np.ptp(points["cost"]) or 1  # so that the intervals of equal costs are beside each other
+        points["cost"] += apart * points.groupby((points["cost"] / apart).round()).cumcount()
+        front = points[pareto_front(table[column], table["accuracy"])].sort_values("cost")
+        axes.step(front["cost"], front["accuracy"], where="post", color=QUIET, linewidth=1, zorder=0)
+        colours = points["network"].map(palette)
+        axes.vlines(points["cost"], points["ci_low"], points["ci_high"], colors=colours, linewidth=1.6)
+        dots = {"hue": "network", "style": "network", "palette": palette, "markers": markers, "s": 70, "zorder": 3}
+        sns.scatterplot(points, x="cost", y="accuracy", legend=axes is panels[0], ax=axes, **dots)
+        axes.set(xlabel=words, ylabel="7-class accuracy, 95 % CI")
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.grid(axis="y")
         axes.margins(x=0.12)
-    panels[0].set_ylabel("7-class accuracy, 95 % interval")
-    panels[0].yaxis.set_major_formatter(in_percent())
+    style.percent_axis(panels[0].yaxis)
+    panels[0].get_legend().remove()
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
     return figure
 
 
-@styled
-def differences(comparison):
-    """Accuracy minus that of one network, a row a variant, with its interval.
-
-    Args:
-        comparison: `evaluation.pooled_comparison_table`.
-    """
-    figure, axes = new_figure(1.2 + ROW * len(comparison))
-    axes.axvline(0, color=INK, linewidth=1)
-    for row, found in enumerate(comparison.to_dict("records")):
-        values = [100 * found[name] for name in ("difference", "low", "high")]
-        draw_interval(axes, row, *values, pairwise_colour(found["variant"]))
-    name_rows(axes, comparison["variant"])
-    reach = 1.1 * np.abs(100 * comparison[["low", "high"]].to_numpy()).max()
-    words = label_of(comparison["baseline"].iloc[0])
-    axes.set(xlim=(-reach, reach), xlabel=f"Accuracy minus that of '{words}', points, 95 % interval")
-    return figure
-
-
-@styled
-def placements(table):
-    """Accuracy of one block a stage against one after every bottleneck, a row a network.
-
-    Args:
-        table: `evaluation.summary_table` of such networks, pairs beside each other.
-    """
-    figure, axes = new_figure(1.0 + ROW * len(table))
-    for row, found in enumerate(table.to_dict("records")):
-        variant = Variant.from_name(found["variant"])
-        colour = lighter(pairwise_colour(found["variant"]), 0 if variant.placement == "every" else 0.45)
-        draw_interval(axes, row, found["mean"], found["low"], found["high"], colour)
-    name_rows(axes, table["variant"])
-    axes.set_xlabel("7-class accuracy, 95 % interval")
-    axes.xaxis.set_major_formatter(in_percent())
-    return figure
-
-
-def pairwise_colour(name):
-    """The colour of a variant's function; the plain network's is its own."""
-    variant = Variant.from_name(name)
-    return PAIRWISE_COLOURS[variant.pairwise] if variant.stages else STAGE_COLOURS[()]
-
-
-def _function(name):
-    variant = Variant.from_name(name)
-    if not variant.stages:
-        return "plain network"
-    if variant.pairwise == "none":
-        return "no mixing (control)"
-    return variant.pairwise.replace("_", " ").replace("gaussian", "Gaussian")
-
-
-def _apart(costs):
-    """Places of dots beside each other where their costs are too close to tell their bars apart."""
-    places, width = costs.astype(float).copy(), (np.ptp(costs) or costs.max()) * 0.04
-    order = np.argsort(costs, kind="stable")
-    groups = np.split(order, np.flatnonzero(np.diff(costs[order]) > width / 2) + 1)
-    for group in groups:
-        places[group] += width * (np.arange(len(group)) - (len(group) - 1) / 2)
-    return places
+def _draw_positions(axes, everywhere):
+    """A map of 4 x 4 positions: the query's, and lines to those that it meets."""
+    centres = {(row, column): (1.65 + 0.9 * column, 8.5 - 0.9 * row) for row, column in np.ndindex(4, 4)}
+    query = centres[1, 1]
+    for place, (x, y) in centres.items():
+        colour = PALETTE["orange"] if place == (1, 1) else PALETTE["blue"] if everywhere else "white"
+        axes.add_patch(Rectangle((x - 0.4, y - 0.4), 0.8, 0.8, facecolor=colour, edgecolor=QUIET, linewidth=0.8))
+        if everywhere:
+            axes.plot([query[0], x], [query[1], y], color=INK, linewidth=0.7, marker=".", markersize=3)

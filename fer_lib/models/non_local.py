@@ -1,5 +1,7 @@
 """The non-local block of Wang et al. (2018) as a Keras layer."""
 
+import warnings
+import zlib
 from numbers import Integral
 
 import keras
@@ -7,57 +9,65 @@ from keras import ops
 
 from fer_lib.variants import PAIRWISE_FUNCTIONS
 
-_GAUSSIANS = ("embedded_gaussian", "gaussian")
-
 
 @keras.saving.register_keras_serializable(package="fer_lib")
 class NonLocal2D(keras.layers.Layer):
-    """Non-local block: every position of a feature map is answered by a weighted sum over all positions.
+    """Non-local block: the response at each position is a weighted sum of the features at all positions.
 
-    With N = height * width positions of C channels, and M key positions (M = N, or about N / 4 where `subsample`):
+    With N = height * width query positions of C channels and M key positions (M = N, or about N / 4 with
+    `subsample`):
 
-    1. `theta`, `phi`, `g`: 1 x 1 convolutions with bias to `inner_channels` = D channels,
-       theta (batch, N, D), phi and g (batch, M, D). `gaussian` has no theta and no phi: it compares x itself.
+    1. `theta`, `phi`, `g`: 1 x 1 convolutions with bias to `inner_channels` = D channels, theta (batch, N, D),
+       phi and g (batch, M, D). `gaussian` has no theta and no phi: it compares x itself.
     2. `subsample`: 2 x 2 max pooling of phi and g.
-    3. The pairwise function and its normalisation give the attention (batch, N, M):
-       - `embedded_gaussian`: softmax over j of theta_i . phi_j (eq. 4; unscaled, see `scale`),
+    3. The pairwise function f and its normalisation give the attention (batch, N, M):
+       - `embedded_gaussian`: softmax over j of theta_i . phi_j (eq. 4),
        - `gaussian`: softmax over j of x_i . x_j (eq. 3),
        - `dot_product`: theta_i . phi_j / M (eq. 5),
        - `concatenation`: ReLU(w_f . [theta_i, phi_j]) / M (eq. 6),
-       - `none`: 1 where i = j, else 0: the control with the same weights that mixes no positions, y_i = g(x_i).
-         It is the embedded Gaussian over the position itself alone, so theta and phi get gradients of zero.
+       - `none`, identity attention (control): 1 where i = j, else 0, so y_i = g(x_i); the weights are those of the
+         embedded Gaussian.
     4. y = attention . g, (batch, N, D) (eq. 1).
-    5. `w_z`: a 1 x 1 convolution without bias back to C channels, then batch normalisation.
+    5. `w_z`: a 1 x 1 convolution back to C channels, then batch normalisation. No bias: the normalisation would
+       cancel it (the released code of Wang et al. has one).
     6. z = w_z(y) + x (eq. 7).
 
-    Where the attention is not asked for, the cheapest equal computation is used: the dot product in the order
-    theta . (phi^T . g) where that has fewer multiply-adds, the concatenation as a sum of two projections (the
-    N x M x 2D tensor is never made), the Gaussians through the backend's fused attention where it has one.
+    Without `return_attention` the layer takes the cheapest equal computation: the dot product in the order
+    theta . (phi^T . g) where that has fewer MACs (decided at run time if the size is unknown), the concatenation
+    as a sum of two projections (no N x M x 2D tensor), the Gaussians by the backend's fused attention, if any.
+
+    `model.quantize("int8")` quantises the four projections; `w_f` and the products of activations stay in floating
+    point. A quantised model can be saved and loaded.
 
     Args:
-        pairwise: `"embedded_gaussian"` (default), `"gaussian"`, `"dot_product"`, `"concatenation"` or `"none"`.
-        inner_channels: D. Default `None`: half of the input's channels.
-        subsample: pools phi and g 2 x 2. Default `False`. Not with `"none"`.
-        zero_init: starts the normalisation's gamma at 0, so that the block is the identity. Default `True`.
-        scale: divides the Gaussians' logits by the square root of their width, as transformers do and Wang et
-            al. do not. Default `False`.
-        kernel_initializer: of all projections. Default `None`: normal, standard deviation 0.01 (Wang et al.).
-        momentum: of the batch normalisation's moving averages. Default 0.99.
-        epsilon: of the batch normalisation. Default 1.001e-5, as in `keras.applications`' ResNetV2.
-        data_format: `"channels_last"` or `"channels_first"`. Default `None`: Keras's own setting.
+        pairwise: `"embedded_gaussian"`, `"gaussian"`, `"dot_product"`, `"concatenation"` or `"none"`. Defaults to
+            `"embedded_gaussian"`.
+        inner_channels: Integer, D. Defaults to `None`, half of the input's channels.
+        subsample: Boolean, whether to pool the keys 2 x 2. Not with `"none"`. Defaults to `False`.
+        zero_init: Boolean, whether the normalisation's gamma starts at 0, so that the block starts as the
+            identity. Defaults to `True`.
+        scale: Boolean, whether to divide the logits of the two Gaussians by the square root of their width. The
+            paper of Wang et al. does not, their released code does. Defaults to `False`.
+        kernel_initializer: Initialiser of theta, phi, g, w_z and w_f. A seeded one gets another seed for each of
+            them, derived from its own. Defaults to `None`, normal with standard deviation 0.01 (Wang et al.).
+        momentum: Float, of the batch normalisation's moving averages; the released code has 0.9. Defaults to 0.99.
+        epsilon: Float, of the batch normalisation. Defaults to 1.001e-5, as in `keras.applications`' ResNetV2.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to `None`, Keras's own setting.
+        pool: What `subsample` pools: `"keys"`, phi and g, as in the paper of Wang et al., or `"input"`, x before
+            phi and g, as in their released code: a different and cheaper function. Defaults to `"keys"`.
 
     Call arguments:
         inputs: (batch, height, width, C), or (batch, C, height, width) with `channels_first`.
-        training: whether the batch normalisation uses the batch's statistics.
-        return_attention: also returns the attention.
+        training: Boolean, whether the batch normalisation uses the statistics of the batch.
+        return_attention: Boolean, whether to return the attention too. Defaults to `False`.
 
     Output shape:
-        That of the input; with `return_attention=True` the pair (z, attention) with attention
-        (batch, N, M), rows and columns in row-major order of the positions, in at least float32.
+        The input's; with `return_attention=True` the pair (z, attention), attention (batch, N, M), rows and
+        columns in row-major order of the positions, float32 (float64 where the layer is).
 
     Raises:
-        ValueError: an unknown function or format, a width below 1, an input that is not of rank 4, pooling of a
-            map smaller than 2 x 2.
+        ValueError: An unknown option, `inner_channels` below 1, an input that is not of rank 4, `subsample` of a
+            map smaller than 2 x 2. A map that `subsample` pools to one key position gives a warning.
 
     Example:
 
@@ -67,8 +77,7 @@ class NonLocal2D(keras.layers.Layer):
     ((2, 12, 12, 64), (2, 144, 144))
 
     Reference:
-        Wang, Girshick, Gupta, He: Non-local Neural Networks, CVPR 2018. Equation numbers are those of Xue's paper
-        on facial expressions, which restates them.
+        Wang, Girshick, Gupta, He: Non-local Neural Networks, CVPR 2018. Equations are numbered as in Xue's paper.
     """
 
     def __init__(
@@ -82,11 +91,13 @@ class NonLocal2D(keras.layers.Layer):
         momentum=0.99,
         epsilon=1.001e-5,
         data_format=None,
+        pool="keys",
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if pairwise not in PAIRWISE_FUNCTIONS:
-            raise ValueError(f"`pairwise` must be one of {PAIRWISE_FUNCTIONS}. Received: pairwise={pairwise!r}")
+        check_choice("pairwise", pairwise, PAIRWISE_FUNCTIONS)
+        check_choice("data_format", data_format, (None, "channels_last", "channels_first"))
+        check_choice("pool", pool, ("keys", "input"))
         whole = isinstance(inner_channels, Integral) and not isinstance(inner_channels, bool)
         if inner_channels is not None and (not whole or inner_channels < 1):
             raise ValueError(
@@ -94,69 +105,93 @@ class NonLocal2D(keras.layers.Layer):
             )
         if subsample and pairwise == "none":
             raise ValueError("`subsample` pools key positions, and pairwise='none' has only one. Received: True")
-        if data_format not in (None, "channels_last", "channels_first"):
-            raise ValueError(
-                f"`data_format` must be 'channels_last', 'channels_first' or None. Received: {data_format!r}"
-            )
-        self.pairwise = pairwise
+        # Python's own types, whatever NumPy types came in: the configuration is JSON.
+        self.pairwise = str(pairwise)
         self.inner_channels = None if inner_channels is None else int(inner_channels)
-        self.subsample = subsample
-        self.zero_init = zero_init
-        self.scale = scale
+        self.subsample = bool(subsample)
+        self.pool = str(pool)
+        self.zero_init = bool(zero_init)
+        self.scale = bool(scale)
         self.kernel_initializer = keras.initializers.get(
             keras.initializers.RandomNormal(stddev=0.01) if kernel_initializer is None else kernel_initializer
         )
-        self.momentum = momentum
-        self.epsilon = epsilon
-        self.data_format = data_format or keras.config.image_data_format()
+        self.momentum = float(momentum)
+        self.epsilon = float(epsilon)
+        self.data_format = str(data_format or keras.config.image_data_format())
 
     def build(self, input_shape):
-        if len(input_shape) != 4:
-            raise ValueError(f"NonLocal2D expects an input of rank 4. Received: shape={tuple(input_shape)}")
-        axis = 1 if self.data_format == "channels_first" else 3
-        channels = input_shape[axis]
-        if channels is None:
-            raise ValueError(f"NonLocal2D needs the number of channels. Received: shape={tuple(input_shape)}")
-        if self.inner_channels is None and channels < 2:
+        height, width, channels = self._sizes(input_shape)
+        if channels is None or (self.inner_channels is None and channels < 2):
             raise ValueError(
-                f"NonLocal2D halves the channels and needs at least 2, or `inner_channels`. Received: {channels}"
+                "NonLocal2D needs to know the number of channels, and at least 2 without `inner_channels`. "
+                f"Received: shape={tuple(input_shape)}"
             )
-        self.input_spec = keras.layers.InputSpec(ndim=4, axes={axis: channels})
+        if self.subsample and (height, width) in ((2, 2), (2, 3), (3, 2), (3, 3)):
+            warnings.warn(
+                f"{self.name}: `subsample` leaves one key position of a {height} x {width} map, so every position "
+                "gets the same response; use a larger map or subsample=False.",
+                stacklevel=2,
+            )
+        self.input_spec = keras.layers.InputSpec(ndim=4, axes={1 if self._channels_first else 3: channels})
         inner = self.inner_channels or channels // 2
         if self.pairwise != "gaussian":
             self.theta = self._projection(inner, "theta")
             self.phi = self._projection(inner, "phi")
         self.g = self._projection(inner, "g")
-        self.w_z = self._projection(channels, "w_z", use_bias=False, dtype=self._response_dtype())
+        # Products of activations (dot product, concatenation) can leave float16's range until they are normalised.
+        policy = "float32" if self.compute_dtype == "float16" else self.dtype_policy
+        self.w_z = self._projection(channels, "w_z", use_bias=False, dtype=policy)
         self.normalization = keras.layers.BatchNormalization(
             momentum=self.momentum,
             epsilon=self.epsilon,
             gamma_initializer="zeros" if self.zero_init else "ones",
-            dtype=self._response_dtype(),
+            dtype=policy,
             name="normalization",
         )
         for layer in self._projections():
-            layer.build((None, None, None, channels))
-        self.w_z.build((None, None, None, inner))
+            layer.build((None, None, None, inner if layer is self.w_z else channels))
         self.normalization.build((None, None, None, channels))
         if self.pairwise == "concatenation":
-            self.w_f = self.add_weight(name="w_f", shape=(2 * inner,), initializer=_clone(self.kernel_initializer))
+            self.w_f = self.add_weight(name="w_f", shape=(2 * inner,), initializer=self._initializer("w_f"))
         super().build(input_shape)
 
-    def call(self, inputs, training=None, return_attention=False):
-        # From here on positions come before channels, whatever the data format: (batch, h, w, C).
-        x = ops.transpose(inputs, (0, 2, 3, 1)) if self.data_format == "channels_first" else inputs
-        height, width = ops.shape(x)[1:3]
-        if self.subsample and (x.shape[1] == 1 or x.shape[2] == 1):
-            raise ValueError(f"`subsample` needs a map of at least 2 x 2. Received: {x.shape[1]} x {x.shape[2]}")
+    def get_build_config(self):
+        modes = {layer.name: layer.quantization_mode for layer in self._projections()} if self.built else {}
+        return {**(super().get_build_config() or {}), "quantization": modes}
 
+    def build_from_config(self, config):
+        self.build(config["input_shape"])
+        for layer in self._projections():
+            if config.get("quantization", {}).get(layer.name):
+                layer.quantize(config["quantization"][layer.name])
+
+    def compute_output_shape(self, input_shape, return_attention=False):
+        height, width, _ = self._sizes(input_shape)
+        step = 2 if self.subsample else 1
+        queries, keys = (None if None in (height, width) else (height // by) * (width // by) for by in (1, step))
+        shape = tuple(input_shape)
+        return (shape, (shape[0], queries, keys)) if return_attention else shape
+
+    def compute_output_spec(self, inputs, training=None, return_attention=False):
+        z_shape, attention_shape = self.compute_output_shape(inputs.shape, return_attention=True)
+        z = keras.KerasTensor(z_shape, self.compute_dtype)
+        at_least_float32 = keras.backend.result_type(self.compute_dtype, "float32")
+        return (z, keras.KerasTensor(attention_shape, at_least_float32)) if return_attention else z
+
+    def call(self, inputs, training=None, return_attention=False):
+        self._sizes(inputs.shape)  # known only here where the layer was built for maps of any size
+        x = (
+            ops.transpose(inputs, (0, 2, 3, 1)) if self._channels_first else inputs
+        )  # (batch, h, w, C) from here on
+        height, width = ops.shape(x)[1:3]
+        source = self._pooled(x, "input")
         if self.pairwise == "gaussian":
-            theta, phi = x, self._pool(x)
+            theta, phi = x, self._pooled(source, "keys")
         else:
-            theta, phi = self.theta(x, training=training), self._pool(self.phi(x, training=training))
-        g = self._pool(self.g(x, training=training))
+            theta = self.theta(x, training=training)
+            phi = self._pooled(self.phi(source, training=training), "keys")
+        g = self._pooled(self.g(source, training=training), "keys")
         theta, phi, g = _flatten(theta), _flatten(phi), _flatten(g)  # (batch, N, D), twice (batch, M, D)
-        theta, phi, g = self._with_range(theta), self._with_range(phi), self._with_range(g)
 
         if return_attention:
             attention = self._attention(theta, phi)
@@ -166,53 +201,58 @@ class NonLocal2D(keras.layers.Layer):
 
         y = self.w_z(ops.reshape(y, (-1, height, width, g.shape[-1])), training=training)
         y = self.normalization(y, training=training)
-        if self.data_format == "channels_first":
+        if self._channels_first:
             y = ops.transpose(y, (0, 3, 1, 2))
         z = ops.cast(y, self.compute_dtype) + inputs
         return (z, attention) if return_attention else z
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "pairwise": self.pairwise,
-            "inner_channels": self.inner_channels,
-            "subsample": self.subsample,
-            "zero_init": self.zero_init,
-            "scale": self.scale,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-            "momentum": self.momentum,
-            "epsilon": self.epsilon,
-            "data_format": self.data_format,
-        }
+        names = ("pairwise", "inner_channels", "subsample", "zero_init", "scale", "momentum", "epsilon")
+        config = {name: getattr(self, name) for name in (*names, "data_format", "pool")}
+        config["kernel_initializer"] = keras.initializers.serialize(self.kernel_initializer)
+        return {**super().get_config(), **config}
 
-    def _projection(self, units, name, use_bias=True, dtype=None):
-        return _Projection(
-            units,
-            use_bias=use_bias,
-            kernel_initializer=_clone(self.kernel_initializer),
-            dtype=dtype or self.dtype_policy,
-            name=name,
-        )
+    @property
+    def _channels_first(self):
+        return self.data_format == "channels_first"
+
+    def _sizes(self, input_shape):
+        """(height, width, C) of an input's shape, where known; ValueError where the layer takes none such."""
+        if len(input_shape) != 4:
+            raise ValueError(f"NonLocal2D expects an input of rank 4. Received: shape={tuple(input_shape)}")
+        channels, height, width = input_shape[1:] if self._channels_first else (input_shape[3], *input_shape[1:3])
+        # A size of 1 in a tracer of PyTorch is a tensor and stands for any size.
+        if self.subsample and any(isinstance(side, int) and side < 2 for side in (height, width)):
+            raise ValueError(f"`subsample` needs a map of at least 2 x 2. Received: {height} x {width}")
+        return height, width, channels
+
+    def _projection(self, units, name, **arguments):
+        arguments = {"dtype": self.dtype_policy, **arguments}
+        return _Projection(units, kernel_initializer=self._initializer(name), name=name, **arguments)
 
     def _projections(self):
-        return [self.g] if self.pairwise == "gaussian" else [self.theta, self.phi, self.g]
+        embeddings = [] if self.pairwise == "gaussian" else [self.theta, self.phi]
+        return [*embeddings, self.g, self.w_z]
 
-    def _pool(self, x):
-        if not self.subsample:
+    def _initializer(self, name):
+        """The initialiser of one weight: it draws other numbers than those of the layer's other weights."""
+        initializer = self.kernel_initializer
+        config = initializer.get_config() if isinstance(initializer, keras.initializers.Initializer) else {}
+        if not isinstance(config.get("seed", ""), (int, type(None))):
+            # Functions and constants give what was asked for, a `SeedGenerator` other numbers at every call.
+            return initializer
+        if config["seed"] is not None:
+            config["seed"] = zlib.crc32(f"{config['seed']} {name}".encode())
+        return initializer.__class__.from_config(config)
+
+    def _pooled(self, x, place):
+        if not self.subsample or self.pool != place:
             return x
+        if keras.config.backend() == "torch" and not isinstance(x.shape[1], int):
+            # Traced for export, on a map of any size, 1 x 1 included, which PyTorch's own pooling refuses.
+            x = ops.maximum(x[:, :-1:2], x[:, 1::2])
+            return ops.maximum(x[:, :, :-1:2], x[:, :, 1::2])
         return ops.max_pool(x, pool_size=2, strides=2, padding="valid", data_format="channels_last")
-
-    def _response_dtype(self):
-        # The dot product's and the concatenation's responses are products of activations: they too can leave
-        # float16's range, until the normalisation brings them back.
-        return "float32" if self.compute_dtype == "float16" else self.dtype_policy
-
-    def _with_range(self, x):
-        # Sums over channels leave float16's range (65,504) at ordinary activations.
-        return ops.cast(x, "float32") if keras.backend.standardize_dtype(x.dtype) == "float16" else x
-
-    def _scaled(self, theta):
-        return theta / theta.shape[-1] ** 0.5 if self.scale and self.pairwise in _GAUSSIANS else theta
 
     def _attention(self, theta, phi):
         """Step 3 written out: (batch, N, M), at least float32."""
@@ -221,10 +261,12 @@ class NonLocal2D(keras.layers.Layer):
             return self._own_weight(theta, phi) * ops.eye(ops.shape(theta)[1], dtype=theta.dtype)
         if self.pairwise == "concatenation":
             return self._concatenation(theta, phi)
-        logits = ops.matmul(self._scaled(theta), ops.transpose(phi, (0, 2, 1)))
-        if self.pairwise in _GAUSSIANS:
-            return ops.softmax(logits, axis=-1)
-        return logits / ops.cast(ops.shape(phi)[1], logits.dtype)
+        if self.scale and self.pairwise != "dot_product":
+            theta = theta / theta.shape[-1] ** 0.5
+        logits = ops.matmul(theta, ops.transpose(phi, (0, 2, 1)))
+        if self.pairwise == "dot_product":
+            return logits / ops.cast(ops.shape(phi)[1], logits.dtype)
+        return ops.softmax(logits, axis=-1)
 
     def _respond(self, theta, phi, g):
         """Steps 3 and 4 by the cheapest equal computation: (batch, N, D)."""
@@ -236,12 +278,14 @@ class NonLocal2D(keras.layers.Layer):
             return self._dot_product(theta, phi, g)
         # TensorFlow has no fused attention, JAX none for values of another width than the keys'.
         if keras.config.backend() != "tensorflow" and theta.shape[-1] == g.shape[-1]:
-            return self._fused_gaussian(theta, phi, g)
+            heads = [ops.expand_dims(x, 2) for x in (theta, phi, g)]  # one of width D: (batch, positions, 1, D)
+            scale = theta.shape[-1] ** -0.5 if self.scale else 1.0
+            return ops.squeeze(ops.dot_product_attention(*heads, scale=scale), 2)
         return ops.matmul(ops.cast(self._attention(theta, phi), g.dtype), g)
 
     def _own_weight(self, theta, phi):
-        # The softmax over one position, exp(l - max l), is 1 exactly and its gradient 0; written out, so that the
-        # control runs through the same weights as the block it controls for.
+        # The softmax over one position, exp(l - max l): 1 exactly and gradient 0, from the weights of the block
+        # that it is the control of.
         logit = ops.sum(theta * phi, axis=-1, keepdims=True)  # (batch, N, 1)
         return ops.exp(logit - logit)
 
@@ -249,33 +293,41 @@ class NonLocal2D(keras.layers.Layer):
         # w_f . [theta_i, phi_j] = w_theta . theta_i + w_phi . phi_j: two vectors instead of N x M x 2D.
         inner = theta.shape[-1]
         w_f = ops.cast(self.w_f, theta.dtype)
-        from_theta = ops.matmul(theta, w_f[:inner, None])  # (batch, N, 1)
-        from_phi = ops.transpose(ops.matmul(phi, w_f[inner:, None]), (0, 2, 1))  # (batch, 1, M)
-        # The division is made on the short vectors: ReLU(a / M) = ReLU(a) / M.
-        keys = ops.cast(ops.shape(phi)[1], theta.dtype)
+        # Weights of rank 3: ONNX Runtime refuses what becomes of matrices at a dynamic size.
+        from_theta = ops.matmul(theta, w_f[None, :inner, None])  # (batch, N, 1)
+        from_phi = ops.transpose(ops.matmul(phi, w_f[None, inner:, None]), (0, 2, 1))  # (batch, 1, M)
+        keys = ops.cast(ops.shape(phi)[1], theta.dtype)  # divides the short vectors: ReLU(a / M) = ReLU(a) / M
         return ops.relu(from_theta / keys + from_phi / keys)
 
     def _dot_product(self, theta, phi, g):
-        queries, keys, inner = theta.shape[1], phi.shape[1], theta.shape[2]
-        # Where the sizes are not known, the numbers of positions are None, or symbols that do not compare.
-        phi = phi / ops.cast(ops.shape(phi)[1], phi.dtype)
-        channels_first_product = isinstance(queries, int) and inner * (queries + keys) < 2 * queries * keys
-        if channels_first_product:
-            return ops.matmul(theta, ops.matmul(ops.transpose(phi, (0, 2, 1)), g))
-        return ops.matmul(ops.matmul(theta, ops.transpose(phi, (0, 2, 1))), g)
+        _, queries, inner = ops.shape(theta)
+        keys = ops.shape(phi)[1]
+        phi = ops.transpose(phi / ops.cast(keys, phi.dtype), (0, 2, 1))  # (batch, D, M)
 
-    def _fused_gaussian(self, theta, phi, g):
-        # One head of width D: (batch, positions, 1, D).
-        heads = [ops.expand_dims(x, 2) for x in (theta, phi, g)]
-        scale = theta.shape[-1] ** -0.5 if self.scale else 1.0
-        return ops.squeeze(ops.dot_product_attention(*heads, scale=scale), 2)
+        def linear():  # D^2 * (N + M) MACs an image
+            return ops.matmul(theta, ops.matmul(phi, g))
+
+        def quadratic():  # 2 * D * N * M
+            return ops.matmul(ops.matmul(theta, phi), g)
+
+        if isinstance(queries, int) and isinstance(keys, int):
+            return linear() if inner * (queries + keys) < 2 * queries * keys else quadratic()
+        if keras.config.backend() == "tensorflow":
+            return ops.cond(inner * (queries + keys) < 2 * queries * keys, linear, quadratic)
+        # JAX and PyTorch, exporting a dynamic size: the order whose memory does not grow with N * M.
+        return linear()
 
 
 class _Projection(keras.layers.Dense):
     """A 1 x 1 convolution, (batch, height, width, C) -> (batch, height, width, units), as a layer over channels.
 
-    In this form it needs no channels_last convolution, which not every backend has on a CPU.
+    In this form it needs no channels_last convolution, which not every backend has on a CPU, and Keras can
+    quantise it.
     """
+
+    def quantize(self, mode=None, type_check=True, config=None):
+        # Keras quantises no subclass of Dense unasked; this one is Dense in all but the speed of `call`.
+        super().quantize(mode, type_check=False, config=config)
 
     def call(self, inputs, training=None):
         if training or keras.config.backend() != "tensorflow":
@@ -286,11 +338,16 @@ class _Projection(keras.layers.Dense):
 
 
 def _flatten(x):
-    """(batch, h, w, channels) -> (batch, h * w, channels)."""
-    _, height, width, channels = ops.shape(x)
-    return ops.reshape(x, (-1, height * width, channels))
+    """(batch, h, w, channels) -> (batch, h * w, channels), in float32 in place of float16.
+
+    Sums over channels leave float16's range (65,504) at ordinary activations.
+    """
+    batch, height, width, channels = ops.shape(x)
+    x = ops.cast(x, "float32") if keras.backend.standardize_dtype(x.dtype) == "float16" else x
+    return ops.reshape(x, (batch, height * width, channels))
 
 
-def _clone(initializer):
-    # One initialiser object drawn from twice gives the same numbers twice.
-    return initializer.__class__.from_config(initializer.get_config())
+def check_choice(name, value, allowed):
+    """ValueError where an option is none of those allowed."""
+    if value not in allowed:
+        raise ValueError(f"`{name}` must be one of {allowed}. Received: {name}={value!r}")

@@ -1,19 +1,18 @@
 """ResNetV2 (He et al. 2016) layer for layer as in `keras.applications`, with non-local blocks where asked for."""
 
-from collections.abc import Iterable
-from numbers import Integral, Real
+import warnings
 
 import keras
 from keras import layers
 
-from fer_lib.models.non_local import NonLocal2D
-from fer_lib.variants import PAIRWISE_FUNCTIONS, PLACEMENTS, STAGE_BLOCKS
+from fer_lib.models.non_local import NonLocal2D, check_choice
+from fer_lib.models.weights import load_backbone_weights
+from fer_lib.variants import STAGE_BLOCKS, Variant
 
 # Filters of the 3 x 3 convolutions in stages 1 to 4; a bottleneck gives four times as many channels.
 STAGE_FILTERS = (64, 128, 256, 512)
 # Stages 1 to 3 halve the map in their LAST bottleneck, as Keras does and the paper of He et al. does not.
 STAGE_STRIDES = (2, 2, 2, 1)
-_EPSILON = 1.001e-5
 
 
 def resnet_v2(
@@ -31,7 +30,7 @@ def resnet_v2(
     weights=None,
     name=None,
 ):
-    """A ResNetV2 classifier, with or without non-local blocks.
+    """Return a ResNetV2 classifier, with or without non-local blocks.
 
     Stage s is `conv{s+1}` in the names of `keras.applications`, whose layer names are kept:
     `conv4_block6_out` is the output of stage 3's last bottleneck, `conv4_block6_non_local` the block after it.
@@ -46,43 +45,40 @@ def resnet_v2(
     ======  ==============  ===============  ==============================
 
     Args:
-        depth: 50, 101 or 152; 26 and 14 are smaller ones of the same design for CPUs and tests.
+        depth: 50, 101 or 152; 26 and 14 are smaller networks of the same design for CPUs and tests.
         input_shape: (height, width, channels), or (channels, height, width) where Keras is set to
-            `channels_first`; sides of `None` are allowed.
-        classes: width of the softmax.
-        non_local_stages: the stages, of 1 to 4, that get blocks.
-        pairwise: the pairwise function of the blocks, see `NonLocal2D`.
-        placement: `"every"`, a block after every bottleneck of the stages (the paper); `"before_last"`, one block
-            before the stage's last bottleneck (Wang et al. 2018); or a list of pairs (stage, bottleneck), both
-            counted from 1, with a block after each of these bottlenecks (then `non_local_stages` stays empty).
-        subsample: max-pools the blocks' keys 2 x 2.
-        width: multiplies all numbers of filters.
-        stem: `"imagenet"`, 7 x 7 convolution and 3 x 3 max pooling, each of stride 2 (the paper);
+            `channels_first`; height and width may be `None`.
+        classes: Integer, width of the softmax.
+        non_local_stages: Any collection of stages, 1 to 4, that get blocks.
+        pairwise: Pairwise function of the blocks, see `NonLocal2D`.
+        placement: `"every"`, a block after every bottleneck of the stages (the paper), or `"before_last"`, one
+            block before the stage's last bottleneck (Wang et al. 2018).
+        subsample: Boolean, whether to max-pool the keys of the blocks 2 x 2.
+        width: Float, multiplies all numbers of filters.
+        stem: `"imagenet"`, 7 x 7 convolution and 3 x 3 max pooling, each of stride 2 (the paper), or
             `"small"`, one 3 x 3 convolution of stride 2, for images of 48 px.
         pooling: `"max"` (the paper) or `"average"` over the last map.
-        dropout: rate before the classifier.
-        weights: path of an ImageNet weights file in Keras's own format for the backbone, or `None`.
-        name: of the model. Default `None`: `resnet{depth}v2`.
+        dropout: Float, rate before the classifier.
+        weights: Path of an ImageNet weights file in Keras's own format for the backbone, or `None`.
+        name: Name of the model. `None` is `resnet{depth}v2`.
 
     Returns:
         A `keras.Model` from images, (batch, height, width, channels), scaled to [0, 1], to probabilities,
         (batch, classes), float32.
 
     Raises:
-        ValueError: a depth, stage, placement, stem or pooling that does not exist, a width that is not above 0,
-            an input shape without its channels, or weights that do not fit.
+        ValueError: A depth, stage, function, placement, stem or pooling that does not exist, a width that is not
+            above 0, or weights that do not fit.
 
     Reference:
         He, Zhang, Ren, Sun: Identity Mappings in Deep Residual Networks, ECCV 2016. Xue's paper, section 3.1.
     """
-    _check_choice("depth", depth, STAGE_BLOCKS)
-    _check_choice("pairwise", pairwise, PAIRWISE_FUNCTIONS)
-    _check_choice("stem", stem, ("imagenet", "small"))
-    _check_choice("pooling", pooling, ("max", "average"))
-    _check_input_shape(input_shape)
-    if not _is_number(width) or not width > 0:
-        raise ValueError(f"`width` must be a number above 0. Received: width={width!r}")
-    blocks_after = _blocks_after(STAGE_BLOCKS[depth], _stages(non_local_stages), placement)
+    stages = Variant(depth, tuple(sorted(non_local_stages)), pairwise, placement).stages
+    check_choice("stem", stem, ("imagenet", "small"))
+    check_choice("pooling", pooling, ("max", "average"))
+    if not width > 0:
+        raise ValueError(f"`width` must be above 0. Received: width={width!r}")
+    blocks_after = _blocks_after(STAGE_BLOCKS[depth], stages, placement)
 
     inputs = keras.Input(input_shape, name="images")
     x = _stem(inputs, _scaled(64, width), stem)
@@ -93,7 +89,7 @@ def resnet_v2(
             stride = STAGE_STRIDES[stage - 1] if index == count else 1
             x = _bottleneck(x, filters, stride, convolve_shortcut=index == 1, name=block)
             if (stage, index) in blocks_after:
-                x = NonLocal2D(pairwise, subsample=subsample, name=f"{block}_non_local")(x)
+                x = _non_local(x, stage, pairwise=pairwise, subsample=subsample, name=f"{block}_non_local")
     x = _normalise(x, "post_bn")
     x = layers.Activation("relu", name="post_relu")(x)
 
@@ -104,8 +100,6 @@ def resnet_v2(
     outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="predictions")(x)
     model = keras.Model(inputs, outputs, name=name or f"resnet{depth}v2")
     if weights is not None:
-        from fer_lib.models.weights import load_backbone_weights
-
         load_backbone_weights(model, weights)
     return model
 
@@ -140,72 +134,29 @@ def _bottleneck(x, filters, stride, convolve_shortcut, name):
 
 def _normalise(x, name):
     axis = 1 if keras.config.image_data_format() == "channels_first" else -1
-    return layers.BatchNormalization(axis=axis, epsilon=_EPSILON, name=name)(x)
+    return layers.BatchNormalization(axis=axis, epsilon=1.001e-5, name=name)(x)
 
 
 def _scaled(filters, width):
     return max(1, round(filters * width))
 
 
+def _non_local(x, stage, **arguments):
+    """x with a non-local block after it; a warning of the layer gets its stage in front."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        x = NonLocal2D(**arguments)(x)
+    for warning in caught:
+        warnings.warn(f"stage {stage}, {warning.message}", warning.category, stacklevel=3)
+    return x
+
+
 def _blocks_after(counts, stages, placement):
-    """The (stage, bottleneck) pairs, from 1, that a non-local block follows."""
-    if isinstance(placement, str):
-        _check_choice("placement", placement, PLACEMENTS)
-        if placement == "every":
-            return {(stage, index) for stage in stages for index in range(1, counts[stage - 1] + 1)}
-        short = [stage for stage in stages if counts[stage - 1] < 2]
-        if short:
-            raise ValueError(
-                "placement='before_last' needs stages of at least 2 bottlenecks. "
-                f"Received: stage {short[0]} with {counts[short[0] - 1]}"
-            )
-        return {(stage, counts[stage - 1] - 1) for stage in stages}
-    chosen = _pairs(placement)
-    if stages:
-        raise ValueError(f"A list as `placement` replaces `non_local_stages`. Received: both, stages {stages}")
-    for stage, index in sorted(chosen):
-        if stage not in (1, 2, 3, 4) or not 1 <= index <= counts[stage - 1]:
-            raise ValueError(
-                f"`placement` names a bottleneck that does not exist. Expected: stages 1 to 4 with {counts} "
-                f"bottlenecks. Received: ({stage}, {index})"
-            )
-    return chosen
-
-
-def _stages(given):
-    """`non_local_stages` as a tuple."""
-    stages = tuple(given) if isinstance(given, Iterable) else (None,)  # which is no stage
-    if not all(_is_whole(stage) and 1 <= stage <= 4 for stage in stages) or len(set(stages)) != len(stages):
-        raise ValueError(f"`non_local_stages` must be distinct stages of 1 to 4. Received: {given!r}")
-    return stages
-
-
-def _pairs(given):
-    """A list as `placement`, as a set."""
-    pairs = tuple(given) if isinstance(given, Iterable) else (given,)
-    if not all(isinstance(pair, (tuple, list)) and len(pair) == 2 and all(map(_is_whole, pair)) for pair in pairs):
+    """Set of the pairs (stage, bottleneck), from 1, that a block follows."""
+    if placement == "every":
+        return {(stage, index) for stage in stages for index in range(1, counts[stage - 1] + 1)}
+    if any(counts[stage - 1] < 2 for stage in stages):
         raise ValueError(
-            f"`placement` must be one of {PLACEMENTS} or a list of pairs (stage, bottleneck), such as [(3, 1)]. "
-            f"Received: placement={given!r}"
+            f"placement='before_last' needs 2 bottlenecks a stage. Received: {counts}, stages {stages}"
         )
-    return {tuple(pair) for pair in pairs}
-
-
-def _check_input_shape(shape):
-    if not isinstance(shape, (tuple, list)) or len(shape) != 3:
-        raise ValueError(f"`input_shape` must be three numbers without the batch. Received: input_shape={shape!r}")
-    if shape[0 if keras.config.image_data_format() == "channels_first" else 2] is None:
-        raise ValueError(f"`input_shape` must say how many channels there are. Received: input_shape={shape!r}")
-
-
-def _check_choice(name, value, allowed):
-    if value not in tuple(allowed):
-        raise ValueError(f"`{name}` must be one of {tuple(allowed)}. Received: {name}={value!r}")
-
-
-def _is_whole(value):
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _is_number(value):
-    return isinstance(value, Real) and not isinstance(value, bool)
+    return {(stage, counts[stage - 1] - 1) for stage in stages}

@@ -1,158 +1,171 @@
-"""The study's answer in one paragraph: do non-local blocks help here, where, at what cost, and how sure are we?
+"""The answer of a study in one paragraph: do non-local blocks help, where, at what cost, and how sure are we?"""
 
-Every word that judges depends on the numbers of `fer_lib.analysis.evaluation.pooled_comparison_table`.
-"""
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from math import isnan
+import pandas as pd
 
-from fer_lib.errors import DataError
-from fer_lib.variants import Variant
+from fer_lib.analysis import tables
+from fer_lib.errors import DataError, ParameterError
+from fer_lib.formats import count, interval, network, percent, points, readable
+from fer_lib.parameters import Parameters, read_parameters
+from fer_lib.training.runs import study_runs
+
+ALPHA = 0.05
+WORD_LIMIT = 90
+# Xue et al., sections III and IV, who do not state their optimiser, and the form of each value in a sentence.
+_PAPER = {"image_size": (96, "{} px"), "pooling": ("max", "{} pooling"), "epochs": (50, "{} epochs")}
 
 
-def answer(comparison, costs=None, alpha=0.05):
-    """One paragraph of plain text.
+@dataclass(frozen=True)
+class Answer:
+    """What a study says about its question.
 
-    A place counts as helping or hurting where it was trained with two seeds or more and its Holm-corrected p-value
-    is below `alpha`. Networks without a non-local block (the control without mixing) get a sentence of their own.
+    Attributes:
+        text: one paragraph of at most `WORD_LIMIT` words.
+        parameters, runs: of the study, the finished runs only.
+        split: the scored one: "test" where every run has opened it, else "validation".
+        images: number of scored images.
+        table: a row a network, a DataFrame of str: its accuracy and its difference to the baseline, each with its
+            95 % CI, and p (Holm-adjusted). Empty without runs.
+    """
+
+    text: str
+    parameters: Parameters
+    runs: list
+    split: str = "validation"
+    images: int = 0
+    table: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+
+def answer(study_dir):
+    """Return the `Answer` of a study, from its files alone.
 
     Args:
-        comparison: the table of `pooled_comparison_table`, against the plain network.
-        costs: from `read_costs`. Where it is `None`, or not of all networks, nothing is said of cost.
-        alpha: significance level.
-
-    Returns:
-        The paragraph, a str.
+        study_dir: `outputs/<study>`, finished or not.
 
     Raises:
-        DataError: the table compares no variant with non-local blocks.
+        ParameterError: `params.yaml` cannot be read.
+        RunError: a file that the answer needs is damaged.
     """
-    non_local = comparison["variant"].map(_is_non_local).astype(bool)
-    blocks = comparison[non_local].sort_values("difference", ascending=False)
+    parameters = read_parameters(Path(study_dir) / "params.yaml")
+    runs = study_runs(study_dir, parameters)
+    if not runs:
+        return Answer("No run of this study has finished yet.", parameters, runs)
+    split = "test" if all("test" in run.splits for run in runs) else "validation"
+    accuracies, comparison = tables.accuracy_by_variant(runs, split), pd.DataFrame(columns=tables.COMPARISON)
+    try:
+        comparison = tables.comparison(runs, parameters.baseline, split)
+        costs = tables.read_costs(study_dir, parameters.baseline)
+        text = paragraph(comparison, tables.learned(runs, split), parameters, split, costs)
+    except (DataError, ParameterError) as error:  # such as a baseline that has not finished
+        text = f"No answer yet. {error}"
+    differences = comparison.set_index("variant").reindex(accuracies["variant"]).reset_index(drop=True)
+    parts = (
+        accuracies[["variant", "accuracy", "ci_low", "ci_high"]],
+        differences[["difference", "ci_low", "ci_high", "p_holm"]].astype(float),
+    )
+    table = pd.concat(map(readable, parts), axis="columns")
+    return Answer(text, parameters, runs, split, int(accuracies["n"].iloc[0]), table)
+
+
+def paragraph(comparison, learned, parameters, split, costs=None):
+    """Return the paragraph; where it exceeds `WORD_LIMIT`, the least important sentences are left out.
+
+    Args:
+        comparison, learned: the tables of these names; costs: `tables.read_costs`, or None.
+        parameters: the study's `Parameters`.
+        split: name of the scored split.
+    """
+    failed = learned[~learned["learned"]]
+    if parameters.baseline in set(failed["variant"]):
+        share = percent(learned["majority_share"].iloc[0])
+        verdict = f"The baseline did not learn: always predicting the commonest class has accuracy {share}."
+        return f"{verdict} Nothing follows about non-local blocks. {_setting(parameters)}"
+    blocks = comparison[comparison["family"] == tables.BLOCKS]
     if blocks.empty:
-        raise DataError(
-            "There is nothing to answer from: no variant with non-local blocks was compared",
-            expected="variants such as resnet50v2-nl3",
-            found=", ".join(comparison["variant"]) or "an empty table",
-        )
-    repeated = blocks[blocks["seeds"] >= 2]
-    verdict = _verdict(repeated, alpha) if len(repeated) else _single_seed_verdict(blocks, alpha)
-    # The costs may be those of an earlier grid, without a network that was added since.
-    counted = costs is not None and blocks["variant"].isin(costs.index).all()
-    paid = [_cost(costs.loc[blocks["variant"]])] if counted else []
-    sentences = [verdict, _range(blocks), *paid, _basis(blocks), *_controls(comparison[~non_local], alpha)]
-    if 0 < len(repeated) < len(blocks):
-        single = "; ".join(blocks.loc[blocks["seeds"] == 1, "variant"].map(_place))
-        sentences.append(f"Trained with one seed only, and so not judged: {single}.")
-    return " ".join(sentences)
+        return "No network with non-local blocks has been compared with the baseline yet."
+    failed_names = _places(failed.drop_duplicates("variant"))
+    left_out = f"Not compared, as they did not learn: {failed_names}." if len(failed) else None
+    cost, control, row = _cost(blocks, costs), _control(comparison), blocks.loc[blocks["difference"].idxmax()]
+    largest = f"The largest difference is {points(row['difference'])} ({network(row['variant'])})."
+    seeds, accuracy = f"{row['seeds']} seed{'s' if row['seeds'] > 1 else ''}", percent(row["baseline_accuracy"])
+    basis = f"Basis: {seeds}, {count(row['n'])} {split} images, baseline accuracy {accuracy}."
+    for dropped in ((), (largest,), (largest, left_out), (largest, left_out, cost)):
+        optional = [text for text in (largest, cost, control, left_out) if text and text not in dropped]
+        text = " ".join([_verdict(blocks), *optional, basis, _setting(parameters)])
+        if len(text.split()) <= WORD_LIMIT:
+            break
+    return text
 
 
-def _verdict(blocks, alpha):
-    """Yes, no, both, or not shown."""
-    found = blocks[blocks["p_holm"] < alpha]
+def _verdict(blocks):
+    """One sentence with the interval; a network differs where its Holm-adjusted p is below `ALPHA`."""
+    found = blocks[blocks["p_holm"] < ALPHA]
     better, worse = found[found["difference"] > 0], found[found["difference"] < 0]
+    anything = "compatible with anything from {} percentage points".format
+    if blocks["seeds"].min() == 1:
+        differ = f"{len(found)} of {len(blocks)} networks differ" if len(found) else "no network differs"
+        return (
+            "One seed cannot answer whether non-local blocks help. Over the choice of images alone, the effect is "
+            f"{anything(_span(blocks))} (95 % CIs); {differ} significantly from the baseline."
+        )
     if len(better) and len(worse):
         return (
-            f"It depends on where they stand: non-local blocks raise the accuracy of {len(better)} of the "
-            f"{len(blocks)} networks with them ({_places(better)}) and lower that of {len(worse)} "
-            f"({_places(worse)})."
+            f"It depends on the network: {_places(better)} raises the accuracy significantly, "
+            f"{anything(_span(better))} (95 % CI), and {_places(worse)} lowers it ({_span(worse)})."
         )
     if len(found):
-        which = f"{len(found)} of the {len(blocks)} networks" if len(blocks) > 1 else "the one network"
-        word, verb = ("Yes", "raise") if len(better) else ("No", "lower")
-        return f"{word}: non-local blocks {verb} the accuracy of {which} with them ({_places(found)})."
-    number = len(blocks) if len(blocks) > 1 else "one"
+        return (
+            f"Non-local blocks {'raise' if len(better) else 'lower'} the accuracy significantly in {len(found)} "
+            f"of {len(blocks)} networks ({_places(found)}): the effect is {anything(_span(found))} (95 % CI)."
+        )
+    none = f"none of the {len(blocks)} networks" if len(blocks) > 1 else "no network"
     return (
-        f"No difference could be shown between the plain network and the {number} with "
-        f"non-local blocks (smallest Holm-corrected p {blocks['p_holm'].min():.2g}). "
-        f"That is not to say that there is none: {_sensitivity(blocks)}."
+        f"The effect of non-local blocks is {anything(_span(blocks))} of accuracy (95 % CIs): {none} with blocks "
+        "differs significantly from the baseline."
     )
 
 
-def _sensitivity(blocks):
-    """What could have been found, in words, by the least sensitive of the comparisons."""
-    size = blocks["detectable"].max()
-    if isnan(size):
-        return "the networks disagree on too few images for any difference between them to be found reliably"
-    return f"a true difference of {100 * size:.1f} points is found four times in five, a smaller one less often"
+def _cost(blocks, costs):
+    """What the blocks add; None where not all of these networks were counted."""
+    if costs is None or not blocks["variant"].isin(costs.index).all():
+        return None
+    added, parts = costs.loc[blocks["variant"]] - 1, []
+    for column, name in (("parameters", "parameters"), ("macs", "MACs")):
+        low, high = percent(added[column].min(), 0), percent(added[column].max(), 0)
+        parts.append(f"{low if low == high else f'{low} to {high}'} {name}")
+    return f"The blocks add {' and '.join(parts)}."
 
 
-def _single_seed_verdict(blocks, alpha):
-    found = blocks[blocks["p_holm"] < alpha]
-    between = (
-        "by more than the choice of images explains, the plain network differs from "
-        f"{len(found)} of the {len(blocks)} compared with it ({_places(found)})"
-        if len(found)
-        else "no network differs from the plain one by more than the choice of images explains; "
-        + _sensitivity(blocks)
-    )
-    return (
-        "One seed cannot answer whether non-local blocks help: another seed gives another network, and by how "
-        f"much that moves the accuracy was not measured. What can be said: {between}."
-    )
+def _control(comparison):
+    """What the added parameters bring without mixing between positions."""
+    controls = comparison[comparison["family"] == tables.CONTROL]
+    if controls.empty:
+        return None
+    row = controls.iloc[0]
+    differs = "differs significantly" if row["p_holm"] < ALPHA else "does not differ significantly"
+    limits = interval(row["ci_low"], row["ci_high"])
+    return f"The control (identity attention) {differs}: {points(row['difference'])} ({limits})."
 
 
-def _range(blocks):
-    """Largest and smallest difference with their intervals; `blocks` sorted, largest first."""
-    if len(blocks) == 1:
-        return f"The difference: {_difference(blocks.iloc[0])}."
-    largest, smallest = blocks.iloc[0], blocks.iloc[-1]
-    return (
-        f"The largest difference is at {_place(largest['variant'])}: {_difference(largest)}; "
-        f"the smallest at {_place(smallest['variant'])}: {_difference(smallest)}."
-    )
+def _setting(parameters):
+    """How the setting differs from the paper's."""
+    if parameters.dataset == "synthetic":
+        return "The faces are generated: the numbers show that the study runs, and say nothing about people."
+    other = [key for key, (value, _) in _PAPER.items() if getattr(parameters, key) != value]
+    if not other:
+        return "Image size, pooling and epochs are the paper's."
+    own = [_PAPER[key][1].format(getattr(parameters, key)) for key in other]
+    own.append({"sgd": "SGD", "adam": "Adam"}[parameters.optimizer])
+    paper = [_PAPER[key][1].format(_PAPER[key][0]) for key in other]
+    return f"The paper used {', '.join(paper)}; this study {', '.join(own)}."
 
 
-def _cost(ratios):
-    """What blocks add to the plain network; `ratios` in the order of the differences, the largest first."""
-    added = [f"{_percents(ratios[name])} % more {name}" for name in ratios]
-    text = f"The blocks cost {' and '.join(added)} than the plain network"
-    if len(ratios) > 1:
-        first = " and ".join(f"{_percents(ratios[name].iloc[:1])} %" for name in ratios)
-        text += f"; {_place(ratios.index[0])}, {first}"
-    return f"{text}."
+def _span(rows):
+    return interval(rows["ci_low"].min(), rows["ci_high"].max())
 
 
-def _percents(ratios):
-    low, high = (f"{100 * (ratio - 1):.0f}" for ratio in (ratios.min(), ratios.max()))
-    return low if low == high else f"{low} to {high}"
-
-
-def _basis(blocks):
-    """Seeds, images and the baseline's accuracy behind the judgement."""
-    fewest, most = blocks["seeds"].min(), blocks["seeds"].max()
-    seeds = f"{most} seed{'s' if most > 1 else ''}" if fewest == most else f"{fewest} to {most} seeds"
-    return (
-        f"Judged by {seeds} of each network on the same {blocks['n'].iloc[0]:,} images, of which the plain "
-        f"network names {100 * blocks['baseline_accuracy'].mean():.1f} % rightly."
-    )
-
-
-def _controls(controls, alpha):
-    """A sentence for each network without non-local blocks: what the added parameters alone bring."""
-    for _, row in controls.iterrows():
-        shown = "a difference beyond chance" if row["p_holm"] < alpha else "no difference beyond chance"
-        yield f"The control {_place(row['variant'])} shows {shown}: {_difference(row)}."
-
-
-def _is_non_local(name):
-    variant = Variant.from_name(name)
-    return bool(variant.stages) and variant.pairwise != "none"
-
-
-def _place(name):
-    return Variant.from_name(name).label
-
-
-def _places(rows):
-    return "; ".join(rows["variant"].map(_place))
-
-
-def _difference(row):
-    p = "< 0.001" if row["p_holm"] < 0.001 else f"= {row['p_holm']:.2g}"
-    limits = f"{_points(row['low'])} to {_points(row['high'])}"
-    return f"{_points(row['difference'])} points (95 % interval {limits}, corrected p {p})"
-
-
-def _points(fraction):
-    """A fraction in points of accuracy with its sign: 0.0123 is +1.2."""
-    return f"{100 * fraction:+.1f}".replace("-", "−")
+def _places(rows, most=3):
+    names = list(map(network, rows["variant"]))
+    return "; ".join(names[:most]) + (f" and {len(names) - most} others" if len(names) > most else "")

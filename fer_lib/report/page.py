@@ -1,178 +1,180 @@
-"""The report of a study: one page that stands alone, from the study's files and nothing else.
+"""The report of a study: one page by question, a page a notebook, and the list of studies, from files alone.
 
-Nothing is trained or computed anew but what follows from the saved predictions; the page loads nothing from
-anywhere, so that it can be mailed, archived and read without a network.
+A page loads nothing from anywhere, so that it can be mailed, archived and read without a network.
 """
 
-import json
+import base64
+import contextlib
+import hashlib
 import re
 from pathlib import Path
 
 import jinja2
 import pandas as pd
+from markupsafe import Markup
 
-from fer_lib.analysis.comparison import pooled_comparison_table, summary_table
-from fer_lib.analysis.costs import read_costs
-from fer_lib.errors import DataError, ParameterError
-from fer_lib.files import write_atomically
-from fer_lib.parameters import read_parameters
-from fer_lib.report import pieces as page
+from fer_lib import formats
+from fer_lib.errors import FerError, ParameterError, RunError
+from fer_lib.files import DataSummary, Environment, read_json, reading, write_atomically
+from fer_lib.report import pieces
 from fer_lib.report.answer import answer
-from fer_lib.training.runs import read_json, study_runs
-from fer_lib.variants import Variant
 
-_DATASETS = {"fer2013": "FER-2013", "kdef": "KDEF", "synthetic": "generated faces"}
+# Subject, question, the notebooks that answer it, and words in the names of what is shown first.
+QUESTIONS = (
+    ("where", "Where do they help?", ("02",), "accuracy|comparison"),
+    ("function", "Which pairwise function?", ("05",), "control|function"),
+    ("cost", "What do they cost?", ("03",), "two-readings|variants"),
+    ("expressions", "Which expressions change?", ("04",), "confusion|changed"),
+    ("attention", "What do the blocks look at?", ("06",), "maps|ablat|switched"),
+    ("data", "Are the data and the baseline sound?", ("00", "01"), "flaws|class-counts|samples"),
+    ("paper", "What of the paper holds?", ("07",), "audit|claims"),
+)
 
 
 def write_report(study_dir):
-    """Writes `report.html` into a study's folder.
+    """Write `report.html` and `notebooks/*.html` of a study, and `index.html` in the folder of the studies.
 
     Args:
-        study_dir: `outputs/<study>`, finished or not: what is there is shown.
+        study_dir: `outputs/<study>`, finished or not: the page shows what there is.
 
     Returns:
-        Path of the page.
+        Path of the report.
 
     Raises:
-        ParameterError: it is no study's folder.
-        RunError: a file of it is damaged, or the page cannot be written.
+        ParameterError: the folder is not a study's.
+        RunError: a file is damaged (the message names it), or the page cannot be written.
     """
     study_dir = Path(study_dir)
     if not (study_dir / "params.yaml").is_file():
-        raise ParameterError(
-            "This is no study's folder",
-            where=study_dir,
-            expected="params.yaml in it, as `fer-study run` writes it",
-        )
-    parameters = read_parameters(study_dir / "params.yaml")
-    data = read_json(study_dir / "data.json") or {}
-    runs = study_runs(study_dir, parameters)
-    environment = read_json(study_dir / "environment.json") or {}
-    html = (
-        _templates()
-        .get_template("report.html.j2")
-        .render(
-            parameters=parameters,
-            values=json.loads(parameters.model_dump_json()),
-            facts=_facts(parameters, data, runs, environment),
-            data=data,
-            result=_result(parameters, runs, read_costs(study_dir, parameters.baseline)),
-            tables=[page.table(path) for path in _numbered(study_dir / "tables", ".csv")],
-            figures=[page.figure(path) for path in _numbered(study_dir / "figures", ".png")],
-            notebooks=[page.notebook(path) for path in _numbered(study_dir / "notebooks", ".ipynb")],
-            environment=environment,
-        )
+        expected = "params.yaml in it, as `fer-study run` writes it"
+        raise ParameterError("The folder is not a study's", where=study_dir, expected=expected)
+    data = read_json(study_dir / "data.json", DataSummary) or DataSummary()
+    environment = read_json(study_dir / "environment.json", Environment) or Environment()
+    result = answer(study_dir)
+    notebooks = [pieces.notebook(path) for path in _numbered(study_dir / "notebooks", ".ipynb")]
+    figures = [pieces.figure(path) for path in _numbered(study_dir / "figures", ".png")]
+    tables = [pieces.table(path) for path in _numbered(study_dir / "tables", ".csv")]
+    html = _render(
+        "report.html.j2",
+        title=result.parameters.title,
+        result=result,
+        table=pieces.grid(result.table),
+        data=data,
+        counts=pieces.grid(formats.readable(pd.DataFrame(data.counts).T.rename_axis("split").reset_index())),
+        sections=_sections(headline_figure(study_dir), notebooks, figures, tables),
+        notebooks={notebook["number"]: notebook for notebook in notebooks},
+        facts=_facts(result, data, environment),
+        details=pieces.grid(_details(result.parameters, environment)),
+        has_comparison=(study_dir / "tables" / "comparison.csv").is_file(),
     )
+    for notebook in notebooks:
+        page = _render("page.html.j2", title=notebook["title"], notebook=notebook)
+        write_atomically(study_dir / "notebooks" / f"{notebook['name']}.html", page)
     write_atomically(study_dir / "report.html", html)
+    with contextlib.suppress(RunError):  # the folder of the studies need not be writable
+        write_index(study_dir.resolve().parent)
     return study_dir / "report.html"
 
 
-def _result(parameters, runs, costs):
-    """The answer in words and the table below it, judged on the test split where every run has opened it."""
-    if not runs:
-        return {"answer": ["No run of this study has finished yet."], "rows": []}
-    split = "test" if all("test" in run.splits for run in runs) else "validation"
-    summary = summary_table(runs, split)
-    try:
-        compared = pooled_comparison_table(runs, parameters.baseline, split)
-        words = answer(compared, costs)
-    except (DataError, ParameterError) as error:
-        compared, words = pd.DataFrame(columns=["variant"]), f"No answer yet. {error}"
-    rows = summary.merge(
-        compared.drop(columns=["seeds", "n"], errors="ignore"), "left", "variant", suffixes=("", "_difference")
-    )
-    limit = compared[["low", "high"]].abs().max().max() or 1 if len(compared) else None
-    return {
-        "answer": re.split(r"(?<=\.) (?=[A-Z])", words, maxsplit=1),
-        "split": split,
-        "images": int(summary["n"].iloc[0]),
-        "seeds": len(parameters.seeds),
-        "missing": len(parameters.cells()) - len(runs),
-        "rows": [_result_row(row, limit) for row in rows.to_dict("records")],
-    }
+def write_index(outputs):
+    """Write `index.html`: every study under `outputs` with its answer."""
+    studies = []
+    for folder in sorted(path.parent for path in outputs.glob("*/params.yaml")):
+        try:
+            result = answer(folder)
+            title, text = result.parameters.title, result.text
+        except FerError as error:
+            title, text = folder.name, f"The study cannot be read. {error}"
+        has_report = (folder / "report.html").is_file()
+        studies.append({"folder": folder.name, "title": title, "text": text, "has_report": has_report})
+    write_atomically(outputs / "index.html", _render("page.html.j2", title="Studies", studies=studies))
 
 
-def _result_row(row, limit):
-    shown = {
-        "network": Variant.from_name(row["variant"]).label,
-        "name": row["variant"],
-        "accuracy": _percent(row["mean"]),
-        "interval": f"{100 * row['low']:.1f} to {_percent(row['high'])}",
-    }
-    if not pd.isna(row.get("difference")):
-        low, high = row["low_difference"], row["high_difference"]
-        shown |= {
-            "difference": _points(row["difference"]),
-            "difference_interval": f"{_points(low)} to {_points(high)}",
-            "p": "< 0.001" if row["p_holm"] < 0.001 else f"{row['p_holm']:.2g}",
-            "plot": page.interval_plot(row["difference"], low, high, limit),
-        }
-    return shown
+def headline_figure(study_dir):
+    """Return the path of the figure that compares all networks with the baseline; None without one."""
+    return max(Path(study_dir).glob("figures/[24].*-differences.png"), default=None)
 
 
-def _facts(parameters, data, runs, environment):
-    """What a reader wants to know before believing: (name, words) pairs."""
-    counts = {split: row["total"] for split, row in data.get("counts", {}).items()}
-    images = ", ".join(f"{count:,} {split}" for split, count in counts.items())
-    facts = [
-        ("Data", f"{_DATASETS[parameters.dataset]}, protocol {parameters.protocol}: {images or 'not read yet'}")
+def _sections(headline, notebooks, figures, tables):
+    """The questions with what answers them; every figure and table stands once, and an image under two numbers."""
+    figures = list({figure["source"]: figure for figure in reversed(figures)}.values())[::-1]
+    helps = [figure for figure in figures if headline and figure["name"] == headline.stem]
+    left = [item for item in tables + figures if item not in helps]
+    sections = [{"id": "helps", "question": "Do non-local blocks help?", "first": helps}]
+    for subject, question, numbers, words in QUESTIONS:
+        used = [notebook for notebook in notebooks if notebook["number"] in numbers]
+        # Those with the words in their name first; the sort keeps the order of the numbers.
+        own = [item for item in left if _notebook_of(item) in numbers]
+        own.sort(key=lambda item: not re.search(words, item["name"]))
+        first = [item for item in own if "source" in item][:2] + [item for item in own if "rows" in item][:1]
+        more = [item for item in own if item not in first]
+        left = [item for item in left if item not in own]
+        if used or own or subject == "data":
+            section = {"id": subject, "question": question, "notebooks": used, "first": first, "more": more}
+            sections.append(section)
+    return sections + [{"id": "others", "question": "Other tables and figures", "more": left}] * bool(left)
+
+
+def _notebook_of(item):
+    """Number of the notebook that made a figure or table: `2.1` is of `02`."""
+    return item["number"].split(".")[0].zfill(2)
+
+
+def _facts(result, data, environment):
+    """What a reader wants to know before believing: (name, text) pairs."""
+    parameters, runs = result.parameters, result.runs
+    images = ", ".join(f"{formats.count(row.get('total'))} {split}" for split, row in data.counts.items())
+    dataset, grid = formats.DATASET_NAMES[parameters.dataset], parameters.cells()
+    made = [_made(run) for run in runs]
+    trained, hours = sorted({device for device, _ in made}), sum(seconds for _, seconds in made) / 3600
+    return [
+        ("Data", f"{dataset}, protocol {parameters.protocol}: {images or 'not read yet'}"),
+        ("Runs", f"{len(runs)} of {len(grid)} finished, {parameters.epochs} epochs each, {hours:.1f} h in all"),
+        ("Trained on", "; ".join(trained) or formats.MISSING),
+        ("Evaluated on", _software_and_device(environment)),
     ]
-    seeds = len(parameters.seeds)
-    grid = f"{len(parameters.variants)} networks, {seeds} seed{'s' if seeds > 1 else ''} each"
-    facts.append(
-        ("Runs", f"{grid}, {parameters.epochs} epochs; {len(runs)} of {len(parameters.cells())} finished")
-    )
-    if runs:
-        seconds = sum(run.seconds["seconds"].sum() for run in runs)
-        facts.append(("Training", f"{_duration(seconds)} in all, summed over the runs"))
-    if environment:
-        facts += _made_with(runs, _software_and_device(environment))
-        if environment["git"]:
-            changed = ", with changes that were not committed" if environment["git"]["changed"] else ""
-            facts.append(("Code", f"commit {environment['git']['commit'][:10]}{changed}"))
-    return facts
 
 
-def _made_with(runs, evaluated):
-    """One fact where runs were trained and evaluated alike, else one of each."""
-    trained = {_software_and_device(run.config["environment"]) for run in runs if "environment" in run.config}
-    if trained <= {evaluated}:
-        return [("Made with", evaluated)]
-    return [("Trained on", ". ".join(sorted(trained))), ("Evaluated on", evaluated)]
+def _details(parameters, environment):
+    """Every parameter and the packages that evaluated the study, as a DataFrame of str."""
+    values = parameters.model_dump() | environment.packages
+    rows = [
+        (name, ", ".join(map(str, value)) if isinstance(value, list) else value) for name, value in values.items()
+    ]
+    return formats.readable(pd.DataFrame(rows, columns=["name", "value"], dtype=object))
+
+
+def _made(run):
+    """With what a run was trained, and its seconds."""
+    with reading(run.folder, "`environment` in config.json, `seconds` in seconds.csv"):
+        environment = Environment.model_validate(run.config.get("environment", {}))
+        return _software_and_device(environment), float(run.seconds["seconds"].sum())
 
 
 def _software_and_device(environment):
-    devices = ", ".join(environment["gpus"]) or f"{environment['cpus']} CPUs, no GPU"
-    return f"Keras {environment['packages'].get('keras', '')} on {environment['backend']}; {devices}"
+    if not environment.packages:
+        return formats.MISSING
+    devices = ", ".join(environment.gpus) or f"{environment.cpus} CPUs, no GPU"
+    return f"Keras {environment.packages.get('keras')} on {environment.backend}; {devices}"
 
 
 def _numbered(folder, suffix):
-    """Files such as `2.1-accuracy.csv` in the order of their numbers; 10 comes after 9."""
-    found = [path for path in folder.glob(f"*{suffix}") if not path.name.endswith(f".failed{suffix}")]
-    found = [path for path in found if not path.name.startswith(".")]
-    return sorted(found, key=lambda path: ([int(digits) for digits in re.findall(r"\d+", path.stem)], path.stem))
+    """Files such as `2.1-accuracy.csv` or `02_name.ipynb` in the order of their numbers; 10 comes after 9."""
+    found = [path for path in folder.glob(f"[0-9]*{suffix}") if not path.name.endswith(f".failed{suffix}")]
+    return sorted(found, key=lambda path: ([int(part) for part in re.findall(r"\d{1,9}", path.stem)], path.stem))
 
 
-def _percent(fraction):
-    return f"{100 * fraction:.1f} %"
-
-
-def _points(fraction):
-    return f"{100 * fraction:+.1f}".replace("-", "−")
-
-
-def _duration(seconds):
-    minutes = round(seconds / 60)
-    if minutes < 2:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def _templates():
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(page.TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+def _render(template, **values):
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(pieces.TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["count"] = formats.count
+    style, script = (Markup((pieces.TEMPLATES / name).read_text("utf-8")) for name in ("report.css", "report.js"))
+    policy = "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'"
+    policy += f"; style-src {_hash(style)}; script-src {_hash(script)}"
+    return environment.get_template(template).render(**values, style=style, script=script, policy=policy)
+
+
+def _hash(text):
+    """A source of the Content-Security-Policy: this very text and no other."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

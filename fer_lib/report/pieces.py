@@ -1,179 +1,180 @@
-"""Pieces of an HTML page that stands alone: tables, figures and notebooks, read from files and put into it."""
+"""Pieces of a page that stands alone: tables, figures and notebooks, read from files, nothing unescaped."""
 
 import base64
 import io
 import re
 from pathlib import Path
 
+import bleach
+import nbformat
 import pandas as pd
 from markupsafe import Markup, escape
 from nbconvert import HTMLExporter
 from nbconvert.filters import markdown2html
 from PIL import Image
 
-from fer_lib.errors import RunError
-from fer_lib.notebooks import read_notebook
-from fer_lib.training.runs import read_json
+from fer_lib import formats
+from fer_lib.files import Caption, read_json, read_regular, reading
 
 TEMPLATES = Path(__file__).parent / "templates"
-_IMG = re.compile(r"<img[^>]*>")
-_SOURCE = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
-_WIDTH = re.compile(r'width="(\d+)"')
 # Study.show_figure writes 144 pixels an inch to be shown at 72, sharp on screens of double density.
 _PIXELS_PER_POINT = 2
-# WebP's quality, of 100: of a figure, and of its small copy in a notebook, which need not be sharp.
-_QUALITY, _SMALL_QUALITY = 70, 45
+_MOST_BYTES, _MOST_PIXELS, _MOST_ROWS = 2**26, 40_000_000, 500
+# The formats that a notebook may give. Another, such as a width of 3 billion, is ignored.
+_FORMAT = re.compile(r"\{:(?P<sign>\+?),?(\.(?P<digits>\d))?(?P<kind>[%fg]?)\}")
+_NUMBER = re.compile(r"(< )?[+−]?[\d.,]+(e[+−]\d+)?( %)?( to [+−]?[\d.,]+( %)?)?")
+_INLINE = {"a", "code", "em", "strong"}
+_NOTEBOOK = _INLINE | {
+    "blockquote", "br", "details", "div", "h1", "h2", "h3", "h4", "hr", "img", "li", "ol", "p", "pre", "span",
+    "summary", "sub", "sup", "table", "tbody", "td", "th", "thead", "tr", "ul",
+}  # fmt: skip
+_LINK = re.compile(r"https?://|[^:]*([/?#]|$)")  # to the web, or relative
+_IMAGE = re.compile(r"data:image/(png|jpeg|webp|gif);base64,[A-Za-z0-9+/=\s]*")
 
 
 def table(path):
-    """A saved table, with the formats and the caption that the notebook gave it.
-
-    Args:
-        path: `tables/<name>.csv`, beside it `<name>.json`.
+    """Return a saved table: `tables/<name>.csv`, and beside it `<name>.json`, a `Caption`.
 
     Returns:
-        A dictionary: name, caption (HTML), columns (pairs of title and whether it holds numbers), rows of text.
+        A dictionary: name, number, caption (HTML); columns and rows, see `grid`; same (pairs: header and text of
+        columns with one value throughout, which are not shown); left_out (rows beyond the limit of the page).
+
+    Raises:
+        RunError: a file is damaged.
     """
-    words = read_json(path.with_suffix(".json")) or {}
-    try:
+    words = _words_beside(path)
+    with reading(path, "a CSV table"):
         # Nullable types, so that whole numbers with gaps stay whole.
-        frame = pd.read_csv(path, dtype_backend="numpy_nullable")
-    except (OSError, ValueError) as error:
-        raise RunError("A table cannot be read", where=path, found=error) from error
-    formats = words.get("formats") or {}
-    columns = [_cells(frame[name], formats.get(name)) for name in frame.columns]
-    return {
-        "name": path.stem,
-        "caption": _inline(words.get("caption") or _words(path.stem)),
-        "columns": [
-            (str(name).replace("_", " "), pd.api.types.is_numeric_dtype(frame[name])) for name in frame.columns
-        ],
-        "rows": list(zip(*columns, strict=True)),
-    }
+        frame = pd.read_csv(io.BytesIO(read_regular(path, _MOST_BYTES)), dtype_backend="numpy_nullable")
+        shown = _readable(frame.head(_MOST_ROWS), words.formats)
+    labels = {_header(name): label for name, label in words.labels.items()}
+    constant = [name for name in shown.columns[1:] if len(shown) > 1 and shown[name].nunique() == 1]
+    same = [(labels.get(name, name), shown[name].iloc[0]) for name in constant]
+    same = [(label, text) for label, text in same if text != formats.MISSING]
+    columns = grid(shown.drop(columns=constant).rename(columns=labels))
+    return _described(path, words) | columns | {"same": same, "left_out": max(0, len(frame) - _MOST_ROWS)}
+
+
+def grid(shown):
+    """Return a DataFrame of str as columns (pairs: header, whether it holds numbers) and rows (lists of str)."""
+    columns = []
+    for header, texts in shown.items():
+        texts = [text for text in texts if text != formats.MISSING]
+        columns.append((header, bool(texts) and all(map(_NUMBER.fullmatch, texts))))
+    return {"columns": columns, "rows": shown.to_numpy().tolist()}
+
+
+def _readable(frame, own):
+    """A saved table as a DataFrame of str; `own`: the notebook's formats of columns that `COLUMNS` lacks."""
+    shown = formats.readable(frame)
+    for name in set(own) & set(frame) - set(formats.COLUMNS):
+        form, header = _form(own[name]), _header(name)
+        if form and header in shown and formats.is_numeric(frame[name]):
+            shown[header] = [form(None if pd.isna(value) else value) for value in frame[name]]
+    return shown
+
+
+def _form(own):
+    """The function behind a notebook's format: a name in `formats`, or such as `{:.1%}`; None for any other."""
+    if own in ("percent", "points", "p_value", "count"):
+        return getattr(formats, own)
+    found = _FORMAT.fullmatch(own)
+    if found is None or not found["digits"]:
+        return None
+    form = formats.points if found["sign"] else formats.percent
+    digits = int(found["digits"])
+    return (lambda value: form(value, digits)) if found["kind"] == "%" else formats.decimals(digits)
+
+
+def _header(name):
+    return formats.COLUMNS[name][0] if name in formats.COLUMNS else name.replace("_", " ")
 
 
 def figure(path):
-    """A saved figure with its caption and the words for those who do not see it.
-
-    Args:
-        path: `figures/<name>.png`, beside it `<name>.json`.
+    """Return a saved figure: `figures/<name>.png`, and beside it `<name>.json`, a `Caption`.
 
     Returns:
-        A dictionary: name, caption (HTML), alt, source (a data URI), width and height in CSS pixels.
+        A dictionary: name, number, caption (HTML), alt, source (a data URI), width and height in CSS pixels.
+
+    Raises:
+        RunError: a file is damaged, or the image exceeds the limit of pixels.
     """
-    words = read_json(path.with_suffix(".json")) or {}
-    content = path.read_bytes()
-    try:
-        with Image.open(io.BytesIO(content)) as picture:
-            width, height = (round(size / _PIXELS_PER_POINT) for size in picture.size)
-    except OSError as error:
-        raise RunError("A figure cannot be read", where=path, found=error) from error
-    return {
-        "name": path.stem,
-        "caption": _inline(words.get("caption") or _words(path.stem)),
-        "alt": words.get("alt") or words.get("caption") or _words(path.stem),
-        "source": _embedded(content),
-        "width": width,
-        "height": height,
-    }
+    words = _words_beside(path)
+    expected = reading(path, f"a PNG image of at most {_MOST_PIXELS:,} pixels")
+    with expected, Image.open(io.BytesIO(read_regular(path, _MOST_BYTES)), formats=["PNG"]) as image:
+        if image.width * image.height > _MOST_PIXELS:
+            raise ValueError(f"{image.width} x {image.height} pixels")
+        width, height = (round(size / _PIXELS_PER_POINT) for size in image.size)
+        source = _embedded(image)
+    alt = words.alt or words.caption
+    return _described(path, words) | {"alt": alt, "source": source, "width": width, "height": height}
 
 
 def notebook(path):
-    """An executed notebook as a fragment of a page, its code folded away.
+    """Return an executed notebook as a fragment of a page, its code folded.
 
     Returns:
-        A dictionary: number, title (its first heading), body (HTML whose headings begin at the third level).
+        A dictionary: name, number ("02"), title (its first heading), findings (HTML, of `Study.finding`), body
+        (HTML without scripts, styles, frames and images from elsewhere).
+
+    Raises:
+        RunError: the file is no notebook.
     """
-    content = read_notebook(path)
-    title = next(
-        (
-            line.lstrip("# ")
-            for cell in content.cells
-            for line in cell.source.splitlines()
-            if line.startswith("# ")
-        ),
-        _words(path.stem),
-    )
-    exporter = HTMLExporter(
-        template_name="basic",
-        raw_template=(TEMPLATES / "notebook.html.j2").read_text(encoding="utf-8"),
-        exclude_input_prompt=True,
-        exclude_output_prompt=True,
-        exclude_anchor_links=True,
-    )
-    body, _ = exporter.from_notebook_node(content)
-    body = re.sub(r' id="cell-id=[^"]*"', "", body)
-    body = re.sub(r"<(/?)h([1-4])\b", lambda match: f"<{match[1]}h{int(match[2]) + 2}", body)
-    body = re.sub(r"<h3>.*?</h3>", "", body, count=1)  # the title, which the page gives already
-    body = re.sub(r"<img(?![^>]*\balt=)", '<img alt="A picture without a description"', body)
-    body = _IMG.sub(_at_shown_size, body)
-    return {"number": path.stem.split("_")[0], "title": title, "body": Markup(body)}
+    with reading(path, "an executed notebook"):
+        content = nbformat.reads(read_regular(path, _MOST_BYTES).decode(), as_version=4)
+        nbformat.validate(content)
+        template = (TEMPLATES / "notebook.html.j2").read_text(encoding="utf-8")
+        quiet = {"exclude_input_prompt": True, "exclude_output_prompt": True}
+        body, _ = HTMLExporter(template_name="basic", raw_template=template, **quiet).from_notebook_node(content)
+    body = re.sub(r"<(style|script)\b.*?</\1\s*>", "", body, flags=re.DOTALL | re.IGNORECASE)
+    body = _clean(re.sub(r"<img(?![^>]*\balt=)", '<img alt="Image without a description"', body), _NOTEBOOK)
+    # What the report links to: the caption of each figure and table.
+    body = re.sub(r"<strong>((Figure|Table) ([\w.]+))\.</strong>", r'<strong id="\2-\3">\1.</strong>', body)
+    headings = [line for cell in content.cells for line in cell.source.splitlines() if line.startswith("# ")]
+    outputs = [output for cell in content.cells for output in cell.get("outputs", [])]
+    markdown = ["".join(output.get("data", {}).get("text/markdown", "")) for output in outputs]
+    return {
+        "name": path.stem,
+        "number": path.stem.split("_")[0],
+        "title": (headings or [path.stem])[0].lstrip("# "),
+        "findings": [_inline(text) for text in markdown if text.startswith("**Finding")],
+        "body": Markup(body),
+    }
 
 
-def interval_plot(value, low, high, limit, width=130, height=22):
-    """A difference and its interval about zero, drawn in a table's cell.
-
-    Args:
-        value, low, high: fractions.
-        limit: the largest one that the column shows, on either side.
-        width, height: CSS pixels.
-
-    Returns:
-        An SVG element; the words beside it say the same, so that it is hidden from screen readers.
-    """
-
-    def x(fraction):
-        return round(width / 2 + fraction / limit * (width / 2 - 6), 1)
-
-    middle = height / 2
-    return Markup(
-        f'<svg class="interval" width="{width}" viewBox="0 0 {width} {height}" aria-hidden="true">'
-        f'<line class="zero" x1="{width / 2}" x2="{width / 2}" y1="0" y2="{height}"/>'
-        f'<line x1="{x(low)}" x2="{x(high)}" y1="{middle}" y2="{middle}"/>'
-        f'<circle cx="{x(value)}" cy="{middle}" r="4"/></svg>'
-    )
+def _embedded(image):
+    """An image as a data URI, in the smaller of WebP's two ways: large drawings are smaller without loss."""
+    image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    ways = []
+    for options in ({"lossless": True, "quality": 40, "method": 2}, {"quality": 70, "method": 6}):
+        image.save(buffer := io.BytesIO(), "WEBP", **options)
+        ways.append(buffer.getvalue())
+    return "data:image/webp;base64," + base64.b64encode(min(ways, key=len)).decode()
 
 
-def _cells(column, form):
-    """The text of a table's column: as the notebook formatted it, else numbers to four digits."""
-    if form is None:
-        form = "{:,}" if pd.api.types.is_integer_dtype(column) else "{:.4g}" if _is_float(column) else "{}"
-    return ["–" if pd.isna(value) else form.format(value) for value in column]
+def _words_beside(path):
+    words = read_json(path.with_suffix(".json"), Caption) or Caption()
+    return words if words.caption else words.model_copy(update={"caption": path.stem.replace("-", " ")})
 
 
-def _is_float(column):
-    return pd.api.types.is_float_dtype(column)
-
-
-def _at_shown_size(match):
-    """A notebook's `<img>` with as many pixels as it is shown with: the sharp one stands among the figures."""
-    found = _WIDTH.search(match[0])
-    width = found and int(found[1])
-    return _SOURCE.sub(lambda png: _embedded(base64.b64decode(png[1]), width, _SMALL_QUALITY), match[0])
-
-
-def _embedded(png, width=None, quality=_QUALITY):
-    """A picture as a data URI, in the smaller of WebP's two ways: large drawings are smaller without loss."""
-    with Image.open(io.BytesIO(png)) as picture:
-        picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
-    if width is not None and width < picture.width:
-        picture = picture.resize((width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS)
-    ways = ({"lossless": True, "quality": 40, "method": 2}, {"quality": quality, "method": 6})
-    content = min((_webp(picture, **way) for way in ways), key=len)
-    return "data:image/webp;base64," + base64.b64encode(content).decode()
-
-
-def _webp(picture, **way):
-    buffer = io.BytesIO()
-    picture.save(buffer, "WEBP", **way)
-    return buffer.getvalue()
+def _described(path, words):
+    return {"name": path.stem, "number": path.stem.split("-")[0], "caption": _inline(words.caption)}
 
 
 def _inline(markdown):
-    """One line of Markdown as HTML without a paragraph around it."""
+    """A paragraph of Markdown as HTML without the paragraph: code, emphasis and links are all that it may hold."""
     html = markdown2html(str(escape(markdown)).replace("&#39;", "'").replace("&#34;", '"')).strip()
-    return Markup(html.removeprefix("<p>").removesuffix("</p>"))
+    return Markup(_clean(html, _INLINE))
 
 
-def _words(stem):
-    return stem.replace("-", " ").replace("_", " ")
+def _clean(html, tags):
+    """Drop every tag but `tags`, every handler and style, and links and images that are not allowed."""
+
+    def allowed(tag, name, value):
+        if name == "href":
+            return tag == "a" and bool(_LINK.match(value))
+        if name == "src":
+            return tag == "img" and bool(_IMAGE.fullmatch(value))
+        return name in ("id", "class", "alt", "width", "height", "colspan", "rowspan", "scope")
+
+    return bleach.clean(html, tags=tags, attributes=allowed, protocols={"http", "https", "data"}, strip=True)

@@ -1,86 +1,53 @@
 """The README's answer, made from the files of a study, so that no number in it is typed by hand."""
 
-import re
 from pathlib import Path
 
-from fer_lib.analysis.comparison import pooled_comparison_table, summary_table
-from fer_lib.analysis.costs import read_costs
 from fer_lib.errors import RunError
 from fer_lib.files import write_atomically
-from fer_lib.parameters import read_parameters
+from fer_lib.formats import count
 from fer_lib.report.answer import answer
-from fer_lib.training.runs import study_runs
-from fer_lib.variants import Variant
+from fer_lib.report.page import headline_figure
+from fer_lib.report.pieces import grid
 
 BEGIN, END = "<!-- result: begin, made by `make readme` -->", "<!-- result: end -->"
 
 
 def update_readme(readme, study_dir):
-    """Writes the answer of a study between the two marks of the README.
-
-    Args:
-        readme: path of README.md.
-        study_dir: `outputs/<study>`, finished.
+    """Write the answer of a study (`outputs/<study>`) between the two marks of README.md.
 
     Raises:
         RunError: the study has no finished run, or the marks are missing.
     """
     text = Path(readme).read_text(encoding="utf-8")
-    pattern = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
-    if not pattern.search(text):
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
         raise RunError("The README has no place for the answer", where=readme, expected=f"{BEGIN} ... {END}")
-    block = f"{BEGIN}\n{result_block(study_dir)}\n{END}"
-    write_atomically(readme, pattern.sub(lambda _: block, text))
+    write_atomically(readme, f"{before}{begin}\n{result_block(study_dir)}\n{end}{after}")
 
 
 def result_block(study_dir):
-    """The answer, its table and its figure, as Markdown."""
+    """Return the answer, its table and its figure as Markdown."""
     study_dir = Path(study_dir)
-    parameters = read_parameters(study_dir / "params.yaml")
-    runs = study_runs(study_dir, parameters)
-    if not runs:
+    result = answer(study_dir)
+    if not result.runs:
         raise RunError("There is no finished run", where=study_dir, advice="`fer-study run` makes them")
-    seeds, summary = len(parameters.seeds), summary_table(runs)
-    compared = pooled_comparison_table(runs, parameters.baseline)
-    differences = compared.set_index("variant").to_dict("index")
+    parameters, table, place = result.parameters, grid(result.table), study_dir.as_posix()
     lines = [
-        f"**{answer(compared, read_costs(study_dir, parameters.baseline))}**",
+        result.text,
         "",
-        "| Network | 7-class accuracy | 95 % interval | Points over plain | 95 % interval | p (Holm) |",
-        "|---|---|---|---|---|---|",
-        *(_line(row, differences.get(row["variant"])) for row in summary.to_dict("records")),
+        "| " + " | ".join(label for label, _ in table["columns"]) + " |",
+        "|" + "|".join("---:" if numeric else "---" for _, numeric in table["columns"]) + "|",
+        *("| " + " | ".join(row) + " |" for row in table["rows"]),
         "",
-        f"{parameters.baseline}, {parameters.epochs} epochs, {seeds} seed{'s' if seeds > 1 else ''}, "
-        f"{int(summary['n'].iloc[0]):,} validation images, protocol `{parameters.protocol}`; "
-        "the last epoch is scored, none is chosen. "
-        f"All of it: [`{study_dir.as_posix()}/report.html`]({study_dir.as_posix()}/report.html).",
-        *_figure(study_dir),
+        f"{parameters.baseline}, {parameters.epochs} epochs, {count(result.images)} {result.split} images, "
+        f"protocol `{parameters.protocol}`; the last epoch is scored, none is chosen. The whole study: "
+        f"[`{place}/report.html`]({place}/report.html).",
     ]
+    if figure := headline_figure(study_dir):
+        alt = "Accuracy of every network minus the baseline's, with 95 % CIs"
+        lines += ["", f"![{alt}]({figure.as_posix()})"]
     return "\n".join(lines)
-
-
-def _line(row, difference):
-    cells = [
-        Variant.from_name(row["variant"]).label,
-        f"{row['mean']:.1%}",
-        f"{row['low']:.1%} to {row['high']:.1%}",
-    ]
-    if difference is None:
-        cells += ["", "", ""]
-    else:
-        low, high = 100 * difference["low"], 100 * difference["high"]
-        cells += [f"{100 * difference['difference']:+.1f}", f"{low:+.1f} to {high:+.1f}"]
-        cells += ["< 0.001" if difference["p_holm"] < 0.001 else f"{difference['p_holm']:.2g}"]
-    return "| " + " | ".join(cells) + " |"
-
-
-def _figure(study_dir):
-    """The forest plot of notebook 04, of every network, where it was made."""
-    found = sorted((study_dir / "figures").glob("4.*-differences.png"))
-    if not found:
-        return []
-    alt = "Accuracy of every network minus that of the plain one, with 95 % intervals"
-    return ["", f"![{alt}]({found[0].as_posix()})"]
 
 
 if __name__ == "__main__":

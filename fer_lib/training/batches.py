@@ -1,8 +1,8 @@
-"""From uint8 faces to scaled, augmented batches, on the device.
+"""From uint8 images to scaled, augmented batches, on the device.
 
-All faces lie on the device as one uint8 table. A batch is a few numbers a face, its row in the table and its
-transform, drawn on the host by (seed, epoch) alone; gathering, resizing, shifting, flipping and scaling happen in
-the compiled step. The same faces in the same order with the same transforms therefore reach every backend.
+All images are on the device as one uint8 table. A batch holds a few numbers an image, its row in the table and its
+transform, drawn on the host by (seed, epoch) alone; gathering, resizing, translation, flip and scaling happen in
+the compiled step. The same images in the same order with the same transforms therefore reach every backend.
 """
 
 import math
@@ -11,18 +11,21 @@ import keras
 import numpy as np
 from keras import ops
 
+# Separate random streams, so that drawing more of one never moves the other.
+_ORDER, _TRANSFORMS = 0, 1
 
-class FaceTable(keras.layers.Layer):
-    """All faces of a study on the device; called with rows and transforms it gives batches for a network.
 
-    The transform is the one that `ImageDataGenerator(width_shift_range, height_shift_range, horizontal_flip,
-    rescale=1/255)` makes (the paper, section 3.2.3): first the face at the size asked for, then a translation by
-    parts of a pixel with linear interpolation and the edge repeated, then the flip. All of it is linear and
-    separable, so it is two matrix products a face: rows . face . columns^T.
+class ImageTable(keras.layers.Layer):
+    """All images of a study on the device; called with rows and transforms it gives batches for a network.
+
+    The transform is that of `ImageDataGenerator(width_shift_range, height_shift_range, horizontal_flip,
+    rescale=1/255)` (the paper, section 3.2.3): the image is resized, translated by parts of a pixel with linear
+    interpolation and the edge repeated, then flipped. All of it is linear and separable: two matrix products an
+    image, rows . image . columns^T.
 
     Args:
         images: uint8, (n, height, width, channels).
-        size: side of the faces given out, in pixels; the resizing is bilinear with half-pixel centres, with
+        size: side of the returned images, in pixels; the resizing is bilinear with half-pixel centres, with
             antialiasing where it shrinks (Pillow's BILINEAR, without rounding).
 
     Call arguments:
@@ -37,48 +40,38 @@ class FaceTable(keras.layers.Layer):
         if images.dtype != np.uint8 or images.ndim != 4:
             raise ValueError(f"`images` must be uint8 of rank 4. Received: {images.dtype}, shape {images.shape}")
         self.size = size
-        self.table = self.add_weight(
-            name="table",
-            shape=images.shape,
-            dtype="uint8",
-            trainable=False,
-            initializer=lambda shape, dtype: images,
-        )
+        given = {"shape": images.shape, "dtype": "uint8", "initializer": lambda shape, dtype: images}
+        self.table = self.add_weight(name="table", trainable=False, **given)
         self.resize_rows = resize_matrix(images.shape[1], size)
         self.resize_columns = resize_matrix(images.shape[2], size)
 
     def call(self, inputs):
-        faces = ops.cast(ops.take(self.table, inputs["row"], axis=0), "float32")
+        images = ops.cast(ops.take(self.table, inputs["row"], axis=0), "float32")
         down, right, flip = (inputs["transform"][:, index] for index in range(3))
         rows = ops.matmul(translation_matrix(down, self.size), self.resize_rows)  # (batch, size, height)
         columns = translation_matrix(right, self.size)
         columns = ops.where(flip[:, None, None] > 0.5, ops.flip(columns, axis=1), columns)
         columns = ops.matmul(columns, self.resize_columns)  # (batch, size, width)
         # Channels first, so that each channel is a matrix: (batch, c, h, w) -> (batch, c, size, size).
-        faces = ops.transpose(faces, (0, 3, 1, 2))
-        faces = ops.matmul(ops.matmul(rows[:, None], faces), ops.transpose(columns, (0, 2, 1))[:, None])
+        images = ops.transpose(images, (0, 3, 1, 2))
+        images = ops.matmul(ops.matmul(rows[:, None], images), ops.transpose(columns, (0, 2, 1))[:, None])
         if keras.config.image_data_format() == "channels_last":
-            faces = ops.transpose(faces, (0, 2, 3, 1))
-        return faces / 255.0
+            images = ops.transpose(images, (0, 2, 3, 1))
+        return images / 255.0
 
 
 def translation_matrix(shift, size):
-    """Matrices that translate a line of `size` pixels, linear between pixels, the edge pixel repeated outside.
+    """Return matrices, float32, (batch, size, size): output pixel i shows input coordinate i + shift * size.
 
-    Args:
-        shift: float32, (batch,), in parts of `size`; output pixel i shows input coordinate i + shift * size.
-        size: pixels.
-
-    Returns:
-        float32, (batch, size, size); each row sums to 1.
+    Linear between pixels, the edge pixel repeated outside, so each row sums to 1. `shift`: float32, (batch,).
     """
     pixels = ops.arange(size, dtype="float32")
-    seen = ops.clip(pixels[None] + shift[:, None] * size, 0.0, size - 1.0)  # (batch, size)
-    return ops.maximum(0.0, 1.0 - ops.abs(seen[:, :, None] - pixels))
+    sources = ops.clip(pixels[None] + shift[:, None] * size, 0.0, size - 1.0)  # (batch, size)
+    return ops.maximum(0.0, 1.0 - ops.abs(sources[:, :, None] - pixels))
 
 
 def resize_matrix(source, target):
-    """The matrix, float32, (target, source), that resizes a line bilinearly as Pillow does, without rounding."""
+    """Return the matrix, float32, (target, source), that resizes a line as Pillow's BILINEAR, without rounding."""
     ratio = source / target
     centres = (np.arange(target)[:, None] + 0.5) * ratio - 0.5
     # Shrinking widens the triangle to the target's pixels (antialiasing); enlarging keeps it at one pixel.
@@ -87,24 +80,18 @@ def resize_matrix(source, target):
 
 
 def draw_order(count, seed, epoch):
-    """Order of the training faces in an epoch: a permutation, int32, (count,), by (seed, epoch) alone."""
-    return _generator(seed, epoch, "order").permutation(count).astype("int32")
+    """Draw the order of an epoch's images, a permutation, int32, (count,), by (seed, epoch) alone."""
+    return np.random.default_rng([seed, epoch, _ORDER]).permutation(count).astype("int32")
 
 
 def draw_transforms(count, seed, epoch, shift=0.1, flip=True):
-    """One random transform a face for an epoch, by (seed, epoch) alone.
-
-    Args:
-        count: number of faces, in the order of the epoch's steps.
-        seed, epoch: whole numbers from 0.
-        shift: the largest translation down and right, drawn independently and uniformly from [-shift, shift], in
-            parts of the side.
-        flip: mirrors half of the faces.
+    """Draw a transform for each image of an epoch, in the order of its steps, by (seed, epoch) alone.
 
     Returns:
-        float32, (count, 3): down, right, mirrored (0 or 1).
+        float32, (count, 3): down and right, independent and uniform in [-shift, shift] as shares of the side, and
+        flipped (0 or 1), half of the images if `flip`.
     """
-    generator = _generator(seed, epoch, "transforms")
+    generator = np.random.default_rng([seed, epoch, _TRANSFORMS])
     transforms = np.zeros((count, 3), "float32")
     transforms[:, :2] = generator.uniform(-shift, shift, (count, 2))
     if flip:
@@ -113,55 +100,51 @@ def draw_transforms(count, seed, epoch, shift=0.1, flip=True):
 
 
 def identity_transforms(count):
-    """Transforms, float32, (count, 3), that leave every face as it is: validation and test."""
+    """Return transforms, float32, (count, 3), that leave every image as it is: validation and test."""
     return np.zeros((count, 3), "float32")
 
 
-class FaceBatches(keras.utils.PyDataset):
-    """Rows, transforms and labels in batches of their order, for `predict` and `fit(shuffle=False)`.
+def batches(inputs, labels=None, batch_size=64):
+    """Return arrays in batches of their order, for `fit(shuffle=False)` and, without labels, `predict`.
 
     Args:
-        inputs: dictionary of arrays, as the model of `with_faces` takes them.
-        labels: array of as many rows. Default `None`: for `predict`.
+        inputs: dictionary of arrays, as the model of `with_images` takes them; `labels` has as many rows.
         batch_size: rows a batch; the last batch may have fewer.
     """
+    arrays = inputs if labels is None else (inputs, labels)
+    if keras.config.backend() != "tensorflow":
+        return _ArrayBatches(arrays, len(inputs["row"]), batch_size)
+    # With TensorFlow, its own pipeline is the fastest feed. Its tuner is off: the end of each `fit` and `predict`
+    # would wait for the tuner's thread, often for as long again as the work took (TensorFlow 2.21).
+    import tensorflow as tf
 
-    def __init__(self, inputs, labels=None, batch_size=64):
-        # With two workers Keras reads ahead itself, and on TensorFlow does without tf.data's tuner: else the end
-        # of each `fit` and `predict` waits for the tuner's thread, often for as long again as it took (TensorFlow
-        # 2.21). The other backends look at the first batch before they start, and the workers would go on from
-        # the second.
-        super().__init__(workers=2 if keras.config.backend() == "tensorflow" else 1)
-        self.inputs, self.labels, self.batch_size = inputs, labels, batch_size
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.threading.private_threadpool_size = 1
+    return tf.data.Dataset.from_tensor_slices(arrays).batch(batch_size).with_options(options)
+
+
+class _ArrayBatches(keras.utils.PyDataset):
+    def __init__(self, arrays, count, batch_size):
+        super().__init__()
+        self.arrays, self.count, self.batch_size = arrays, count, batch_size
 
     def __len__(self):
-        return math.ceil(len(self.inputs["row"]) / self.batch_size)
+        return math.ceil(self.count / self.batch_size)
 
     def __getitem__(self, index):
         rows = slice(index * self.batch_size, (index + 1) * self.batch_size)
-        inputs = {name: array[rows] for name, array in self.inputs.items()}
-        return inputs if self.labels is None else (inputs, self.labels[rows])
+        return keras.tree.map_structure(lambda array: array[rows], self.arrays)
 
 
-def with_faces(classifier, images, size):
-    """A model from rows and transforms to the classifier's probabilities, the faces inside.
+def with_images(classifier, images, size):
+    """Return a model from rows and transforms to the classifier's probabilities, with the images inside.
 
-    Args:
-        classifier: a `keras.Model` on images of `size` pixels.
-        images: uint8, (n, height, width, channels), all faces that will be asked for.
-        size: side in pixels that the classifier takes.
-
-    Returns:
-        A `keras.Model` with inputs `row` and `transform`. Its weights but for the table are the classifier's own.
+    Args as for `ImageTable`; `classifier` takes images of `size` pixels and shares its weights with the model.
     """
     inputs = {
         "row": keras.Input((), dtype="int32", name="row"),
         "transform": keras.Input((3,), dtype="float32", name="transform"),
     }
-    faces = FaceTable(images, size, dtype="float32", name="faces")(inputs)
-    return keras.Model(inputs, classifier(faces), name=f"{classifier.name}_with_faces")
-
-
-def _generator(seed, epoch, purpose):
-    # Separate streams, so that drawing more of one never moves the other.
-    return np.random.default_rng([seed, epoch, {"order": 0, "transforms": 1}[purpose]])
+    shown = ImageTable(images, size, dtype="float32", name="images")(inputs)
+    return keras.Model(inputs, classifier(shown), name=f"{classifier.name}_with_images")

@@ -1,11 +1,12 @@
 """Training into run folders: a finished run is loaded, a half one goes on, another one is never mixed in."""
 
 import contextlib
+import io
 import json
 import math
+import shutil
 import time
 import zipfile
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -16,10 +17,9 @@ from fer_lib.environment import describe_environment, leave_out_messages
 from fer_lib.errors import RunError
 from fer_lib.files import write_atomically
 from fer_lib.training import runs
-from fer_lib.training.batches import FaceBatches, draw_order, draw_transforms, identity_transforms
-from fer_lib.training.deadline import check_deadline
+from fer_lib.training.batches import batches, draw_order, draw_transforms, identity_transforms
 from fer_lib.training.progress import Progress
-from fer_lib.training.recipe import CLASSES, build_classifier, build_trainer
+from fer_lib.training.recipe import build_classifier, build_trainer
 
 leave_out_messages()
 
@@ -27,111 +27,109 @@ leave_out_messages()
 _CHECKPOINTS_KEPT = 2
 
 
-def train_run(parameters, variant, seed, splits, study_dir):
-    """The run of one cell of the grid: read where it is finished, else trained from where it stopped.
+def train_run(parameters, variant, seed, splits, study_dir, observe=None, position=None):
+    """Return the run of a variant and seed: read where it is finished, else trained from its last checkpoint.
 
     Args:
-        parameters: `Parameters`.
-        variant: name, see `Variant.from_name`.
-        seed: whole number from 0; fixes weights, order, augmentation and dropout.
-        splits: `Splits`; trained on `train`, measured on `validation` after each epoch. `test` is not touched.
+        parameters, variant, seed: `Parameters`, name of a `Variant`, whole number from 0. The seed fixes weights,
+            order, augmentation and dropout.
+        splits: `Splits`; trained on `train`, measured on `validation` after each epoch. `test`, where the protocol
+            has one, is predicted once, after the last epoch.
         study_dir: folder of the study, `outputs/<study>`.
+        observe: called after the last epoch with parameters, run (its predictions can be read), classifier (it may
+            change the weights) and validation `FaceSet`; returns file name -> content, see `write_atomically`,
+            that the run's folder keeps.
+        position: (i, n), for the progress: the run is the i-th of n.
 
     Returns:
-        The finished `Run`. Its predictions are those of the last epoch: no epoch is chosen on the images that
-        score it.
+        The finished `Run`. Its predictions are those of the last epoch: no epoch is chosen by them.
 
     Raises:
         RunError: a file cannot be written, or the loss is no longer finite.
-        TimeLimitError: the next epoch would not end before the deadline; the same call goes on from here.
     """
     folder = runs.run_folder(study_dir, variant, seed)
     identity = runs.run_identity(parameters, variant, seed, splits.fingerprint)
-    if runs.is_finished(folder, identity):
-        return runs.read_run(folder)
-    with _only_process(folder):
-        # The process that was waited for may have finished this very run.
-        if not runs.is_finished(folder, identity):
-            _prepare_folder(folder, identity, parameters)
-            _Training(parameters, variant, seed, splits, folder).finish(identity)
+    if not runs.is_finished(folder, identity) or runs.leftovers(folder):
+        with _only_process(folder):
+            _prepare_folder(folder, identity)
+            # The process that was waited for may have finished this very run.
+            if not runs.is_finished(folder, identity):
+                training = _Training(parameters, identity, splits.train, splits.validation, folder)
+                training.run_epochs(position)
+                training.keep_results(splits.test, observe)
+            _remove(*runs.leftovers(folder))
     return runs.read_run(folder)
 
 
-def restore_classifier(parameters, run, weights="last"):
-    """The trained network of a run.
-
-    Args:
-        parameters: the `Parameters` that it was trained with.
-        run: a `Run` whose weights are still there; committed results have none.
-        weights: `"last"` (whose predictions are reported) or `"best"` by validation accuracy.
-    """
-    path = run.folder / f"{weights}.weights.h5"
+def restore_classifier(parameters, run):
+    """Return the network of a `Run` with the weights of its last epoch; RunError where they are gone."""
+    path = run.folder / runs.WEIGHTS
     if not path.is_file():
-        raise RunError(
-            "The weights of a run are missing",
-            where=path,
-            advice="Results are committed without weights: delete the run's folder and run the study to train it",
-        )
-    classifier = build_classifier(parameters, run.variant, run.seed)
+        advice = "Results are committed without weights: delete the run's folder and run the study to train it"
+        raise RunError("The weights of a run are missing", where=path, advice=advice)
+    classifier = build_classifier(parameters, run.variant, run.seed, len(run.class_names))
     classifier.load_weights(path)
     return classifier
 
 
 def predict(parameters, classifier, faces):
-    """The classifier's `Predictions` of a `FaceSet`."""
-    trainer = build_trainer(parameters, classifier, faces.images, steps_per_epoch=1)
-    return _predict(trainer, faces, first_row=0)
-
-
-def open_test_split(parameters, run, splits):
-    """Predicts the test split with a run's last weights, once, and keeps the predictions in its folder."""
-    if "test" not in run.splits:
-        test = predict(parameters, restore_classifier(parameters, run), splits.test)
-        runs.write_predictions(run.folder, {"validation": run.predictions("validation"), "test": test})
-        keras.utils.clear_session()
-    return run.predictions("test")
+    """Return the `Predictions` of a `FaceSet`."""
+    return _predict(build_trainer(parameters, classifier, faces.images, steps_per_epoch=1), faces, first_row=0)
 
 
 class _Training:
     """One run from its last checkpoint to its end."""
 
-    def __init__(self, parameters, variant, seed, splits, folder):
+    def __init__(self, parameters, identity, train, validation, folder):
         keras.utils.clear_session()
-        self.parameters, self.variant, self.seed = parameters, variant, seed
-        self.train, self.validation, self.folder = splits.train, splits.validation, folder
-        self.steps = math.ceil(len(self.train) / parameters.batch_size)
-        self.classifier = build_classifier(parameters, variant, seed)
-        images = np.concatenate([self.train.images, self.validation.images])
+        self.parameters, self.identity, self.folder = parameters, identity, folder
+        self.variant, self.seed = identity["variant"], identity["seed"]
+        self.train, self.validation = train, validation
+        self.steps = math.ceil(len(train) / parameters.batch_size)
+        self.classifier = build_classifier(parameters, self.variant, self.seed, len(train.class_names))
+        images = np.concatenate([train.images, validation.images])
         self.trainer = build_trainer(parameters, self.classifier, images, self.steps)
         self.trainer.optimizer.build(self.trainer.trainable_variables)
-        self.one_hot = np.eye(CLASSES, dtype="float32")[self.train.labels]
+        # Not the trainer's own: those hold the images.
+        self.variables = [*self.classifier.variables, *self.trainer.optimizer.variables]
         self.history, self.seconds = [], []
+        self.config = {"variant": self.variant, "seed": self.seed, "identity": identity}
+        self.config |= {"class_names": list(train.class_names), "parameters": parameters.model_dump()}
+        self.config["environment"] = describe_environment()
+        runs.write_json(folder / "config.json", self.config)
 
-    def finish(self, identity):
+    def run_epochs(self, position):
         self._restore()
-        with Progress(self.variant, self.seed, self.parameters.epochs, self.steps, len(self.history)) as progress:
-            for epoch in range(len(self.history), self.parameters.epochs):
-                check_deadline(needed=self.seconds[-1] if self.seconds else 0)
+        epochs, done = self.parameters.epochs, len(self.history)
+        with Progress(self.variant, self.seed, epochs, self.steps, done, position) as progress:
+            for epoch in range(done, epochs):
                 started = time.perf_counter()
                 self.history.append(self._train_epoch(epoch, progress))
                 self.seconds.append(time.perf_counter() - started)
                 self._save_epoch()
                 progress.end_epoch(self.history[-1], self.seconds[-1])
-        self._save_weights("last")
-        validation = _predict(self.trainer, self.validation, first_row=len(self.train))
-        runs.write_predictions(self.folder, {"validation": validation})
-        runs.write_json(
-            self.folder / "done.json",
-            {"identity": identity, "epochs": len(self.history), "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z")},
-        )
-        for path in _checkpoints(self.folder):
-            path.unlink()
+
+    def keep_results(self, test, observe):
+        """Write tables, weights, predictions, what `observe` returns, and last of all `done.json`."""
+        self._write_tables()
+        weights = _WeightsInMemory()
+        self.classifier.save_weights(weights)
+        write_atomically(self.folder / runs.WEIGHTS, weights.getvalue())
+        predictions = {"validation": _predict(self.trainer, self.validation, first_row=len(self.train))}
+        if test is not None:
+            # The one place where the test split is used: the training has ended, and nothing is chosen by it.
+            predictions["test"] = predict(self.parameters, self.classifier, test)
+        runs.write_predictions(self.folder, predictions)
+        if observe is not None:
+            run = runs.Run(self.folder, self.variant, self.seed, self.config)
+            for name, content in observe(self.parameters, run, self.classifier, self.validation).items():
+                write_atomically(self.folder / name, content)
+        runs.finish(self.folder, self.identity, len(self.history))
 
     def _train_epoch(self, epoch, progress):
-        order = draw_order(len(self.train), self.seed, epoch)
-        transforms = draw_transforms(
-            len(self.train), self.seed, epoch, self.parameters.shift, self.parameters.flip
-        )
+        count, recipe = len(self.train), self.parameters
+        order = draw_order(count, self.seed, epoch)
+        transforms = draw_transforms(count, self.seed, epoch, recipe.shift, recipe.flip)
 
         # PyTorch draws dropout from its global generator, which no checkpoint holds; the other backends draw it
         # from a variable of the network. Seeded within `fit`: the first `fit` of a process opens the data once
@@ -139,106 +137,82 @@ class _Training:
         def seed_dropout(_epoch, _logs):
             keras.utils.set_random_seed(int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0]))
 
-        batch_size = self.parameters.batch_size
+        validation, targets = _inputs(self.validation, first_row=count), _one_hot(self.validation)
         result = self.trainer.fit(
-            FaceBatches({"row": order, "transform": transforms}, self.one_hot[order], batch_size),
+            batches({"row": order, "transform": transforms}, _one_hot(self.train)[order], recipe.batch_size),
             shuffle=False,  # else Keras mixes the batches of a dataset
             verbose=0,
-            callbacks=[progress.callback(), keras.callbacks.LambdaCallback(on_epoch_begin=seed_dropout)],
-            validation_data=FaceBatches(*_inputs(self.validation, len(self.train)), batch_size),
+            callbacks=[progress, keras.callbacks.LambdaCallback(on_epoch_begin=seed_dropout)],
+            validation_data=batches(validation, targets, recipe.batch_size),
         )
         row = {"epoch": epoch + 1, **{name: float(values[-1]) for name, values in result.history.items()}}
         row["learning_rate"] = float(self.trainer.optimizer.learning_rate)
         if not math.isfinite(row["loss"]):
-            raise RunError(
-                "Training diverged: the loss is not finite",
-                where=f"{self.variant}, seed {self.seed}, epoch {epoch + 1}",
-                found=row["loss"],
-                advice="Lower learning_rate, or set precision: float32",
-            )
+            where = f"{self.variant}, seed {self.seed}, epoch {epoch + 1}"
+            advice = "Lower learning_rate, or set precision: float32"
+            raise RunError("Training diverged: the loss is not finite", where, found=row["loss"], advice=advice)
         return row
 
-    def _save_epoch(self):
+    def _write_tables(self):
         history = pd.DataFrame(self.history)
-        if history["val_accuracy"].idxmax() == len(history) - 1:
-            self._save_weights("best")
         write_atomically(self.folder / "history.csv", history.to_csv(index=False))
         seconds = pd.DataFrame({"epoch": history["epoch"], "seconds": self.seconds}).round(2)
         write_atomically(self.folder / "seconds.csv", seconds.to_csv(index=False))
-        state = {f"variable_{i}": np.asarray(v) for i, v in enumerate(map(_to_numpy, self._variables()))}
-        state["progress"] = np.array(json.dumps({"history": self.history, "seconds": self.seconds}))
-        path = self.folder / f"checkpoint-{len(history):04d}.npz"
-        write_atomically(path, lambda temporary: np.savez(temporary, **state))
-        for old in _checkpoints(self.folder)[:-_CHECKPOINTS_KEPT]:
-            old.unlink()
+
+    def _save_epoch(self):
+        self._write_tables()
+        values = [keras.ops.convert_to_numpy(variable) for variable in self.variables]
+        state = json.dumps({"identity": self.identity, "history": self.history, "seconds": self.seconds})
+        path = self.folder / f"checkpoint-{len(self.history):04d}.npz"
+        write_atomically(path, lambda temporary: np.savez(temporary, *values, state=np.array(state)))
+        _remove(*_checkpoints(self.folder)[:-_CHECKPOINTS_KEPT])
 
     def _restore(self):
-        """Goes on from the newest checkpoint that is whole."""
+        """Go on from the newest checkpoint that is whole and of this run."""
         for path in reversed(_checkpoints(self.folder)):
             try:
-                with np.load(path) as file:
-                    state = {name: file[name] for name in file.files}
-            except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-                print(f"{path.name} is damaged ({error}); going on from the one before it")
-                path.unlink()
+                values, state = _read_checkpoint(path)
+                if state["identity"] != self.identity:
+                    raise ValueError("of another run")
+                if [value.shape for value in values] != [tuple(variable.shape) for variable in self.variables]:
+                    raise ValueError("of another network")
+            except Exception as error:  # damage raises errors of many kinds, with one remedy
+                print(f"{path.name} is damaged and not used ({type(error).__name__})", flush=True)
+                _remove(path)
                 continue
-            for index, variable in enumerate(self._variables()):
-                variable.assign(state[f"variable_{index}"])
-            progress = json.loads(str(state["progress"]))
-            self.history, self.seconds = progress["history"], progress["seconds"]
+            for variable, value in zip(self.variables, values, strict=True):
+                variable.assign(value)
+            self.history, self.seconds = state["history"], state["seconds"]
             return
 
-    def _variables(self):
-        # Not the trainer's own: those hold the faces.
-        return [*self.classifier.variables, *self.trainer.optimizer.variables]
 
-    def _save_weights(self, name):
-        # Keras insists on the suffix; the temporary file is a sibling of the same suffix.
-        def save(temporary):
-            whole = Path(temporary).with_suffix(".weights.h5")
-            self.classifier.save_weights(whole)
-            whole.replace(temporary)
+class _WeightsInMemory(io.BytesIO):
+    """A file for `save_weights` with a name that Keras takes: HDF5 itself ends the process on a full disk."""
 
-        write_atomically(self.folder / f"{name}.weights.h5", save)
+    def __str__(self):
+        return runs.WEIGHTS
 
 
-def _prepare_folder(folder, identity, parameters):
-    if reason := _why_another(folder, identity):
-        aside = runs.set_aside(folder).name
-        print(f"{identity['variant']}, seed {identity['seed']}: {reason}; the earlier run was moved to {aside}")
-    runs.write_json(
-        folder / "config.json",
-        {
-            "variant": identity["variant"],
-            "seed": identity["seed"],
-            "identity": identity,
-            "parameters": parameters.model_dump(),
-            "environment": describe_environment(),
-        },
-    )
-
-
-def _why_another(folder, identity):
-    """Why what lies in `folder` is not a part of this run, or None."""
-    try:
-        config = runs.read_json(folder / "config.json")
-    except RunError:
-        return "config.json is damaged"
-    earlier = identity if config is None else config.get("identity", {})
-    changed = [name.replace("_", " ") for name in identity if earlier.get(name) != identity[name]]
-    return f"{' and '.join(changed)} changed" if changed else None
+def _prepare_folder(folder, identity):
+    """Clear `folder` of what is not part of this run, and take back what was set aside and is."""
+    _remove(*runs.leftovers(folder))
+    title = f"{identity['variant']}, seed {identity['seed']}"
+    if reason := runs.why_another(folder, identity):
+        print(f"{title}: {reason}; the earlier run was moved to {runs.set_aside(folder).name}", flush=True)
+    if taken := runs.take_back(folder, identity):
+        print(f"{title}: {taken.name} is this run and was moved back", flush=True)
 
 
 @contextlib.contextmanager
 def _only_process(folder):
-    """Holds the run for this process; another one that wants it waits. The lock ends with its process."""
+    """Hold the run for this process; another one that wants it waits. The lock ends with its process."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.with_name(f".{folder.name}.lock"))
     try:
         lock.acquire(timeout=0.1)
     except Timeout:
-        print(f"{folder.parent.name}, {folder.name} is being trained by another process; waiting for it")
-        lock.acquire()
+        print(f"{folder.parent.name}, {folder.name}: another process trains it; waiting for its end", flush=True)
+        lock.acquire(poll_interval=0.5)  # between the polls a signal is heeded
     try:
         yield
     finally:
@@ -246,22 +220,34 @@ def _only_process(folder):
 
 
 def _predict(trainer, faces, first_row):
-    inputs, _ = _inputs(faces, first_row)
-    probabilities = trainer.predict(FaceBatches(inputs, batch_size=256), verbose=0).astype("float32")
-    return runs.Predictions(np.asarray(faces.ids, dtype=str), faces.labels, probabilities)
+    probabilities = trainer.predict(batches(_inputs(faces, first_row), batch_size=256), verbose=0)
+    return runs.Predictions(np.asarray(faces.ids, dtype=str), faces.labels, probabilities.astype("float32"))
 
 
 def _inputs(faces, first_row):
-    """Rows and transforms of faces as they are, and their one-hot labels."""
+    """Return rows and transforms of images as they are."""
     rows = np.arange(first_row, first_row + len(faces), dtype="int32")
-    one_hot = np.eye(CLASSES, dtype="float32")[faces.labels]
-    return {"row": rows, "transform": identity_transforms(len(faces))}, one_hot
+    return {"row": rows, "transform": identity_transforms(len(faces))}
+
+
+def _one_hot(faces):
+    return np.eye(len(faces.class_names), dtype="float32")[faces.labels]
+
+
+def _read_checkpoint(path):
+    """Return the values of the variables, in order, and the state; each part is compared with its checksum."""
+    with zipfile.ZipFile(path) as archive, np.load(path) as file:
+        if damaged := archive.testzip():
+            raise ValueError(f"{damaged} is damaged")
+        return [file[f"arr_{i}"] for i in range(len(file.files) - 1)], json.loads(str(file["state"]))
 
 
 def _checkpoints(folder):
-    """Checkpoints from the oldest to the newest."""
+    """Return the checkpoints from the oldest to the newest."""
     return sorted(folder.glob("checkpoint-*.npz"))
 
 
-def _to_numpy(variable):
-    return keras.ops.convert_to_numpy(variable)
+def _remove(*paths):
+    """Remove files, or folders that are in their place."""
+    for path in paths:
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)

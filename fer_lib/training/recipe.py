@@ -5,59 +5,54 @@ import zlib
 import keras
 
 from fer_lib.models import resnet_v2
-from fer_lib.training.batches import with_faces
+from fer_lib.training.batches import with_images
 from fer_lib.variants import Variant
-
-CLASSES = 7
 
 
 def fix_keras_settings():
-    """Sets what `~/.keras/keras.json` may set otherwise and a run's numbers depend on."""
+    """Set what `~/.keras/keras.json` may set otherwise and a run's numbers depend on."""
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)
     keras.config.set_image_data_format("channels_last")
 
 
-def build_classifier(parameters, variant, seed):
-    """The network of a variant with fresh weights.
+def build_classifier(parameters, variant, seed, classes=7):
+    """Return the network of a variant with fresh weights: images in [0, 1] -> (batch, classes) probabilities.
 
     Args:
-        parameters: `Parameters`.
-        variant: name, see `Variant.from_name`.
+        parameters, variant: `Parameters`, and a name, see `Variant.from_name`.
         seed: fixes initial weights and dropout. Networks of one seed start from the same backbone, so that a
             comparison of two of them is paired in this too.
-
-    Returns:
-        A `keras.Model`, (batch, size, size, channels) in [0, 1] -> (batch, 7) probabilities.
     """
     fix_keras_settings()
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(parameters.precision)
     try:
         described = Variant.from_name(variant)
-        shape = (parameters.image_size, parameters.image_size, parameters.channels)
+        own = parameters.model_dump(include={"width", "stem", "pooling", "dropout"})
         classifier = resnet_v2(
             depth=described.depth,
-            input_shape=shape,
-            classes=CLASSES,
+            input_shape=(parameters.image_size, parameters.image_size, parameters.channels),
+            classes=classes,
             non_local_stages=described.stages,
             pairwise=described.pairwise,
             placement=described.placement,
             subsample=parameters.subsample and described.pairwise != "none",
-            width=parameters.width,
-            stem=parameters.stem,
-            pooling=parameters.pooling,
-            dropout=parameters.dropout,
             name=described.name,
+            **own,
         )
         _draw_kernels_by_name(classifier, seed)
+        for layer in classifier.layers:
+            norm = getattr(layer, "normalization", layer)  # a non-local block's own
+            if isinstance(norm, keras.layers.BatchNormalization):
+                norm.momentum = parameters.norm_momentum
         return classifier
     finally:
         keras.config.set_dtype_policy("float32")
 
 
 def _draw_kernels_by_name(classifier, seed):
-    """Draws each backbone kernel anew by (seed, name of its layer), whatever blocks stand before it."""
+    """Draw each backbone kernel anew by (seed, name of its layer), whatever blocks stand before it."""
     for layer in classifier.layers:
         if isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense)):
             config = layer.kernel_initializer.get_config()
@@ -66,26 +61,22 @@ def _draw_kernels_by_name(classifier, seed):
 
 
 def build_trainer(parameters, classifier, images, steps_per_epoch):
-    """The classifier with its faces on the device, compiled.
+    """Return the classifier with its images on the device, compiled.
 
-    Reported accuracy is 7-class accuracy; `binary_accuracy` over the one-hot outputs, the likely metric of the
-    paper's tables, is kept beside it under its own name.
+    Reported accuracy is that of the most probable class; `binary_accuracy` over the one-hot outputs, the likely
+    metric of the paper's tables, is kept beside it under its own name.
 
     Args:
-        parameters: `Parameters`.
-        classifier: from `build_classifier`.
-        images: uint8, (n, height, width, channels), every face of the study.
+        parameters, classifier: `Parameters`, and the network from `build_classifier`.
+        images: uint8, (n, height, width, channels), every image of the study.
         steps_per_epoch: batches an epoch, for the schedule.
     """
     fix_keras_settings()
-    trainer = with_faces(classifier, images, parameters.image_size)
+    trainer = with_images(classifier, images, parameters.image_size)
     trainer.compile(
         optimizer=_optimizer(parameters, steps_per_epoch),
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=parameters.label_smoothing),
-        metrics=[
-            keras.metrics.CategoricalAccuracy(name="accuracy"),
-            keras.metrics.BinaryAccuracy(name="binary_accuracy"),
-        ],
+        metrics=[keras.metrics.CategoricalAccuracy("accuracy"), keras.metrics.BinaryAccuracy("binary_accuracy")],
         jit_compile=jit_setting(parameters.jit_compile),
         # Keras refuses several steps a call on PyTorch; one at a time gives the same numbers.
         steps_per_execution=1 if keras.config.backend() == "torch" else parameters.steps_per_execution,
@@ -94,20 +85,17 @@ def build_trainer(parameters, classifier, images, steps_per_epoch):
 
 
 def jit_setting(jit_compile):
-    """What `keras.Model.compile` is to be told: on JAX always `True`, for without it Keras runs JAX op by op."""
+    """Return `jit_compile` for `keras.Model.compile`: always `True` on JAX, which Keras else runs op by op."""
     return keras.config.backend() == "jax" or jit_compile
 
 
 def _optimizer(parameters, steps_per_epoch):
-    settings = {
-        "learning_rate": _learning_rate(parameters, steps_per_epoch),
-        "weight_decay": parameters.weight_decay or None,
-    }
+    rate, decay = _learning_rate(parameters, steps_per_epoch), parameters.weight_decay or None
     if parameters.optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(momentum=parameters.momentum, nesterov=True, **settings)
+        optimizer = keras.optimizers.SGD(rate, parameters.momentum, nesterov=True, weight_decay=decay)
     else:
-        optimizer = keras.optimizers.Adam(**settings)
-    if parameters.weight_decay:
+        optimizer = keras.optimizers.Adam(rate, weight_decay=decay)
+    if decay:
         # Decay is for the kernels: it would pull the normalisations' scales, and the blocks' gammas, to nothing.
         optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     return optimizer
@@ -120,6 +108,5 @@ def _learning_rate(parameters, steps_per_epoch):
     total = parameters.epochs * steps_per_epoch
     if not warmup:
         return keras.optimizers.schedules.CosineDecay(parameters.learning_rate, total)
-    return keras.optimizers.schedules.CosineDecay(
-        0.0, total - warmup, warmup_target=parameters.learning_rate, warmup_steps=warmup
-    )
+    then = {"warmup_target": parameters.learning_rate, "warmup_steps": warmup}
+    return keras.optimizers.schedules.CosineDecay(0.0, total - warmup, **then)

@@ -1,59 +1,61 @@
-"""Run folders: what a training leaves on disk, found again by the hashes of what it was made from.
+"""Run folders: what a training leaves on disk, looked up by what it was made from.
 
 `outputs/<study>/runs/<variant>/seed-<n>/` holds `config.json`, `history.csv` (a row an epoch), `seconds.csv`,
-`predictions.npz`, `last.weights.h5`, `best.weights.h5`, checkpoints while it trains; last of all `done.json`.
+`predictions.npz`, `last.weights.h5`, what the study observes, checkpoints while it trains; last of all `done.json`
+with the size and the sha256 of each file.
 """
 
+import functools
+import hashlib
+import io
 import json
 import os
+import time
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel
 
+from fer_lib.datasets.faces import CLASS_NAMES
 from fer_lib.errors import RunError
-from fer_lib.files import write_atomically
+from fer_lib.files import read_json, read_regular, write_atomically
 
 # Raised where the same parameters and data give other numbers than before: earlier runs are then other runs.
 # `tests/test_golden.py` says when. Commit and package versions are provenance, see `config.json`.
 RESULTS_VERSION = 1
+WEIGHTS = "last.weights.h5"
+# A finished run may lack its weights: results are committed without.
+_NEEDED = ("config.json", "history.csv", "predictions.npz")
+# Of JSON, and of a table or predictions: more is no file of a run.
+_MAX_BYTES = 1_000_000_000
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a run says of one split.
+    """The predictions of one split.
 
     Attributes:
         ids: str, (n,), of the images.
-        labels: int64, (n,), the true classes.
-        probabilities: float32, (n, 7).
+        y_true: int64, (n,), the true classes.
+        probabilities: float32, (n, classes).
     """
 
     ids: np.ndarray
-    labels: np.ndarray
+    y_true: np.ndarray
     probabilities: np.ndarray
 
     @property
-    def classes(self):
-        """The class of the highest probability, int64, (n,)."""
+    def y_pred(self):
+        """The predicted classes, those of the highest probability, int64, (n,)."""
         return self.probabilities.argmax(axis=1)
 
     @property
-    def y_true(self):
-        """The true classes, int64, (n,)."""
-        return self.labels
-
-    @property
-    def y_pred(self):
-        """The predicted classes, int64, (n,)."""
-        return self.classes
-
-    @property
     def correct(self):
-        """Whether it is the true class, bool, (n,)."""
-        return self.classes == self.labels
+        """Whether the predicted class is the true class, bool, (n,)."""
+        return self.y_pred == self.y_true
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,8 @@ class Run:
 
     Attributes:
         folder: its path.
-        variant, seed: its cell of the grid.
-        config: `config.json`: parameters, identity, environment (of the process that finished it).
+        variant, seed: of its network.
+        config: `config.json`: identity, class names, parameters, environment (of the process that finished it).
     """
 
     folder: Path
@@ -71,116 +73,112 @@ class Run:
     seed: int
     config: dict
 
+    @property
+    def class_names(self):
+        """Names of the classes, in label order."""
+        return tuple(self.config.get("class_names", CLASS_NAMES))
+
     @cached_property
     def history(self):
         """A row an epoch: epoch, loss, accuracy, binary_accuracy, the same with val_, learning_rate."""
-        return pd.read_csv(self.folder / "history.csv")
+        return _read(self.folder / "history.csv", pd.read_csv)
 
     @cached_property
     def seconds(self):
         """Seconds that each epoch took, validation included; not part of what a run must reproduce."""
-        return pd.read_csv(self.folder / "seconds.csv")
+        return _read(self.folder / "seconds.csv", pd.read_csv)
+
+    @cached_property
+    def _predictions(self):
+        return _read(self.folder / "predictions.npz", lambda file: _unpack(file, len(self.class_names)))
 
     @property
     def splits(self):
         """Names of the splits that it has predictions of."""
-        with np.load(self.folder / "predictions.npz") as file:
-            return tuple(name.removesuffix("_ids") for name in file.files if name.endswith("_ids"))
+        return tuple(self._predictions)
 
     def predictions(self, split="validation"):
-        """The predictions of a split; RunError where the run has none."""
-        with np.load(self.folder / "predictions.npz") as file:
-            if f"{split}_ids" not in file:
-                raise RunError(
-                    f"A run has no predictions of the {split} split",
-                    where=self.folder,
-                    found=", ".join(self.splits),
-                    advice="The test split is opened by notebook 04, for the official protocol alone",
-                )
-            return Predictions(*(file[f"{split}_{part}"] for part in ("ids", "labels", "probabilities")))
+        """Return the `Predictions` of a split; RunError where the run has none or the file is damaged."""
+        if split not in self._predictions:
+            expected, where = ", ".join(self.splits), self.folder / "predictions.npz"
+            raise RunError(f"A run has no predictions of the {split} split", where, expected, split)
+        return self._predictions[split]
+
+
+class Done(BaseModel):
+    """What `done.json` holds; `files`: name -> {"bytes": size, "sha256": hex}."""
+
+    identity: dict
+    epochs: int
+    finished: str
+    files: dict[str, dict]
 
 
 def run_folder(study_dir, variant, seed):
-    """Where the run of a cell lies."""
+    """Return the path of a run's folder."""
     return Path(study_dir) / "runs" / variant / f"seed-{seed}"
 
 
 def run_identity(parameters, variant, seed, fingerprint):
-    """What a run is made from: its cell, hashes (hex) of parameters and data, and `RESULTS_VERSION`.
-
-    Args:
-        parameters: `Parameters`.
-        fingerprint: of the `Splits`.
-    """
-    return {
-        "variant": variant,
-        "seed": seed,
-        "parameters": parameters.training_hash(),
-        "data": fingerprint,
-        "results_version": RESULTS_VERSION,
-    }
+    """Return what a run is made from: variant, seed, hashes (hex) of parameters and data, `RESULTS_VERSION`."""
+    made_from = {"parameters": parameters.training_hash(), "data": fingerprint}
+    return {"variant": variant, "seed": seed, **made_from, "results_version": RESULTS_VERSION}
 
 
 def is_finished(folder, identity):
-    """Whether `folder` holds a finished run of just this identity; a damaged `done.json` is named and does not."""
+    """Return whether `folder` holds a finished run of just this identity, every file of it whole."""
+    return (folder / "done.json").is_file() and why_another(folder, identity) is None
+
+
+def why_another(folder, identity):
+    """Return words for why what is in `folder` is no part of this run, or not whole; None where it is."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return None
     try:
-        done = read_json(Path(folder) / "done.json")
+        config, done = read_json(folder / "config.json"), read_json(folder / "done.json", Done)
     except RunError as error:
-        print(error, flush=True)
-        return False
-    return done is not None and done.get("identity") == identity
+        return f"{error.where.name} is damaged"
+    if config is None:
+        return "config.json is missing"
+    earlier = done.identity if done else config.get("identity", {})
+    if changed := [name.replace("_", " ") for name in identity if earlier.get(name) != identity[name]]:
+        return f"{' and '.join(changed)} changed"
+    damaged = done and _damaged_file(folder, done.files)
+    return f"{damaged} is missing or damaged" if damaged else None
 
 
 def read_run(folder):
-    """The finished run in `folder`; RunError where there is none, or where a file of it is missing."""
+    """Return the finished `Run` in `folder`; RunError where there is none, or where a file of it is not whole."""
     folder = Path(folder)
-    config = read_json(folder / "config.json")
-    if read_json(folder / "done.json") is None or config is None:
+    done = read_json(folder / "done.json", Done)
+    if damaged := _damaged_file(folder, done.files) if done else "done.json":
         raise RunError(
-            "There is no finished run",
-            where=folder,
-            expected="config.json and done.json",
-            advice="`fer-study run` finishes it",
+            "A run is not finished, or a file of it is missing or damaged",
+            where=folder / damaged,
+            advice="`fer-study run` finishes it, or trains it again",
         )
-    for name in ("history.csv", "predictions.npz"):
-        if not (folder / name).is_file():
-            raise RunError(
-                "A finished run has lost a file",
-                where=folder / name,
-                advice="Delete the folder and run the study again",
-            )
-    return Run(folder, config["variant"], config["seed"], config)
-
-
-def find_runs(study_dir):
-    """All finished runs of a study, by variant and seed. Folders that were set aside are not read."""
-    found = [read_run(done.parent) for done in Path(study_dir).glob("runs/*/seed-*/done.json") if _is_run(done)]
-    return sorted(found, key=lambda run: (run.variant, run.seed))
+    seed = int(folder.name.removeprefix("seed-"))
+    return Run(folder, folder.parent.name, seed, read_json(folder / "config.json"))
 
 
 def study_runs(study_dir, parameters):
-    """A study's own finished runs in the order of its grid; its folder may hold others, of earlier parameters.
+    """Return a study's own finished runs in the order of its grid; its folder may hold others.
 
-    Args:
-        study_dir: `outputs/<study>`; where its `data.json` names the data, runs on others are left out.
-        parameters: its `Parameters`.
+    Where `data.json` in `study_dir` names the data, runs on others are left out.
     """
-    cells = parameters.cells()
-    wanted = {"parameters": parameters.training_hash()}
-    data = read_json(Path(study_dir) / "data.json") or {}
-    if "fingerprint" in data:
-        wanted["data"] = data["fingerprint"]
-    own = [
-        run
-        for run in find_runs(study_dir)
-        if (run.variant, run.seed) in cells and wanted.items() <= run.config["identity"].items()
-    ]
-    return sorted(own, key=lambda run: cells.index((run.variant, run.seed)))
+    fingerprint = (read_json(Path(study_dir) / "data.json") or {}).get("fingerprint")
+    found = []
+    for variant, seed in parameters.cells():
+        folder = run_folder(study_dir, variant, seed)
+        if done := read_json(folder / "done.json", Done):
+            data = fingerprint or done.identity.get("data")
+            if done.identity == run_identity(parameters, variant, seed, data):
+                found.append(read_run(folder))
+    return found
 
 
 def set_aside(folder):
-    """Renames a folder whose run has another identity, so that nothing of it is mixed in and nothing is lost."""
-    folder = Path(folder)
+    """Rename a folder that is no part of a run, so that nothing of it is mixed in and nothing is lost."""
     number = 1
     while (aside := folder.with_name(f"{folder.name}.aside-{number}")).exists():
         number += 1
@@ -188,38 +186,84 @@ def set_aside(folder):
     return aside
 
 
-def read_json(path):
-    """The dictionary in a JSON file, or None where there is no such file; RunError where it is damaged."""
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+def take_back(folder, identity):
+    """Rename a run that was set aside and is just this one, finished or not; return its earlier path, or None."""
+    asides = [path for path in folder.parent.glob(f"{folder.name}.aside-*") if why_another(path, identity) is None]
+    fitting = sorted(asides, key=lambda path: not (path / "done.json").exists())
+    if not fitting or folder.exists():
         return None
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunError("A file is damaged", where=path, expected="JSON", found=error) from error
-    if not isinstance(content, dict):
-        raise RunError("A file is damaged", where=path, expected="a JSON object", found=type(content).__name__)
-    return content
+    os.replace(fitting[0], folder)
+    return fitting[0]
+
+
+def finish(folder, identity, epochs):
+    """Write `done.json`, which makes what is in `folder` a finished run."""
+    paths = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    kept = [path for path in paths if not path.name.startswith((".", "checkpoint-", "done.json"))]
+    done = {"identity": identity, "epochs": epochs, "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+    write_json(folder / "done.json", done | {"files": {path.name: _describe(path) for path in kept}})
+
+
+def leftovers(folder):
+    """Return the paths of what a killed process left: temporary files, and the checkpoints of a finished run."""
+    return [*folder.glob(".*"), *(folder.glob("checkpoint-*") if (folder / "done.json").is_file() else ())]
 
 
 def write_json(path, content):
-    """Writes JSON atomically, indented."""
+    """Write JSON atomically, indented."""
     write_atomically(path, json.dumps(content, indent=2, default=str) + "\n")
 
 
 def write_predictions(folder, predictions):
-    """Writes `predictions.npz`.
-
-    Args:
-        folder: the run's.
-        predictions: dictionary of a split's name to `Predictions`.
-    """
-    arrays = {
-        f"{split}_{part}": getattr(values, part)
-        for split, values in predictions.items()
-        for part in ("ids", "labels", "probabilities")
-    }
+    """Write `predictions.npz` of a run: a dictionary of a split's name to `Predictions`."""
+    arrays = {}
+    for split, found in predictions.items():
+        arrays[f"{split}_ids"], arrays[f"{split}_labels"] = found.ids, found.y_true
+        arrays[f"{split}_probabilities"] = found.probabilities
     write_atomically(Path(folder) / "predictions.npz", lambda path: np.savez_compressed(path, **arrays))
 
 
-def _is_run(done):
-    return done.parent.name.removeprefix("seed-").isdigit()
+def _unpack(file, classes):
+    """Return a dictionary of a split's name to its `Predictions`; ValueError where they are impossible."""
+    with np.load(file) as arrays:
+        splits = [name.removesuffix("_ids") for name in arrays.files if name.endswith("_ids")]
+        parts = ("ids", "labels", "probabilities")
+        unpacked = {split: Predictions(*(arrays[f"{split}_{part}"] for part in parts)) for split in splits}
+    for found in unpacked.values():
+        n, shape = len(found.ids), found.probabilities.shape
+        if found.ids.dtype.kind != "U" or found.y_true.shape != (n,) or shape != (n, classes):
+            raise ValueError(f"{n} ids, labels {found.y_true.shape}, probabilities {shape} of {classes} classes")
+        if found.y_true.dtype.kind != "i" or not np.isin(found.y_true, np.arange(classes)).all():
+            raise ValueError(f"labels other than 0 to {classes - 1}")
+        if not np.allclose(found.probabilities.sum(axis=1), 1, atol=1e-3):  # NaN is close to nothing
+            raise ValueError("probabilities that do not sum to 1")
+    return unpacked
+
+
+def _read(path, reader):
+    try:
+        return reader(io.BytesIO(read_regular(path, _MAX_BYTES)))
+    except Exception as error:  # damage of each kind raises errors of its own: zip, deflate, array headers, CSV
+        raise RunError("A file of a run is damaged or missing", where=path, found=error) from error
+
+
+def _damaged_file(folder, files):
+    """Return the name of the first file that is not as `done.json` lists it, or None."""
+    for name in (*_NEEDED, *files):
+        path = folder / name
+        absent = name == WEIGHTS and not path.exists()
+        if not absent and not (path.is_file() and files.get(name) == _describe(path)):
+            return name
+    return None
+
+
+def _describe(path):
+    status = path.stat()
+    return {"bytes": status.st_size, "sha256": _sha256(path, status.st_size, status.st_mtime_ns)}
+
+
+@functools.lru_cache(maxsize=4096)
+def _sha256(path, _size, _modified):
+    """Return the sha256 (hex) of a file, worked out again where its size or time of change differs."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,175 @@
+"""The commands of `fer-study`, see `cli.py`."""
+
+import functools
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from fer_lib.environment import TENSORFLOW_SETTINGS, install_kernel, require_backend
+from fer_lib.errors import ParameterError
+from fer_lib.files import require_writable
+from fer_lib.parameters import Parameters, read_parameters
+
+app = typer.Typer(
+    help="Do non-local blocks help a ResNetV2 recognise facial expressions? Studies from parameters to a report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Params = Annotated[Path, typer.Argument(metavar="PARAMS.yaml", help="A study's parameters, see params/.")]
+Data = Annotated[str | None, typer.Option("--data", metavar="PATH", help="The data; written nowhere.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Wins over the file; may be given several times."),
+]
+OutputRoot = Annotated[Path, typer.Option("--output-root", help="Studies are written to folders in this one.")]
+
+
+@app.command()
+def run(
+    params: Params,
+    data: Data = None,
+    overrides: Overrides = None,
+    notebook: Annotated[
+        list[str] | None,
+        typer.Option("--notebook", metavar="01", help="Only this one; may be given several times."),
+    ] = None,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="Train here, or each run as a task of Ray.")
+    ] = "local",
+    ray_address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Of a running Ray cluster; `auto` finds one here.")
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Train N runs at a time first; with --engine ray, N share a GPU."),
+    ] = None,
+    output_root: OutputRoot = Path("outputs"),
+):
+    """Run a study: check the data, execute the notebooks, write the report. What is finished is not done again."""
+    if ray_address is not None and engine != "ray":
+        raise ParameterError("There is a cluster, but no engine for it", "--ray-address", "--engine ray", engine)
+    parameters = read_parameters(params, overrides or ())
+    from fer_lib.execution.runner import run_study
+
+    train_grid = None
+    if engine == "ray":
+        from fer_lib.execution.ray_grid import train_on_ray
+
+        train_grid = functools.partial(train_on_ray, address=ray_address, jobs=jobs or 1)
+    elif jobs is not None:
+        from fer_lib.execution.jobs import train_here
+
+        train_grid = functools.partial(train_here, jobs=jobs)
+    typer.echo(f"Report: {run_study(parameters, data, notebook, output_root, train_grid=train_grid)}")
+
+
+@app.command()
+def check(params: Params, data: Data = None, overrides: Overrides = None):
+    """Read all of the data; print counts, flaws, and duplicates across splits."""
+    parameters = read_parameters(params, overrides or ())
+    from fer_lib.datasets import checks
+    from fer_lib.execution.runner import refuse_problems
+    from fer_lib.execution.study import Study, find_data
+
+    splits = Study(parameters, Path(), find_data(parameters, data)).splits
+    found = checks.check(splits)
+    typer.echo(found)
+    for note in splits.notes:
+        typer.echo(f"Note: {note}")
+    refuse_problems(found)
+
+
+@app.command()
+def cells(params: Params, overrides: Overrides = None):
+    """List the grid of a study: index, variant, seed."""
+    for index, (variant, seed) in enumerate(read_parameters(params, overrides or ()).cells()):
+        typer.echo(f"{index}\t{variant}\t{seed}")
+
+
+@app.command()
+def cell(
+    params: Params,
+    index: Annotated[int, typer.Option(help="Of the run in the list of `fer-study cells`.")],
+    data: Data = None,
+    overrides: Overrides = None,
+    output_root: OutputRoot = Path("outputs"),
+):
+    """Train one run of a study, as a job of a batch system; `fer-study run` then finds it finished."""
+    parameters = read_parameters(params, overrides or ())
+    grid = parameters.cells()
+    if not 0 <= index < len(grid):
+        raise ParameterError(
+            "There is no such run", where="--index", expected=f"0 to {len(grid) - 1}", found=index
+        )
+    require_backend()
+    study_dir = output_root / parameters.study
+    require_writable(study_dir)
+    os.environ.update({"FER_PROGRESS": "lines", **TENSORFLOW_SETTINGS, **os.environ})
+    from fer_lib.execution.study import Study, find_data
+
+    data = find_data(parameters, data if data is not None else os.environ.get("FER_DATA"))
+    # As the runner does: where the data are is no part of a result.
+    study = Study(parameters.model_copy(update={"data": None}), study_dir, data)
+    variant, seed = grid[index]
+    (run,) = study.runs([variant], [seed])
+    typer.echo(f"Run: {run.folder}")
+
+
+@app.command("import")
+def import_(
+    study_dir: Annotated[Path, typer.Argument(metavar="STUDY_DIR", help="Such as outputs/demo.")],
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN_FOLDER...", help="Finished runs of that study.")],
+):
+    """Copy finished runs from another machine into a study; each is verified before and after."""
+    from fer_lib.execution.jobs import import_runs
+
+    for line in import_runs(study_dir, folders):
+        typer.echo(line)
+
+
+@app.command("parameters")
+def list_parameters():
+    """List the parameters of a study: name, default, meaning."""
+    for name, field in Parameters.model_fields.items():
+        typer.echo(f"{name:20} {field.default!s:44} {field.description}")
+
+
+@app.command()
+def kernel():
+    """Install the kernel `python3` into this environment, so that imports print nothing into notebooks."""
+    typer.echo(f"Kernel: {install_kernel()}")
+
+
+@app.command()
+def report(study_dir: Annotated[Path, typer.Argument(metavar="STUDY_DIR", help="Such as outputs/demo.")]):
+    """Write the report of a study again, from its files alone."""
+    from fer_lib.report.page import write_report
+
+    typer.echo(f"Report: {write_report(study_dir)}")
+
+
+@app.command()
+def fetch(
+    dataset: Annotated[Literal["fer2013"], typer.Argument(help="What to download.")],
+    target: Annotated[Path, typer.Argument(help="The folder to make.")] = Path("data/fer2013"),
+):
+    """Download a data set (needs network and the extra `fetch`)."""
+    from fer_lib.datasets.fetch import fetch_fer2013
+
+    typer.echo(f"Data: {fetch_fer2013(target)}")
+
+
+@app.command("reorganise-kdef")
+def reorganise(source: Path, target: Path):
+    """Copy KDEF into a folder a class, the two misnamed images under their right names."""
+    from fer_lib.datasets.kdef import reorganise_kdef
+
+    done = reorganise_kdef(source, target)
+    for note in done.notes:
+        typer.echo(f"Note: {note}")
+    typer.echo(f"{done.copied:,} images copied to {target}, {done.kept:,} were there already")

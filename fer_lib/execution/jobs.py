@@ -1,0 +1,229 @@
+"""The runs of a study in processes of their own, several at a time, each writing its run folder and its log.
+
+Every process is `fer-study cell`. On a CPU each computes with as many threads as one alone would have, whatever
+share of the cores it is given, so that its sums, and all of its numbers, are the same.
+"""
+
+import contextlib
+import math
+import os
+import queue
+import shutil
+import time
+from concurrent import futures
+from dataclasses import dataclass
+from pathlib import Path
+
+from fer_lib.environment import cores, gpus, keras_backend
+from fer_lib.errors import DataError, FerError, RunError
+from fer_lib.execution.processes import end, python, start, variables, why_ended
+from fer_lib.files import ROOT
+from fer_lib.parameters import read_parameters
+from fer_lib.training import runs
+from fer_lib.variants import STAGE_BLOCKS, Variant
+
+PROGRAM = tuple(python("fer_lib.cli"))
+# Seconds between lines that say how far the runs are.
+_INTERVAL = 30
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a study.
+
+    Attributes:
+        variant, seed: which; `index` is their place in `Parameters.cells()`.
+        study_dir: folder of the study, absolute, with its `params.yaml`.
+        data, fingerprint: path of the data or None, and the fingerprint that was checked.
+        program: the command line that trains it.
+    """
+
+    variant: str
+    seed: int
+    index: int
+    study_dir: Path
+    data: str | None
+    fingerprint: str
+    program: tuple
+
+    @property
+    def title(self):
+        return f"{self.variant} seed {self.seed}"
+
+    @property
+    def log(self):
+        return self.study_dir / "logs" / f"{self.variant}-seed-{self.seed}.log"
+
+    @property
+    def folder(self):
+        return runs.run_folder(self.study_dir, self.variant, self.seed)
+
+    def start(self, device=None):
+        """Starts its process, which may share a GPU (`device`, its number) or the cores with others."""
+        command = [*self.program, "cell", str(self.study_dir / "params.yaml"), "--index", str(self.index)]
+        command += ["--output-root", str(self.study_dir.parent)]
+        threads = str(len(cores()))
+        shared = {"TF_NUM_INTRAOP_THREADS": threads, "OMP_NUM_THREADS": threads}
+        if device is not None:
+            shared |= {
+                "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # else the first takes nearly all of the memory
+                "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+                "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".cache" / "jax"),  # seeds of a network are compiled once
+            }
+        own = {"FER_PARENT": "stdin"} | ({} if device is None else {"CUDA_VISIBLE_DEVICES": device})
+        return start(command, self.log, {**shared, **variables(self.data, self.fingerprint), **own})
+
+    def require_success(self, status):
+        """Raises the error of a process that did not end with status 0."""
+        if status:
+            kind = DataError if status == DataError.exit_status else RunError
+            raise kind(f"{self.title} failed", where=self.log, found=why_ended(status, self.log))
+
+    def epochs_done(self):
+        """Epochs of which the history tells."""
+        with contextlib.suppress(OSError):
+            return len((self.folder / "history.csv").read_bytes().splitlines()) - 1
+        return 0
+
+
+class Board:
+    """The runs that are not finished, the longest first, and what is said of them.
+
+    Args:
+        parameters: `Parameters`.
+        study_dir, data, fingerprint, program: see `Job`.
+    """
+
+    def __init__(self, parameters, study_dir, data, fingerprint, program):
+        cells = [
+            Job(*cell, index, Path(study_dir).absolute(), data, fingerprint, program)
+            for index, cell in enumerate(parameters.cells())
+        ]
+        identities = [runs.run_identity(parameters, job.variant, job.seed, fingerprint) for job in cells]
+        todo = [
+            j for j, identity in zip(cells, identities, strict=True) if not runs.is_finished(j.folder, identity)
+        ]
+        self.jobs = sorted(todo, key=lambda job: _cost(job.variant, parameters), reverse=True)
+        self.epochs = len(todo) * parameters.epochs
+        self.epochs_before, self.started = self._epochs_done(), time.monotonic()
+        print(f"{len(cells)} runs, {len(cells) - len(todo)} of them finished before", flush=True)
+
+    def collect(self, waiting):
+        """Waits for jobs, saying how they end and how far they are.
+
+        Args:
+            waiting: dictionary of `concurrent.futures.Future` to `Job`.
+
+        Raises:
+            RunError, DataError: jobs failed, the first of them for its reason; the others are finished.
+        """
+        failures, told = [], self.started
+        while waiting:
+            done, _ = futures.wait(waiting, timeout=1, return_when=futures.FIRST_COMPLETED)
+            for future in done:
+                job, error = waiting.pop(future), future.exception()
+                how = "finished"
+                if error is not None:
+                    failures.append(_as_fer_error(error, job))
+                    how = f"failed, see {os.path.relpath(job.log)}: {failures[-1].found}"
+                print(f"      {job.title}: {how}", flush=True)
+            if done or time.monotonic() - told > _INTERVAL:
+                print(f"      {len(self.jobs) - len(waiting)} of {len(self.jobs)} runs{self._left()}", flush=True)
+                told = time.monotonic()
+        if failures:
+            raise type(failures[0])(
+                f"{len(failures)} of {len(self.jobs)} runs failed",
+                where=failures[0].where,
+                found=failures[0].found,
+                advice="What was finished stays: the same command goes on from there",
+            )
+
+    def _epochs_done(self):
+        return sum(job.epochs_done() for job in self.jobs)
+
+    def _left(self):
+        done = self._epochs_done()
+        if done <= self.epochs_before or done >= self.epochs:
+            return ""
+        seconds = (time.monotonic() - self.started) / (done - self.epochs_before) * (self.epochs - done)
+        return f", {done:,} of {self.epochs:,} epochs, about {math.ceil(seconds / 60)} min left"
+
+
+def train_here(parameters, study_dir, data, fingerprint, jobs, program=PROGRAM):
+    """Trains the runs that are not finished on this machine, `jobs` at a time; see `Board` and its `collect`."""
+    board = Board(parameters, study_dir, data, fingerprint, program)
+    places, processes = queue.SimpleQueue(), []
+    for place in range(jobs):
+        places.put(place)
+
+    def train(job):
+        place = places.get()
+        try:
+            process = _start(job, place, jobs)
+            processes.append(process)
+            job.require_success(process.wait())
+        finally:
+            places.put(place)
+
+    pool = futures.ThreadPoolExecutor(jobs)
+    try:
+        board.collect({pool.submit(train, job): job for job in board.jobs})
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        end(processes)
+
+
+def import_runs(study_dir, folders):
+    """Copies finished run folders of another machine into a study; yields a line for each.
+
+    Raises:
+        ParameterError: `study_dir` has no `params.yaml`.
+        RunError: a run is not finished, is damaged, or is not of this study.
+    """
+    parameters = read_parameters(Path(study_dir) / "params.yaml")
+    for folder in folders:
+        run = runs.read_run(folder)
+        data = (runs.read_json(Path(study_dir) / "data.json") or run.config["identity"]).get
+        identity = runs.run_identity(parameters, run.variant, run.seed, data("fingerprint") or data("data"))
+        reason = runs.why_another(run.folder, identity)
+        if reason or (run.variant, run.seed) not in parameters.cells():
+            raise RunError("A run is not of this study", where=folder, found=reason or "not in its grid")
+        target = runs.run_folder(study_dir, run.variant, run.seed)
+        if not runs.is_finished(target, identity):
+            beside = target.with_name(f".tmp-{target.name}")  # so that what is half copied is no run
+            shutil.rmtree(beside, ignore_errors=True)
+            shutil.copytree(folder, beside, ignore=shutil.ignore_patterns("checkpoint-*"))
+            if target.exists():
+                runs.set_aside(target)
+            beside.rename(target)
+        yield f"{target}: {run.variant} seed {run.seed}"
+
+
+def _start(job, place, jobs):
+    """Starts a job with its share of the machine: one of the GPUs, else every `jobs`-th core."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    devices = visible.split(",") if visible else [] if visible == "" else [*map(str, range(len(gpus())))]
+    if devices:
+        return job.start(devices[place % len(devices)])
+    process = job.start()
+    # JAX has no setting for its threads but the cores that it is given.
+    if hasattr(os, "sched_setaffinity") and keras_backend() != "jax":
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(process.pid, cores()[place::jobs] or [cores()[place % len(cores())]])
+    return process
+
+
+def _as_fer_error(error, job):
+    error = getattr(error, "cause", None) or error  # Ray's errors hold what was raised on the worker
+    return error if isinstance(error, FerError) else RunError("", where=job.log, found=str(error).strip())
+
+
+def _cost(name, parameters):
+    """Multiply-accumulates that the blocks of a network add: about NC(2C + N) a block of N positions."""
+    variant, total = Variant.from_name(name), 0
+    for stage in variant.stages:
+        side = parameters.image_size / (4 if parameters.stem == "imagenet" else 2) / 2 ** (stage - 1)
+        positions, channels = side**2, parameters.width * 2 ** (7 + stage)
+        blocks = STAGE_BLOCKS[variant.depth][stage - 1] if variant.placement == "every" else 1
+        total += blocks * positions * channels * (2 * channels + positions)
+    return total

@@ -1,0 +1,104 @@
+"""Processes that a study starts: each ends with the process that started it, and says why it ended."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from fer_lib.environment import TENSORFLOW_SETTINGS
+from fer_lib.files import ROOT
+
+# Seconds for a process to end after SIGTERM, before it is killed.
+_GRACE = 20
+
+
+def start(command, log, variables, folder=None, piped=False):
+    """Starts a process whose standard input stays open as long as this one lives, see `end_with_parent`.
+
+    Args:
+        command, variables, folder: list of str, the whole environment, the working directory.
+        log: path of the file that gets its standard error and, unless it is `piped`, its standard output.
+        piped: whether its standard output is a pipe to read from.
+    """
+    Path(log).parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "wb") as file:  # of this attempt alone, so that `why_ended` finds its own reason
+        return subprocess.Popen(
+            command,
+            cwd=folder,
+            env=variables,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE if piped else file,
+            stderr=file,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,  # Ctrl-C reaches this process alone, which then ends the other in order
+        )
+
+
+def end(processes):
+    """Ends those processes that still run, all of them at the same time."""
+    processes = list(processes)
+    for process in processes:
+        process.terminate()
+    until = time.monotonic() + _GRACE
+    for process in processes:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(max(0, until - time.monotonic()))
+        process.kill()
+        process.wait()
+        for stream in filter(None, (process.stdin, process.stdout)):
+            stream.close()
+
+
+def end_with_parent():
+    """Lets this process end, as by SIGTERM, once the one that called `start` is gone, however that ended."""
+
+    def watch():
+        # os.read and not sys.stdin: a thread that waits in the latter blocks the interpreter's own end.
+        while os.read(0, 1024):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(_GRACE)
+        os._exit(75)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def variables(data, fingerprint):
+    """The environment of such a process; what the user has set of the backend's stays.
+
+    Args:
+        data: path of the data or None; not an argument of the process, which would show it.
+        fingerprint: of the data as they were checked; the process refuses others.
+    """
+    own = {
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "PYTHONHASHSEED": "0",
+        "PYTHONUNBUFFERED": "1",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "FER_PROGRESS": "lines",
+        "FER_DATA": data,
+        "FER_FINGERPRINT": fingerprint,
+    }
+    found = {**TENSORFLOW_SETTINGS, **os.environ, **own}
+    return {name: str(value) for name, value in found.items() if value is not None}
+
+
+def why_ended(status, log):
+    """Words for why a process failed: the signal that killed it, or the line of its log that names the error."""
+    if status < 0:
+        perhaps = ", perhaps out of memory" if status == -signal.SIGKILL else ""
+        return f"killed by {signal.Signals(-status).name}{perhaps}"
+    lines = [line.strip() for line in Path(log).read_text(errors="replace").splitlines() if line.strip()]
+    named = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Interrupt)\b", line)]
+    return (named or lines or [f"exit status {status}"])[-1]
+
+
+def python(module, *arguments):
+    """The command that runs a module with this Python."""
+    return [sys.executable, "-m", module, *arguments]

@@ -1,0 +1,81 @@
+"""BinaryAccuracy and calibration against scikit-learn, arithmetic by hand and the paper's own numbers."""
+
+import numpy as np
+import pytest
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import accuracy_score
+
+from fer_lib.analysis import metrics
+from fer_lib.formats import BINARY_FLOOR
+
+
+@pytest.fixture
+def predictions():
+    """True and predicted classes and probabilities of 500 images, class 1 rare as disgust is."""
+    rng = np.random.default_rng(0)
+    y_true = rng.choice(7, size=500, p=[0.15, 0.015, 0.15, 0.25, 0.17, 0.165, 0.1])
+    logits = rng.normal(size=(500, 7)) + 1.5 * np.eye(7)[y_true]
+    probabilities = np.exp(2 * logits) / np.exp(2 * logits).sum(axis=1, keepdims=True)
+    return y_true, probabilities.argmax(axis=1), probabilities.astype("float32")
+
+
+def test_binary_accuracy_is_the_accuracy_of_all_yes_no_decisions(predictions):
+    y_true, y_pred, probabilities = predictions
+    found = metrics.binary_accuracy(probabilities, y_true)
+    decisions = accuracy_score(np.eye(7)[y_true].ravel(), (probabilities > 0.5).ravel())
+    assert found.value == pytest.approx(decisions)
+    assert found.value == pytest.approx(1 - (2 * found.wrong + found.unsure) / 7)
+    assert found.wrong == np.mean((probabilities.max(axis=1) > 0.5) & (y_pred != y_true))
+
+
+def test_binary_accuracy_by_hand():
+    probabilities = [[0.9, 0.05, 0.05], [0.6, 0.3, 0.1], [0.5, 0.3, 0.2]]  # right, wrong, unsure (0.5 is no yes)
+    found = metrics.binary_accuracy(probabilities, [0, 2, 0])
+    assert (found.wrong, found.unsure) == (pytest.approx(1 / 3), pytest.approx(1 / 3))
+    assert found.value == pytest.approx((3 + 1 + 2) / 9)
+    assert metrics.correct_decisions(probabilities, [0, 2, 0]) == pytest.approx([1, 1 / 3, 2 / 3])
+
+
+def test_the_all_negative_baseline():
+    found = metrics.binary_accuracy(np.full((70, 7), 1 / 7), np.arange(70) % 7)
+    assert found.value == pytest.approx(BINARY_FLOOR) == pytest.approx(0.857, abs=5e-4)
+    assert found.unsure == 1
+
+
+@pytest.mark.parametrize(("printed", "implied"), [(0.8921, 0.622), (0.9013, 0.655), (0.8982, 0.644)])
+def test_accuracy_behind_the_papers_figures(printed, implied):
+    assert metrics.accuracy_if_confident(printed) == pytest.approx(implied, abs=1e-3)
+
+
+def test_accuracy_if_confident_undoes_confident_predictions():
+    y_true = np.arange(70) % 7
+    y_pred = np.where(np.arange(70) < 20, (y_true + 1) % 7, y_true)
+    value = metrics.binary_accuracy(np.eye(7)[y_pred], y_true).value
+    assert metrics.accuracy_if_confident(value) == pytest.approx(50 / 70)
+
+
+def test_reliability_agrees_with_scikit_learn_where_bins_are_filled(predictions):
+    y_true, y_pred, probabilities = predictions
+    found = metrics.reliability(probabilities, y_true, bins=10)
+    right, confidence = calibration_curve(y_pred == y_true, probabilities.max(axis=1), n_bins=10)
+    filled = found["n"] > 0
+    assert found.loc[filled, "accuracy"].tolist() == pytest.approx(right)
+    assert found.loc[filled, "confidence"].tolist() == pytest.approx(confidence)
+    assert found["n"].sum() == 500
+    empty = found.loc[~filled, ["accuracy", "confidence", "ci_low"]]
+    assert empty.isna().all(axis=None) and not filled[0]  # the largest of 7 is at least 1/7
+
+
+def test_expected_calibration_error_by_hand():
+    probabilities = [[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [1.0, 0.0]]
+    y_true = [0, 1, 0, 0]
+    # Two bins: all four fall into (0.5, 1]; mean confidence 0.85, three of four right. Five bins: (0.4, 0.6] holds
+    # the third image (gap 0.4), (0.8, 1] the other three (confidence 2.8/3, accuracy 2/3).
+    assert metrics.expected_calibration_error(probabilities, y_true, bins=2) == pytest.approx(0.10)
+    assert metrics.expected_calibration_error(probabilities, y_true, bins=5) == pytest.approx(
+        0.25 * 0.4 + 0.75 * 0.8 / 3
+    )
+
+
+def test_a_confidence_on_an_edge_belongs_to_the_bin_below():
+    assert metrics.reliability([[0.5, 0.5], [1.0, 0.0]], [0, 0], bins=2)["n"].tolist() == [1, 1]

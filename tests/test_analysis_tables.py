@@ -1,0 +1,452 @@
+"""Tables against scikit-learn, SciPy, statsmodels and counts made by hand."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from sklearn.metrics import confusion_matrix, f1_score, precision_score, recall_score
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
+
+from fer_lib.analysis import inference, tables
+from fer_lib.datasets import CLASS_NAMES
+from fer_lib.errors import DataError, ParameterError, RunError
+from fer_lib.training.runs import Predictions, Run, write_predictions
+
+IMAGES = 400
+Y_TRUE = np.random.default_rng(0).permutation(np.repeat(np.arange(7), [80, 8, 80, 80, 72, 40, 40]))
+IDS = np.array([f"image-{i:03}" for i in range(IMAGES)])
+BASELINE, STAGE_3, STAGE_4, CONTROL = "resnet26v2", "resnet26v2-nl3", "resnet26v2-nl4", "resnet26v2-nl4-none"
+
+
+def make_run(variant, seed, y_pred, order=slice(None), y_true=Y_TRUE, ids=IDS, confidence=1.0):
+    """A run with these predicted classes; `order` is the order in which its file holds the images."""
+    probabilities = np.full((len(y_true), 7), (1 - confidence) / 6)
+    probabilities[np.arange(len(y_true)), y_pred] = confidence
+    saved = Predictions(np.asarray(ids)[order], y_true[order], probabilities[order])
+    splits = {"validation": saved}
+    return SimpleNamespace(variant=variant, seed=seed, config={}, predictions=lambda split: splits[split])
+
+
+def predicted(seed, accuracy, y_true=Y_TRUE):
+    draw = np.random.default_rng(seed)
+    return np.where(draw.random(len(y_true)) < accuracy, y_true, draw.integers(0, 7, len(y_true)))
+
+
+@pytest.fixture
+def y_pred():
+    """Predicted classes of three seeds of a baseline, of a network that is far better, and of two that are not."""
+    return {
+        BASELINE: [predicted(seed, 0.50) for seed in (1, 2, 3)],
+        STAGE_3: [predicted(seed, 0.78) for seed in (4, 5, 6)],
+        STAGE_4: [predicted(seed, 0.51) for seed in (7, 8, 9)],
+        CONTROL: [predicted(seed, 0.50) for seed in (10, 11, 12)],
+    }
+
+
+@pytest.fixture
+def runs(y_pred):
+    return [make_run(name, seed, classes[seed]) for seed in (2, 0, 1) for name, classes in y_pred.items()]
+
+
+def correct_of(y_pred, names):
+    return np.array([np.array(y_pred[name]) == Y_TRUE for name in names])
+
+
+# --- runs and images ---------------------------------------------------------------------------------------------
+
+
+def test_runs_are_grouped_by_variant_with_rising_seeds(runs):
+    groups = tables.by_variant(runs)
+    assert list(groups) == [BASELINE, STAGE_3, STAGE_4, CONTROL]
+    assert [run.seed for run in groups[STAGE_3]] == [0, 1, 2]
+    with pytest.raises(ParameterError, match=r"seed occurs twice.*resnet26v2\. Found: \[0, 1, 2, 2\]"):
+        tables.by_variant([*runs, runs[0]])
+
+
+def test_images_are_aligned_by_id_whatever_their_order():
+    order = np.random.default_rng(5).permutation(IMAGES)
+    first, second = predicted(1, 0.5), predicted(2, 0.5)
+    ids, y_true, y_pred = tables.aligned([make_run("a", 0, first, order), make_run("b", 0, second)])
+    assert (ids == IDS).all() and (y_true == Y_TRUE).all()
+    assert (y_pred == [first, second]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"y_true": (Y_TRUE + 1) % 7}, "these differ in their true classes"),
+        ({"ids": np.char.add(IDS, "x")}, "these differ in their images"),
+        ({"order": slice(1, None)}, "these differ in their images.*Found: 399 images, 399 of them shared"),
+    ],
+)
+def test_runs_on_other_images_are_refused(change, words):
+    runs = [make_run(BASELINE, 0, predicted(1, 0.5)), make_run(STAGE_3, 0, predicted(2, 0.5), **change)]
+    with pytest.raises(DataError, match=words) as caught:
+        tables.aligned(runs)
+    assert f"{BASELINE}, seed 0, and {STAGE_3}, seed 0" in str(caught.value)
+
+
+# --- accuracy ----------------------------------------------------------------------------------------------------
+
+# Ten images, 8 classified correctly; disgust is predicted as angry once, fear never.
+TEN_TRUE, TEN_PREDICTED = np.array([0, 0, 0, 1, 1, 2, 3, 3, 6, 6]), np.array([0, 0, 0, 0, 1, 3, 3, 3, 6, 6])
+TEN = {"y_true": TEN_TRUE, "ids": [f"image-{i}" for i in range(10)]}
+
+
+@pytest.fixture
+def ten():
+    return make_run(BASELINE, 0, TEN_PREDICTED, confidence=0.7, **TEN)
+
+
+def test_accuracy_by_run_by_hand(ten):
+    table = tables.accuracy_by_run([ten, make_run(STAGE_3, 1, TEN_TRUE, confidence=0.4, **TEN)])
+    columns = "variant seed n n_correct accuracy ci_low ci_high binary_accuracy macro_recall macro_f1 ece"
+    assert " ".join(table.columns) == columns
+    first, second = table.to_dict("records")
+    assert (first["variant"], first["seed"], first["n"], first["n_correct"]) == (BASELINE, 0, 10, 8)
+    assert (first["ci_low"], first["accuracy"], first["ci_high"]) == pytest.approx((0.4902, 0.8, 0.9433), abs=1e-4)
+    assert first["binary_accuracy"] == pytest.approx(1 - 2 * 2 / 70)  # two confident errors, two decisions each
+    assert first["macro_recall"] == pytest.approx((1 + 0.5 + 0 + 1 + 1) / 5)
+    assert first["macro_f1"] == pytest.approx((6 / 7 + 2 / 3 + 0 + 4 / 5 + 1) / 5)
+    assert first["ece"] == pytest.approx(0.8 - 0.7)
+    assert second["accuracy"] == 1
+    assert second["binary_accuracy"] == pytest.approx(6 / 7)  # all unsure, though correct
+
+
+def test_a_table_reads_the_split_it_is_told(tmp_path):
+    probabilities = np.eye(7, dtype="float32")[TEN_PREDICTED]
+    write_predictions(tmp_path, {"test": Predictions(np.array(TEN["ids"]), TEN_TRUE, probabilities)})
+    run = Run(tmp_path, BASELINE, 0, config={})
+    assert tables.accuracy_by_run([run], "test")["n_correct"].item() == 8
+    with pytest.raises(RunError, match="no predictions of the validation split"):
+        tables.accuracy_by_run([run])
+
+
+def test_accuracy_by_variant_over_seeds(runs, y_pred):
+    table = tables.accuracy_by_variant(runs).set_index("variant")
+    assert list(table.index) == list(y_pred)
+    for name, row in table.iterrows():
+        (correct,) = correct_of(y_pred, [name])
+        assert (row["seeds"], row["n"]) == (3, IMAGES)
+        accuracies = correct.mean(axis=1)
+        assert (row["accuracy"], row["sd"]) == pytest.approx((accuracies.mean(), stats.tstd(accuracies)))
+        both = inference.crossed_mean(correct)
+        assert (row["ci_low"], row["ci_high"]) == pytest.approx((both.low, both.high))
+
+
+def test_accuracy_by_variant_of_one_seed_has_wilsons_interval_and_no_spread(y_pred):
+    row = tables.accuracy_by_variant([make_run(BASELINE, 0, y_pred[BASELINE][0])]).iloc[0]
+    expected = proportion_confint((y_pred[BASELINE][0] == Y_TRUE).sum(), IMAGES, method="wilson")
+    assert np.isnan(row["sd"]) and (row["ci_low"], row["ci_high"]) == pytest.approx(expected)
+
+
+def test_reliability_by_hand(ten):
+    table = tables.reliability_by_run(ten, bins=4)
+    row = table.iloc[2]  # (0.5, 0.75] holds all ten
+    assert (row["from"], row["to"], row["n"]) == (0.5, 0.75, 10)
+    assert (row["confidence"], row["accuracy"]) == pytest.approx((0.7, 0.8))
+    assert (row["ci_low"], row["ci_high"]) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    assert table["n"].tolist() == [0, 0, 10, 0] and table["accuracy"].isna().sum() == 3
+
+
+def test_accuracy_without_some_images(ten):
+    table = tables.accuracy_without(ten, ["image-0", "image-1", "image-3"]).set_index("images")
+    assert table["n_correct"].to_dict() == {"all": 8, "without": 6, "only": 2}
+    assert table["n"].to_dict() == {"all": 10, "without": 7, "only": 3}
+    assert table.loc["without", "accuracy"] == pytest.approx(6 / 7)
+    none = tables.accuracy_without(ten, []).set_index("images")
+    assert none.loc["without", "n_correct"] == 8 and np.isnan(none.loc["only", "accuracy"])
+    with pytest.raises(DataError, match="1 of the images to leave out are not in the run's validation split"):
+        tables.accuracy_without(ten, ["image-0", "train/angry/1.png"])
+
+
+def test_by_group_matches_images_by_id(ten):
+    angles = ["S", "S", "S", "HL", "HL", "HL", "S", "S", "HR", "HR"]
+    metadata = pd.DataFrame({"angle": angles}, index=TEN["ids"])
+    table = tables.by_group(ten, metadata.iloc[::-1], "angle").set_index("angle")
+    assert table["n"].to_dict() == {"HL": 3, "HR": 2, "S": 5}
+    assert table["n_correct"].to_dict() == {"HL": 1, "HR": 2, "S": 5}
+    with pytest.raises(DataError, match="10 images have no angle"):
+        tables.by_group(ten, metadata.reset_index(drop=True), "angle")
+
+
+def test_clustered_pairs_seeds_and_matches_images_by_id(y_pred):
+    subjects, order = np.arange(IMAGES) // 40, np.random.default_rng(5).permutation(IMAGES)
+    runs = [make_run(BASELINE, seed, y_pred[BASELINE][seed], order) for seed in (0, 1)]
+    runs += [make_run(STAGE_3, seed, y_pred[STAGE_3][seed]) for seed in (0, 2)]
+    clusters = pd.Series(subjects[::-1], index=IDS[::-1])
+    table = tables.clustered(runs, BASELINE, clusters).set_index(["variant", "seed"])
+    before, after = correct_of(y_pred, [BASELINE, STAGE_3])[:, 0]
+    row = table.loc[STAGE_3, 0]
+    assert (row["n"], row["clusters"], row["accuracy"]) == (IMAGES, 10, after.mean())
+    # Clusters of one size: the t interval over their means.
+    for name, values in (("ci_", after), ("difference_", after.astype(int) - before)):
+        reference = stats.ttest_1samp(values.reshape(10, 40).mean(axis=1), 0).confidence_interval()
+        assert (row[f"{name}low"], row[f"{name}high"]) == pytest.approx((reference.low, reference.high))
+    # Neither the baseline nor a seed that it lacks has a difference.
+    assert table["difference"].isna().tolist() == [True, True, False, True]
+    with pytest.raises(DataError, match=r"1 images have no cluster.*Found: image-007"):
+        tables.clustered(runs, BASELINE, clusters.drop("image-007"))
+
+
+# --- the comparison ----------------------------------------------------------------------------------------------
+
+
+def test_comparison_is_one_analysis_of_all_networks(runs, y_pred):
+    table = tables.comparison(runs, BASELINE).set_index("variant")
+    names = [BASELINE, STAGE_3, STAGE_4, CONTROL]
+    assert tuple(tables.comparison(runs, BASELINE).columns) == tables.COMPARISON
+    assert table["family"].to_dict() == {STAGE_3: tables.BLOCKS, STAGE_4: tables.BLOCKS, CONTROL: tables.CONTROL}
+    correct = correct_of(y_pred, names)
+    analysis = inference.obuchowski_rockette(correct)
+    for name, row in table.iterrows():
+        expected = analysis.difference(0, names.index(name))
+        means = correct.mean(axis=(1, 2))
+        assert (row["baseline_accuracy"], row["accuracy"]) == (means[0], means[names.index(name)])
+        assert row["difference"] == pytest.approx(row["accuracy"] - row["baseline_accuracy"])
+        assert row["ci_low"] == pytest.approx(expected.low) and row["p_value"] == pytest.approx(expected.p_value)
+        assert (row["seeds"], row["n"], row["method"]) == (3, IMAGES, tables.POOLED)
+        assert row["mde"] == pytest.approx(inference.minimum_detectable_effect(row["standard_error"], row["df"]))
+    assert table.loc[STAGE_3, "p_holm"] < 0.05 < table.loc[STAGE_4, "p_holm"]
+
+
+def test_families_are_corrected_apart_and_intervals_agree_with_holm(runs):
+    table = tables.comparison(runs, BASELINE).set_index("variant")
+    blocks = table[table["family"] == tables.BLOCKS]
+    assert blocks["p_holm"].tolist() == pytest.approx(multipletests(blocks["p_value"], method="holm")[1])
+    assert table.loc[CONTROL, "p_holm"] == table.loc[CONTROL, "p_value"]
+    for name, tests in ((STAGE_3, 2), (STAGE_4, 2), (CONTROL, 1)):
+        row = table.loc[name]
+        margin = stats.t.isf(0.025 / tests, row["df"]) * row["standard_error"]
+        assert row["simultaneous_high"] - row["difference"] == pytest.approx(margin)
+        excludes_zero = row["simultaneous_low"] > 0 or row["simultaneous_high"] < 0
+        assert not excludes_zero or row["p_holm"] < 0.05
+
+
+def test_with_one_seed_the_comparison_is_mcnemars(runs, y_pred):
+    table = tables.comparison([run for run in runs if run.seed == 1], BASELINE).set_index("variant")
+    assert (table["method"] == tables.SINGLE_SEED).all() and (table["seeds"] == 1).all()
+    before, after = correct_of(y_pred, [BASELINE, STAGE_3])[:, 1]
+    counts = [[(before & after).sum(), (before & ~after).sum()], [(~before & after).sum(), 0]]
+    row = table.loc[STAGE_3]
+    assert row["p_value"] == pytest.approx(mcnemar(counts, exact=True).pvalue)
+    tango = inference.tango_interval(counts[0][1], counts[1][0], IMAGES, 1 - 0.05 / 2)
+    assert (row["simultaneous_low"], row["simultaneous_high"]) == pytest.approx((tango.low, tango.high))
+    assert row["mde"] == pytest.approx(inference.mcnemar_detectable(IMAGES, (before != after).mean()))
+    assert table[["standard_error", "df"]].isna().all(axis=None)
+    assert tables.analyse([run for run in runs if run.seed == 1], BASELINE) is None
+    assert tables.pooling_check([run for run in runs if run.seed == 1], BASELINE)[0].empty
+
+
+def test_only_seeds_that_all_networks_have_are_compared(runs):
+    without = [run for run in runs if (run.variant, run.seed) != (STAGE_4, 0)]
+    expected = tables.comparison([run for run in runs if run.seed > 0], BASELINE)
+    pd.testing.assert_frame_equal(tables.comparison(without, BASELINE), expected)
+    assert (expected["seeds"] == 2).all()
+    apart = [run for run in runs if (run.variant == BASELINE) == (run.seed == 0)]
+    with pytest.raises(ParameterError, match=r"no seed in common.*among \[0\].*resnet26v2-nl3: \[1, 2\]"):
+        tables.comparison(apart, BASELINE)
+    with pytest.raises(ParameterError, match="baseline is not among the runs"):
+        tables.comparison(runs, "resnet50v2")
+
+
+def test_two_networks_and_a_baseline_alone(runs):
+    two = tables.comparison([run for run in runs if run.variant in (BASELINE, STAGE_3)], BASELINE)
+    assert len(two) == 1 and two["p_holm"].item() == two["p_value"].item()
+    alone = tables.comparison([run for run in runs if run.variant == BASELINE], BASELINE)
+    assert alone.empty and tuple(alone.columns) == tables.COMPARISON
+
+
+def test_against_control_holds_networks_at_its_stage_against_it(runs):
+    table = tables.against_control(runs, CONTROL)
+    assert table["variant"].tolist() == [STAGE_4] and table["family"].tolist() == [tables.AGAINST_CONTROL]
+    compared = tables.comparison(runs, BASELINE).set_index("variant")
+    expected = compared.loc[STAGE_4, "difference"] - compared.loc[CONTROL, "difference"]
+    assert table["difference"].item() == pytest.approx(expected)
+    assert table["standard_error"].item() == pytest.approx(compared.loc[STAGE_4, "standard_error"])
+
+
+def test_clusters_widen_the_intervals_of_the_comparison(runs):
+    # Neighbouring images of one true class are alike: clusters by class.
+    clusters = pd.Series(Y_TRUE, index=IDS).sample(frac=1, random_state=0)
+    plain, clustered = (tables.comparison(runs, BASELINE, clusters=c) for c in (None, clusters))
+    assert clustered["difference"].equals(plain["difference"])
+    assert not np.allclose(clustered["standard_error"], plain["standard_error"])
+
+
+def test_a_network_that_did_not_learn_is_named_and_left_out(runs):
+    happy = np.full(IMAGES, 3)
+    failed = make_run("resnet26v2-nl1", 0, happy)
+    two_classes = make_run("resnet26v2-nl1", 1, np.where(Y_TRUE == 3, 3, 0))  # 160 of 400, of two classes
+    table = tables.learned([runs[0], failed, two_classes])
+    assert table["learned"].tolist() == [True, False, False]
+    assert table["classes_predicted"].tolist() == [7, 1, 2]
+    assert table["accuracy"][1] == table["majority_share"][1] == 80 / 400
+    others = [failed, two_classes, make_run("resnet26v2-nl1", 2, predicted(20, 0.5))]
+    pd.testing.assert_frame_equal(tables.comparison([*runs, *others], BASELINE), tables.comparison(runs, BASELINE))
+    assert tables.comparison([*runs, *others], "resnet26v2-nl1").empty
+    assert tables.confusion_changes([*runs, *others], "resnet26v2-nl1").empty
+
+
+def test_power_and_pooling_follow_from_the_analysis(runs, y_pred):
+    analysis = tables.analyse(runs, BASELINE)
+    table = tables.power_by_seeds(analysis).set_index("seeds")["mde"]
+    assert table[3] == pytest.approx(tables.comparison(runs, BASELINE)["mde"][0])
+    assert table.is_monotonic_decreasing and list(table.index) == list(range(2, 31))
+    checked, sentence = tables.pooling_check(runs, BASELINE)
+    pairwise = inference.crossed_mean(np.subtract(*correct_of(y_pred, [STAGE_4, BASELINE]).astype(int)))
+    row = checked.set_index("variant").loc[STAGE_4]
+    assert (row["pairwise_low"], row["pairwise_high"]) == pytest.approx((pairwise.low, pairwise.high))
+    assert row["seed_sd"] == pytest.approx(stats.tstd(correct_of(y_pred, [STAGE_4])[0].mean(axis=1)))
+    assert sentence is None and not analysis.pooling_doubtful
+    wild = [make_run("resnet26v2-nl1", seed, predicted(30 + seed, 0.3 + 0.3 * seed)) for seed in range(3)]
+    _, sentence = tables.pooling_check([*runs, *wild], BASELINE)
+    assert sentence.startswith("The networks vary over seeds by different amounts (Bartlett's test, p = 0.0")
+
+
+# --- classes -----------------------------------------------------------------------------------------------------
+
+
+def test_scores_of_one_seed_agree_with_scikit_learn_and_statsmodels():
+    y_pred = predicted(1, 0.6)
+    table = tables.class_scores([make_run(BASELINE, 0, y_pred)]).set_index("class")
+    assert list(table.index) == list(CLASS_NAMES)
+    for score, reference in (("precision", precision_score), ("recall", recall_score), ("f1", f1_score)):
+        assert table[score].tolist() == pytest.approx(reference(Y_TRUE, y_pred, average=None))
+    hits, fear = ((Y_TRUE == 2) & (y_pred == 2)).sum(), table.loc["fear"]
+    for score, n in (("recall", fear["support"]), ("precision", (y_pred == 2).sum())):
+        expected = proportion_confint(hits, n, method="wilson")
+        assert (fear[f"{score}_low"], fear[f"{score}_high"]) == pytest.approx(expected)
+
+
+def test_f1_interval_covers_the_true_value_in_95_of_100_studies():
+    """True F1 of class 0: recall 0.6 x share 0.3 of the images, and false alarms 0.1 of the other 0.7."""
+    true, covered, draw = 2 * 0.18 / (0.18 + 0.07 + 0.3), 0, np.random.default_rng(5)
+    for _ in range(600):
+        y_true = (draw.random(300) > 0.3).astype(int)
+        of_class = draw.random(300) < np.where(y_true == 0, 0.6, 0.1)
+        score = tables._score("f1", (y_true == 0)[None], of_class[None])
+        covered += score.low <= true <= score.high
+    assert 549 <= covered <= 591  # 95 % of 600, four standard errors either way
+
+
+def test_scores_over_seeds_are_of_all_their_predictions():
+    y_pred = [predicted(seed, 0.6) for seed in (1, 2, 3)]
+    table = tables.class_scores([make_run(BASELINE, seed, y_pred[seed]) for seed in (2, 0, 1)])
+    y_true = np.tile(Y_TRUE, 3)
+    for score, reference in (("precision", precision_score), ("recall", recall_score), ("f1", f1_score)):
+        assert table[score].tolist() == pytest.approx(reference(y_true, np.concatenate(y_pred), average=None))
+    assert set(table["seeds"]) == {3} and table["support"].sum() == IMAGES
+    assert (table["f1_low"] < table["f1"]).all() and (table["f1"] < table["f1_high"]).all()
+
+
+def test_interval_over_seeds_covers_networks_that_differ():
+    """Recall of class 0 differs by network (sd 5 points): new seeds and images must be allowed for."""
+    draw, covered, true = np.random.default_rng(6), 0, np.broadcast_to(np.repeat([True, False], 150), (3, 300))
+    for _ in range(400):
+        recalls = 0.6 + 0.05 * draw.standard_normal((3, 1))
+        found = tables._score("recall", true, draw.random((3, 300)) < np.where(true, recalls, 0.2))
+        covered += found.low <= 0.6 <= found.high
+    assert covered >= 372  # 93 %; with few seeds the interval may be too wide, not too narrow
+
+
+def test_a_class_never_predicted_and_one_without_images():
+    y_true, y_pred = np.array([0, 0, 1, 1, 2, 2]), np.array([0, 0, 0, 0, 2, 3])
+    six = {"y_true": y_true, "ids": IDS[:6]}
+    table = tables.class_scores([make_run(BASELINE, 0, y_pred, **six)]).set_index("class")
+    assert table.loc["disgust", ["precision", "recall", "f1"]].tolist() == [0, 0, 0]
+    assert np.isnan(table.loc["disgust", "precision_low"]) and table.loc["disgust", "recall_high"] > 0.5
+    assert table.loc["sad", ["recall_low", "f1_low"]].isna().all()
+    # Three networks that agree that nothing is disgust are no surer of it than one.
+    three = tables.class_scores([make_run(BASELINE, seed, y_pred, **six) for seed in range(3)])
+    assert three.set_index("class").loc["disgust", "recall_high"] == table.loc["disgust", "recall_high"]
+
+
+def test_confusion_shares_are_the_mean_over_seeds():
+    y_pred = [predicted(1, 0.6), predicted(2, 0.7)]
+    shares = tables.confusion_shares([make_run(BASELINE, seed, one) for seed, one in enumerate(y_pred)])[BASELINE]
+    expected = np.mean([confusion_matrix(Y_TRUE, one, normalize="true") for one in y_pred], axis=0)
+    assert shares.to_numpy() == pytest.approx(expected)
+    assert (shares.index.name, shares.columns.name) == ("true class", "predicted class")
+    assert list(shares.index) == list(shares.columns) == list(CLASS_NAMES)
+
+
+def test_classes_of_a_runs_own():
+    y_true, names = np.arange(8) % 2, ("awake", "drowsy")
+    probabilities = np.eye(2)[np.array([0, 1, 0, 1, 0, 1, 0, 0])]
+    saved = Predictions(IDS[:8], y_true, probabilities)
+    config = {"class_names": list(names)}
+    run = SimpleNamespace(variant=BASELINE, seed=0, config=config, predictions=lambda split: saved)
+    other = SimpleNamespace(variant=STAGE_3, seed=0, config=config, predictions=lambda split: saved)
+    assert tables.learned([run])["learned"].item()  # both of two classes
+    assert tables.class_scores([run])["class"].tolist() == list(names)
+    assert tables.confusion_shares([run])[BASELINE].loc["drowsy"].tolist() == [0.25, 0.75]
+    assert len(tables.confusion_changes([run, other], BASELINE)) == 4
+
+
+def test_confusion_changes_of_one_seed_agree_with_statsmodels():
+    before, after = predicted(1, 0.5), predicted(2, 0.8)
+    order = np.random.default_rng(3).permutation(IMAGES)
+    runs = [make_run(BASELINE, 0, before), make_run(STAGE_3, 0, after, order)]
+    table = tables.confusion_changes(runs, BASELINE)
+    assert len(table) == 49
+    cell = table[(table["true_class"] == "fear") & (table["predicted_class"] == "fear")].iloc[0]
+    first, second = before[Y_TRUE == 2] == 2, after[Y_TRUE == 2] == 2
+    pairs = [[(a & b).sum() for b in (second, ~second)] for a in (first, ~first)]
+    assert cell["p_value"] == pytest.approx(mcnemar(pairs, exact=True).pvalue)
+    assert cell["difference"] == pytest.approx(second.mean() - first.mean())
+    assert (cell["n"], cell["baseline_share"], cell["share"]) == (80, first.mean(), second.mean())
+    assert table["p_holm"].tolist() == pytest.approx(multipletests(table["p_value"], method="holm")[1])
+
+
+def test_confusion_changes_over_seeds_pair_equal_seeds():
+    before = {0: predicted(1, 0.5), 1: predicted(2, 0.5), 2: predicted(3, 0.5)}
+    after = {1: predicted(4, 0.8), 2: predicted(5, 0.8)}
+    runs = [make_run(BASELINE, seed, y_pred) for seed, y_pred in before.items()]
+    runs += [make_run(STAGE_3, seed, y_pred) for seed, y_pred in after.items()]
+    cell = tables.confusion_changes(runs, BASELINE).iloc[0]  # angry, predicted as angry
+    angry = Y_TRUE == 0
+    differences = [1.0 * (after[seed][angry] == 0) - (before[seed][angry] == 0) for seed in (1, 2)]
+    assert cell["seeds"] == 2
+    assert cell["p_value"] == pytest.approx(inference.crossed_mean(differences).p_value)
+
+
+# --- costs -------------------------------------------------------------------------------------------------------
+
+COUNTS = "variant,parameters,macs,attention_macs\nresnet26v2,100,1000,0\nresnet26v2-nl3,150,1290,7\n"
+
+
+@pytest.fixture
+def study(tmp_path):
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "3.4-variants.csv").write_text(COUNTS)
+    return tmp_path
+
+
+def test_costs_are_ratios_to_the_baseline(study, tmp_path_factory):
+    costs = tables.read_costs(study, BASELINE)
+    assert list(costs) == ["parameters", "macs"]
+    assert costs.loc[STAGE_3].tolist() == [1.5, 1.29]
+    assert costs.loc[BASELINE].tolist() == [1, 1]
+    assert tables.read_costs(tmp_path_factory.mktemp("other"), BASELINE) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "variant,parameters\nresnet26v2,1\n", COUNTS.replace("resnet26v2,", "other,")]
+)
+def test_a_damaged_table_of_costs_is_named(study, text):
+    (study / "tables" / "3.4-variants.csv").write_text(text)
+    with pytest.raises(RunError, match=r"3\.4-variants\.csv[\s\S]*notebook 03"):
+        tables.read_costs(study, BASELINE)
+
+
+def test_pareto_front_by_hand():
+    #        cheap   beaten by the first   dearer, better   dearer, no better
+    costs, scores = [1.0, 1.5, 2.0, 3.0], [0.5, 0.4, 0.6, 0.6]
+    assert tables.pareto_front(costs, scores).tolist() == [True, False, True, False]
+    assert tables.pareto_front([1, 1, 2], [0.5, 0.5, 0.5]).tolist() == [True, True, False]  # equal points
+    assert tables.pareto_front([1, 1], [0.5, 0.6]).tolist() == [False, True]

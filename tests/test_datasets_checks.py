@@ -1,0 +1,205 @@
+"""The data check finds planted flaws and is silent about sound data."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.ndimage
+from PIL import Image, ImageFilter
+
+from fer_lib.datasets.checks import check, copies_of, pixel_hashes, sharpness
+from fer_lib.datasets.faces import CLASS_NAMES, FaceSet, Splits
+from fer_lib.datasets.fer2013 import published_counts
+
+
+def faces(count, seed, prefix, channels=1):
+    """Smooth random pictures, all distinct, of classes 0..6 in turn."""
+    noise = np.random.default_rng(seed).normal(size=(count, 48, 48, channels))
+    smooth = scipy.ndimage.gaussian_filter(noise, (0, 2, 2, 0))
+    images = np.clip(128 + 300 * smooth, 0, 255).astype(np.uint8)
+    ids = np.array([f"{prefix}/{number}" for number in range(count)])
+    return FaceSet(images, np.arange(count) % 7, ids)
+
+
+def cut(train, validation, test=None, dataset="synthetic", protocol="paper"):
+    return Splits(train, validation, test, dataset, protocol)
+
+
+def with_images(face_set, images):
+    return dataclasses.replace(face_set, images=images)
+
+
+def filtered(face_set, image_filter):
+    images = [np.asarray(Image.fromarray(image[..., 0]).filter(image_filter)) for image in face_set.images]
+    return with_images(face_set, np.stack(images)[..., None])
+
+
+@pytest.fixture(scope="module")
+def train():
+    return faces(420, 1, "train")
+
+
+@pytest.fixture(scope="module")
+def validation():
+    return faces(210, 2, "validation")
+
+
+def test_sound_data_have_no_flaws(train, validation):
+    flaws = check(cut(train, validation, faces(70, 3, "test")))
+    assert (flaws.problems, flaws.warnings) == ((), ())
+    assert flaws.totals.to_dict() == {
+        "images": 700, "distinct": 700, "copies": 0, "groups": 0, "contradicting": 0, "constant": 0, "leaked": 0,
+    }  # fmt: skip
+    assert flaws.counts.loc["validation"].tolist() == [30] * 7 + [210]
+    assert len(flaws.duplicates) == len(flaws.leaks) == len(flaws.constant) == 0
+    assert "train" in str(flaws) and "PROBLEM" not in str(flaws)
+
+
+def test_planted_copies_are_found(train, validation):
+    images, held_out = train.images.copy(), validation.images.copy()
+    images[7] = images[0]  # the same class, for both are multiples of 7
+    images[1] = images[0]  # another class: labels contradict
+    images[20] = images[30]
+    held_out[5] = images[30]
+    held_out[6] = images[0]
+    held_out[8] = held_out[9]
+    flaws = check(cut(with_images(train, images), with_images(validation, held_out)))
+    assert flaws.totals[["images", "distinct", "copies", "groups", "contradicting"]].tolist() == [
+        630,
+        624,
+        6,
+        3,
+        3,
+    ]
+    assert flaws.duplicates.groupby("group")["id"].apply(sorted).tolist() == [
+        ["train/0", "train/1", "train/7", "validation/6"],
+        ["train/20", "train/30", "validation/5"],
+        ["validation/8", "validation/9"],
+    ]
+    assert flaws.leaks.to_dict("list") == {
+        "split": ["validation", "validation"],
+        "id": ["validation/5", "validation/6"],
+        "class": [CLASS_NAMES[5], CLASS_NAMES[6]],
+        "train_id": ["train/20", "train/0"],
+        "train_class": [CLASS_NAMES[20 % 7], CLASS_NAMES[0]],
+    }
+    assert flaws.problems == ()
+    assert any("2 of the 210 validation images (1.0%)" in text for text in flaws.warnings)
+    mask = copies_of(with_images(train, images), with_images(validation, held_out))
+    assert np.flatnonzero(mask).tolist() == [5, 6]
+
+
+def test_copies_with_one_label_do_not_contradict(train, validation):
+    images = train.images.copy()
+    images[14] = images[0]
+    totals = check(cut(with_images(train, images), validation)).totals
+    assert (totals["groups"], totals["contradicting"]) == (1, 0)
+
+
+def test_a_single_grey_value_of_difference_is_no_copy():
+    one = faces(3, 5, "a", channels=3)
+    images = one.images.copy()
+    images[1, 47, 47, 2] ^= 1
+    assert copies_of(one, with_images(one, images)).tolist() == [True, False, True]
+
+
+def test_hashes_agree_with_comparing_every_pair():
+    images = np.random.default_rng(0).integers(0, 2, (60, 2, 2, 1), dtype=np.uint8)
+    hashes = pixel_hashes(images)
+    pairs = (images[:, None] == images[None]).all(axis=(2, 3, 4))
+    assert np.array_equal(hashes[:, None] == hashes[None], pairs) and pairs.sum() > 60
+    assert pixel_hashes(images.reshape(60, 4, 1, 1))[0] != hashes[0]
+
+
+def test_sharpness_is_the_variance_of_scipys_laplacian():
+    images = faces(5, 3, "a", channels=3).images
+    grey = images.astype(float).mean(axis=-1)
+    expected = [scipy.ndimage.laplace(image)[1:-1, 1:-1].var() for image in grey]
+    np.testing.assert_allclose(sharpness(images), expected, rtol=1e-4)
+    np.testing.assert_allclose(
+        sharpness(images[..., :1])[0], scipy.ndimage.laplace(images[0, ..., 0] * 1.0)[1:-1, 1:-1].var()
+    )
+    assert sharpness(images[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    "image_filter, word",
+    [(ImageFilter.GaussianBlur(1.5), "blurred"), (ImageFilter.UnsharpMask(2, 150, 0), "sharpened")],
+)
+def test_an_altered_train_split_is_refused(train, validation, image_filter, word):
+    altered = filtered(train, image_filter)
+    (problem,) = check(cut(altered, validation)).problems
+    assert f"train was {word}" in problem
+    assert check(cut(altered, filtered(validation, image_filter))).problems == ()
+    # Too few images to tell an altered copy from chance.
+    assert check(cut(altered, validation.subset(slice(0, 140)))).problems == ()
+
+
+def test_constant_images(train, validation):
+    images = train.images.copy()
+    images[3], images[4] = 0, 255
+    flaws = check(cut(with_images(train, images), validation))
+    assert flaws.constant[["id", "value"]].to_numpy().tolist() == [["train/3", 0], ["train/4", 255]]
+    assert flaws.problems == () and any(
+        text.startswith("Blank images") and text.endswith(": 2.") for text in flaws.warnings
+    )
+    images[:50] = 0
+    assert any(
+        "50 of 630 images are blank" in text
+        for text in check(cut(with_images(train, images), validation)).problems
+    )
+
+
+def test_a_split_that_is_train_again_is_refused(train, validation):
+    again = dataclasses.replace(train.subset(slice(0, 70)), ids=np.array([f"b/{n}" for n in range(70)]))
+    (problem,) = check(cut(train, validation, again)).problems
+    assert "70 of the 70 test images (100%)" in problem
+
+
+def test_a_missing_class_and_a_repeated_id_are_refused(train, validation):
+    problems = check(cut(train.subset(train.labels != 3), validation)).problems
+    assert problems == ("The split train has no image of happy.",)
+    repeated = dataclasses.replace(
+        validation, ids=np.where(validation.ids == "validation/4", "train/9", validation.ids)
+    )
+    (problem,) = check(cut(train, repeated)).problems
+    assert "train/9" in problem
+
+
+def test_people_in_two_splits_are_refused_where_the_protocol_says_otherwise(train, validation):
+    def people(face_set, first):
+        return dataclasses.replace(
+            face_set, metadata=pd.DataFrame({"subject": np.arange(len(face_set)) % 7 + first})
+        )
+
+    (problem,) = check(cut(people(train, 0), people(validation, 5), dataset="kdef", protocol="subject")).problems
+    assert problem == "2 subjects are in both train and validation, the first is 5."
+    assert check(cut(people(train, 0), people(validation, 7), dataset="kdef", protocol="subject")).problems == ()
+    assert check(cut(people(train, 0), people(validation, 5), dataset="kdef", protocol="random")).problems == ()
+
+
+class TestAgainstPublished:
+    def test_the_counts_add_up_to_what_is_published(self):
+        official = published_counts("official")
+        assert [sum(official[name]) for name in ("train", "validation", "test")] == [28_709, 3_589, 3_589]
+        assert official["train"] == [3995, 436, 4097, 7215, 4965, 4830, 3171]
+        folder = np.add(official["validation"], official["test"]).tolist()
+        assert folder == [958, 111, 1024, 1774, 1233, 1247, 831]
+        assert {name: sum(counts) for name, counts in published_counts("paper").items()} == {
+            "train": 22_968, "validation": 1_432,
+        }  # fmt: skip
+
+    def test_a_multiplied_class_is_refused(self, validation):
+        labels = np.repeat(np.arange(7), [10, 350, 10, 10, 10, 10, 10])
+        train = dataclasses.replace(faces(410, 9, "train"), labels=labels)
+        (problem,) = check(cut(train, validation, dataset="fer2013")).problems[:1]
+        assert "disgust (350 instead of 349)" in problem and "angry" not in problem
+
+    def test_a_part_is_a_warning(self, train, validation):
+        few = validation.subset(slice(0, 70))
+        flaws = check(cut(train, few, dataset="fer2013"))
+        assert flaws.problems == ()
+        assert any("train has 420 of the 22,968" in text for text in flaws.warnings)
+        # These pictures are smoother than faces, and said to be.
+        assert any("train images are 0." in text and "times as sharp" in text for text in flaws.warnings)

@@ -1,0 +1,137 @@
+"""Figures of the data: what is drawn is what the data hold."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fer_lib.datasets import CLASS_NAMES, FaceSet, Splits
+from fer_lib.figures import data as figures
+from fer_lib.figures.style import INK, PALETTE
+
+
+def noise(labels, prefix, channels=1, seed=0, metadata=None):
+    """A FaceSet of 8 x 6 noise."""
+    images = np.random.default_rng(seed).integers(0, 256, (len(labels), 8, 6, channels)).astype("uint8")
+    ids = np.array([f"{prefix}/{index}" for index in range(len(labels))])
+    return FaceSet(images, np.array(labels, "int64"), ids, metadata=metadata)
+
+
+@pytest.fixture(scope="module")
+def splits():
+    """Angry, happy and sad; fear and fear."""
+    return Splits(noise([0, 3, 5], "train", seed=1), noise([2, 2], "val", seed=2), None, "synthetic", "paper")
+
+
+def drawn(axes):
+    return [np.asarray(place.images[0].get_array()) for place in axes if place.images]
+
+
+def titles(figure):
+    return [place.get_title() or place.get_title(loc="left") for place in figure.axes]
+
+
+def test_bars_are_the_counts():
+    counts = pd.DataFrame({"angry": [1300, 2], "happy": [2700, 8]}, index=["train", "validation"])
+    figure = figures.class_counts(counts)
+    assert titles(figure) == ["train, 4,000 images", "validation, 10 images"]
+    for axes, (_, row) in zip(figure.axes, counts.iterrows(), strict=True):
+        assert [bar.get_width() for bar in axes.patches] == [row["angry"], row["happy"]]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["1,300 (32.5 %)", "2,700 (67.5 %)"]
+    top, bottom = figure.axes[0].get_ylim()[::-1]
+    assert top < bottom  # the first class on top
+
+
+def test_samples_are_of_their_class_without_repetition():
+    faces = noise([label for label in range(7) for _ in range(5 if label else 2)], "train")
+    grid = np.array(figures.samples(faces, per_class=4, seed=3).axes, object).reshape(7, 4)
+    for label, row in enumerate(grid):
+        shown = [image.tobytes() for image in drawn(row)]
+        of_class = {faces.images[i, ..., 0].tobytes() for i in np.flatnonzero(faces.labels == label)}
+        assert len(shown) == len(set(shown)) == (4 if label else 2)
+        assert set(shown) <= of_class
+        assert row[0].get_ylabel() == CLASS_NAMES[label]
+
+
+def test_another_seed_draws_other_samples():
+    faces = noise([0] * 50, "train")
+    first, again, other = (
+        [image.tobytes() for image in drawn(figures.samples(faces, 5, seed).axes)] for seed in (0, 0, 1)
+    )
+    assert first == again and first != other
+
+
+def test_image_table_leaves_missing_places_empty():
+    colour = np.full((8, 6, 3), (10, 200, 30), "uint8")
+    figure = figures.image_table({("a", "S"): colour, ("b", "FL"): colour}, ["a", "b"], ["FL", "S"])
+    assert [bool(place.images) for place in figure.axes] == [False, True, True, False]
+    assert np.array_equal(figure.axes[1].images[0].get_array(), colour)
+    assert titles(figure)[:2] == ["FL", "S"] and figure.axes[2].get_ylabel() == "b"
+
+
+def test_one_subject_is_gathered_from_all_splits():
+    def photographs(rows):
+        labels, angles, subjects, sessions = zip(*rows, strict=True)
+        metadata = pd.DataFrame({"subject": subjects, "session": sessions, "angle": angles})
+        return noise(labels, "kdef", channels=3, seed=len(rows), metadata=metadata)
+
+    train = photographs([(0, "S", "F02", "A"), (3, "S", "F01", "A"), (3, "HL", "F01", "B")])
+    validation = photographs([(3, "HL", "F01", "A"), (0, "HL", "F01", "A")])
+    splits = Splits(train, validation, None, "kdef", "random")
+    grid = np.array(figures.one_subject(splits, ["HL", "S"]).axes, object).reshape(7, 2)
+    shown = {(row, column) for row in range(7) for column in range(2) if grid[row, column].images}
+    assert shown == {(0, 0), (3, 0), (3, 1)}
+    assert np.array_equal(grid[3, 1].images[0].get_array(), train.images[1])
+    assert np.array_equal(grid[3, 0].images[0].get_array(), validation.images[0])
+
+
+def test_gallery_finds_images_in_all_splits(splits):
+    figure = figures.gallery(splits, ["val/1", "train/0", "train/2"], columns=2)
+    assert titles(figure) == ["validation\nfear", "train\nangry", "train\nsad"]
+    expected = [splits.validation.images[1], splits.train.images[0], splits.train.images[2]]
+    assert all(np.array_equal(a, b[..., 0]) for a, b in zip(drawn(figure.axes), expected, strict=True))
+    assert titles(figures.gallery(splits, ["train/1"], ["a word"])) == ["a word"]
+
+
+def test_pairs_stand_below_each_other_and_another_class_is_dark_red(splits):
+    figure = figures.image_pairs(splits, ["val/0", "val/1"], ["train/0", "val/0"])
+    assert titles(figure) == ["validation\nfear"] * 2 + ["train\nangry", "validation\nfear"]
+    assert [axes.title.get_color() for axes in figure.axes] != [INK] * 4
+    assert figure.axes[2].title.get_color() == PALETTE["dark red"] != figure.axes[3].title.get_color()
+    assert np.array_equal(drawn(figure.axes)[2], splits.train.images[0, ..., 0])
+
+
+def test_a_limit_keeps_some_pairs_together(splits):
+    upper, lower = ["train/0", "train/1", "train/2"] * 4, ["train/0", "train/1", "train/2"] * 4
+    figure = figures.image_pairs(splits, upper, lower, limit=5)
+    assert len(figure.axes) == 10
+    images = drawn(figure.axes)
+    assert all(np.array_equal(*pair) for pair in zip(images[:5], images[5:], strict=True))
+
+
+def test_mean_faces_show_where_classes_differ_whatever_their_brightness():
+    # Angry is flat; happy has one pixel 48 grey values lighter than its surroundings, and is 60 lighter all over.
+    images = np.full((3, 4, 4, 1), 100, "uint8")
+    images[2] = 160
+    images[2, 1, 2] = 208
+    faces = FaceSet(images, np.array([0, 0, 3]), np.array(["a", "b", "c"]))
+    figure = figures.mean_faces(faces)
+    assert titles(figure)[:2] == ["angry\nn = 2", "happy\nn = 1"]
+    angry, happy = (np.asarray(figure.axes[index].images[0].get_array()) for index in (2, 3))
+    # The peak is 48 x 15/16 above its face's mean, and half of that above the mean of the two classes.
+    assert happy[1, 2] == pytest.approx(24 * 15 / 16) and happy[0, 0] == pytest.approx(-24 / 16)
+    assert np.allclose(angry, -happy)
+    # The caption's words: what is darker is blue, what is lighter is red.
+    shown = figure.axes[3].images[0]
+    darker, lighter = shown.to_rgba(-10.0), shown.to_rgba(10.0)
+    assert darker[2] > darker[0] and lighter[0] > lighter[2]
+
+
+def test_sharpness_of_a_split_sums_to_one_with_outliers_at_the_edges():
+    rng = np.random.default_rng(0)
+    sharpness = {"train": np.append(rng.lognormal(7, 0.5, 999), 0.0), "validation": rng.lognormal(7.3, 0.5, 200)}
+    axes = figures.sharpness_by_split(sharpness).axes[0]
+    medians = sorted(line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == ":")
+    assert medians == pytest.approx(sorted(np.median(values) for values in sharpness.values()))
+    steps = [line.get_ydata() for line in axes.lines if line.get_linestyle() == "-"]
+    assert [np.asarray(heights)[:-1].sum() for heights in steps] == pytest.approx([1, 1])
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["train", "validation"]

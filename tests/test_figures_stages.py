@@ -1,0 +1,178 @@
+"""Figures of the stages: the block's drawing, and what the tables say, read back from lines and texts."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.text import Annotation
+
+from fer_lib.figures import stages as figures
+from fer_lib.figures.style import label_of
+
+BASELINE = "resnet26v2"
+# Ten networks, among them the longest label that a name can have.
+VARIANTS = [
+    BASELINE,
+    *(f"{BASELINE}-nl{stages}" for stages in ("1", "2", "3", "4", "12", "34")),
+    f"{BASELINE}-nl3-dot_product",
+    f"{BASELINE}-nl3-none",
+    f"{BASELINE}-nl34-concatenation-before_last",
+]
+
+
+def summary():
+    accuracy = 0.6 + 0.01 * np.arange(len(VARIANTS))
+    table = pd.DataFrame({"variant": VARIANTS, "seeds": 3, "n": 1432, "accuracy": accuracy})
+    return table.assign(ci_low=accuracy - 0.02, ci_high=accuracy + 0.03)
+
+
+def by_run():
+    parts = [summary().assign(seed=seed, accuracy=summary()["accuracy"] + 0.005 * (seed - 1)) for seed in range(3)]
+    return pd.concat(parts, ignore_index=True)
+
+
+def comparison():
+    difference = np.linspace(-0.012, 0.02, len(VARIANTS) - 1)
+    table = pd.DataFrame({"variant": VARIANTS[1:], "baseline": BASELINE, "difference": difference})
+    table = table.assign(
+        ci_low=difference - 0.015, ci_high=difference + 0.015, p_holm=np.linspace(0, 1, len(table))
+    )
+    return table.assign(simultaneous_low=difference - 0.021, simultaneous_high=difference + 0.021)
+
+
+def runs():
+    epochs = np.arange(1, 13)
+    for seed in range(3):
+        for index, variant in enumerate(VARIANTS):
+            history = pd.DataFrame({"epoch": epochs, "val_accuracy": 0.03 * epochs + 0.01 * index + 0.02 * seed})
+            yield SimpleNamespace(variant=variant, seed=seed, history=history)
+
+
+def texts(axes):
+    return [text.get_text() for text in axes.texts]
+
+
+def intervals(axes, linewidth):
+    """(row, low, high) of horizontal lines of one width, by row."""
+    lines = [line for line in axes.lines if line.get_linewidth() == pytest.approx(linewidth)]
+    flat = [line for line in lines if len(line.get_xdata()) == 2 and np.ptp(line.get_ydata()) == 0]
+    return sorted((line.get_ydata()[0], *line.get_xdata()) for line in flat)
+
+
+def by_row(limits):
+    return [(row, *pair) for row, pair in enumerate(np.asarray(limits))]
+
+
+def test_the_block_has_its_operations_and_shapes_in_order():
+    axes = figures.block_diagram().axes[0]
+    words = texts(axes)
+    for expected in (
+        "θ: 1 × 1 conv",
+        "φ: 1 × 1 conv",
+        "g: 1 × 1 conv",
+        "softmax\nover j",
+        "$W_z$: 1 × 1 conv\nBN (γ = 0)",
+    ):
+        assert expected in words
+    assert words.count("N × C/2") == 3 and {"H × W × C", "f, N × N", "a, N × N", "y, N × C/2"} <= set(words)
+    places = {text.get_text(): text.get_position()[0] for text in axes.texts}
+    order = [
+        places[word] for word in ("x", "θ: 1 × 1 conv", "softmax\nover j", "$W_z$: 1 × 1 conv\nBN (γ = 0)", "+")
+    ]
+    assert order == sorted(order)
+    arrows = [text for text in axes.texts if isinstance(text, Annotation)]
+    # x goes to theta, phi, g and past the block to the sum; each other operation's result goes on once.
+    assert sorted(arrow.xyann[0] for arrow in arrows)[:4] == [places["x"]] * 4 and len(arrows) == 11
+
+
+def test_curves_have_a_panel_a_variant_over_the_baseline():
+    figure = figures.curves_by_variant(list(runs()), BASELINE)
+    titles = [axes.get_title("left").replace("\n", " ") for axes in figure.axes]
+    assert titles == [label_of(name) for name in VARIANTS[1:]]
+    dashed, solid = figure.axes[1].lines
+    assert dashed.get_linestyle() == "--" and solid.get_linestyle() == "-"
+    assert dashed.get_ydata() == pytest.approx(0.03 * np.arange(1, 13) + 0.02)
+    assert solid.get_ydata() == pytest.approx(0.03 * np.arange(1, 13) + 0.04)
+
+
+def test_accuracy_by_variant_draws_the_intervals_of_the_table_and_the_seeds():
+    axes = figures.accuracy_by_variant(summary(), by_run()).axes[0]
+    np.testing.assert_allclose(intervals(axes, 7 / 3), by_row(summary()[["ci_low", "ci_high"]]))
+    assert [label.get_text() for label in axes.get_yticklabels()] == [label_of(name) for name in VARIANTS]
+    assert texts(axes)[:2] == ["60.0 %", "58.0 % to 63.0 %"]
+    dots = np.concatenate([dots.get_offsets() for dots in axes.collections])
+    expected = by_run()["accuracy"].to_numpy()
+    np.testing.assert_allclose(np.sort(dots[:, 0]), np.sort(expected))
+    # A seed's dot is below its variant's row.
+    np.testing.assert_allclose(np.sort(dots[:, 1]), np.repeat(np.arange(10) + 0.27, 3))
+
+
+def test_one_seed_has_no_dots():
+    axes = figures.accuracy_by_variant(summary().assign(seeds=1), by_run()).axes[0]
+    assert not [dots for dots in axes.collections if len(dots.get_offsets())]
+
+
+def test_forest_plot_draws_both_intervals_in_points():
+    table = comparison()
+    axes = figures.forest_plot(table).axes[0]
+    np.testing.assert_allclose(intervals(axes, 3), by_row(100 * table[["ci_low", "ci_high"]]))
+    simultaneous = 100 * table[["simultaneous_low", "simultaneous_high"]]
+    np.testing.assert_allclose(intervals(axes, 1), by_row(simultaneous))
+    low, high = axes.get_xlim()
+    assert low == -high and high > np.abs(simultaneous.to_numpy()).max()
+    assert texts(axes)[:3] == ["−1.2", "−2.7 to +0.3", "< 0.001"]
+    assert texts(axes)[-3:] == ["pp", "95 % CI", "p (Holm-adjusted)"]
+    assert "baseline" in axes.get_xlabel()
+
+
+def test_forest_plot_of_single_runs_has_no_simultaneous_interval_but_is_drawn():
+    table = comparison().assign(simultaneous_low=np.nan, simultaneous_high=np.nan, p_holm=np.nan)
+    axes = figures.forest_plot(table).axes[0]
+    assert axes.get_xlim()[1] == pytest.approx(110 * 0.035) and texts(axes)[2] == "–"
+
+
+def test_power_falls_with_seeds_and_names_this_study():
+    power = pd.DataFrame({"seeds": [2, 3, 4, 12], "mde": [0.028, 0.021, 0.018, 0.009]})
+    axes = figures.power_curve(power, 3).axes[0]
+    assert axes.lines[0].get_ydata().tolist() == pytest.approx([2.8, 2.1, 1.8, 0.9])
+    assert texts(axes) == ["this study: 3 seeds, 2.1 pp", "1 pp"]
+    assert [line.get_ydata()[0] for line in axes.lines if line.get_linestyle() == "--"] == [1]
+
+
+def figures_of_many():
+    yield figures.block_diagram()
+    yield figures.curves_by_variant(list(runs()), BASELINE)
+    yield figures.accuracy_by_variant(summary(), by_run())
+    yield figures.forest_plot(comparison())
+
+
+def test_ten_variants_of_three_seeds_are_legible():
+    """At 700 pixels: nothing printed smaller than 9 points, no two texts on one another, all within the figure."""
+    for figure in figures_of_many():
+        assert round(figure.get_figwidth() * 72) <= 700
+        shown = [text for text in texts_of(figure) if text.get_visible() and text.get_text()]
+        assert min(text.get_fontsize() for text in shown) >= 9
+        boxes = [text.get_window_extent() for text in shown]
+        assert max(box.x1 for box in boxes) <= figure.bbox.x1 + 1
+        assert not overlaps(boxes), [shown[i].get_text() for pair in overlaps(boxes) for i in pair]
+
+
+def texts_of(figure):
+    """Every text that is drawn: matplotlib keeps labels of ticks beyond the axes too, which are not."""
+    yield from figure.texts
+    for axes in figure.axes:
+        yield from (*axes.texts, axes._left_title)
+        if not axes.axison:
+            continue
+        yield from (axes.xaxis.label, axes.yaxis.label)
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            yield from (tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high)
+
+
+def overlaps(boxes):
+    corners = np.array([[box.x0 + 1, box.y0 + 1, box.x1 - 1, box.y1 - 1] for box in boxes])
+    left, low, right, high = corners.T
+    meet = (left[:, None] < right) & (left < right[:, None]) & (low[:, None] < high) & (low < high[:, None])
+    return np.argwhere(np.triu(meet, 1)).tolist()

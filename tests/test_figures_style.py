@@ -1,0 +1,135 @@
+"""The style of all figures: colours, labels, the theme, and every figure legible at 700 pixels."""
+
+import itertools
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+
+from fer_lib.figures import attention, style
+from fer_lib.variants import PAIRWISE_LABELS
+
+NETWORKS = ["resnet50v2", *(f"resnet50v2-nl{stages}" for stages in (1, 2, 3, 4, 12, 34, 123))]
+COLOURS = {
+    **style.PALETTE, "ink": style.INK, "quiet": style.QUIET, "baseline": style.BASELINE_COLOUR,
+    "other stages": style.OTHER_STAGES,
+}  # fmt: skip
+# Machado, Oliveira and Fernandes (2009), severity 1, of linear RGB.
+BLINDNESS = {
+    "none": np.eye(3),
+    "deuteranopia": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+    "protanopia": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+    "tritanopia": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+}
+
+
+def linear(colour):
+    """Linear RGB of a colour (WCAG 2.2)."""
+    rgb = np.array(to_rgb(colour))
+    return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+
+
+def lightness(rgb):
+    """CIELAB of linear RGB."""
+    xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ rgb
+    f = np.cbrt(np.maximum(xyz / [0.9505, 1, 1.089], 0.008856))
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+@pytest.mark.parametrize("name", COLOURS)
+def test_the_contrast_of_every_mark_on_white_is_at_least_three(name):
+    luminance = linear(COLOURS[name]) @ [0.2126, 0.7152, 0.0722]
+    assert 1.05 / (luminance + 0.05) >= 3
+
+
+@pytest.mark.parametrize("blindness", BLINDNESS)
+def test_colours_of_stages_differ_with_every_colour_blindness(blindness):
+    colours = [*style.PALETTE.values(), style.BASELINE_COLOUR, style.QUIET]
+    seen = [lightness(np.clip(BLINDNESS[blindness] @ linear(colour), 0, 1)) for colour in colours]
+    # 2.3 is a just noticeable difference of colours beside each other.
+    assert min(np.linalg.norm(one - other) for one, other in itertools.combinations(seen, 2)) > 15
+
+
+def test_words_that_name_a_colour_are_right():
+    def channels(name):
+        return np.array(to_rgb(style.PALETTE[name]))
+
+    assert channels("blue").argmax() == channels("navy").argmax() == 2 and channels("green").argmax() == 1
+    assert channels("navy").sum() < channels("blue").sum()
+    red, green, blue = channels("orange")
+    assert red > green > 3 * blue  # red with much green
+    assert channels("dark red").argmax() == 0 and channels("dark red").max() > 3 * channels("dark red")[1]
+    assert channels("purple").argmin() == 1
+    less, same, more = attention._LESS_OR_MORE([0.0, 0.5, 1.0])
+    assert less[2] > less[0] and more[0] > more[1] > more[2] and same[3] < 0.05
+
+
+def test_a_variants_look_does_not_depend_on_its_depth_and_differs_from_others():
+    looks = [style.variant_style(name) for name in NETWORKS]
+    assert len({look["color"] for look in looks}) == len(NETWORKS)
+    assert style.variant_style("resnet14v2-nl3") == style.variant_style("resnet50v2-nl3")
+    functions = ["", "-gaussian", "-dot_product", "-concatenation", "-none", "-before_last"]
+    of_one_stage = [tuple(style.variant_style(f"resnet50v2-nl3{function}").values()) for function in functions]
+    assert len(set(of_one_stage)) == len(functions)
+    assert set(style.MARKERS) == set(PAIRWISE_LABELS)
+
+
+def test_labels_break_at_their_comma():
+    assert style.label_of("resnet50v2") == "baseline"
+    assert style.label_of("resnet50v2-nl4-gaussian") == "stage 4, Gaussian"
+    assert style.label_of("resnet50v2-nl4-none", ",\n") == "stage 4,\nidentity attention (control)"
+
+
+def test_styled_neither_takes_nor_leaves_settings():
+    @style.styled
+    def draw():
+        figure, axes = style.new_figure(2)
+        axes.set_xlabel("x")
+        axes.plot([0, 1])
+        return figure
+
+    expected = draw().axes[0].xaxis.label.get_size()
+    before = dict(mpl.colors.colorConverter.colors)
+    with mpl.rc_context({"axes.labelsize": 40, "axes.spines.top": True}):
+        axes = draw().axes[0]
+        assert mpl.rcParams["axes.labelsize"] == 40 and mpl.rcParams["axes.spines.top"]
+    assert axes.xaxis.label.get_size() == expected < 12
+    assert not axes.spines["top"].get_visible()
+    assert axes.lines[0].get_color() == to_rgb(style.PALETTE["blue"])
+    assert mpl.colors.colorConverter.colors == before
+
+
+def test_pyplot_keeps_no_figure():
+    before = plt.get_fignums()
+    style.new_figure(1)
+    assert plt.get_fignums() == before
+
+
+def test_images_keep_black_and_white():
+    _, axes = style.new_figure(1)
+    style.show_image(axes, np.full((4, 4, 1), 128, "uint8"))
+    assert axes.images[0].get_clim() == (0, 255) and axes.images[0].get_array().shape == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [((0, 1), ["0 %", "50 %", "100 %"]), ((-0.04, 0.035), ["−4 %", "−0.25 %", "3.5 %"])],
+)
+def test_fractions_are_percent(limits, expected):
+    _, axes = style.new_figure(2)
+    style.percent_axis(axes.xaxis)
+    axes.set_xlim(limits)
+    axes.set_xticks([limits[0], sum(limits) / 2, limits[1]])
+    axes.figure.draw_without_rendering()
+    assert [label.get_text() for label in axes.get_xticklabels()] == expected
+
+
+def test_small_multiples_share_their_scales_and_label_each_column():
+    figure, panels = style.small_multiples(5, 2)
+    assert len(panels) == len(figure.axes) == 5
+    panels[0].set_xlim(0, 7)
+    assert panels[4].get_xlim() == (0, 7)
+    labelled = [panel.xaxis.get_tick_params()["labelbottom"] for panel in panels]
+    assert labelled == [False, True, True, True, True]
