@@ -236,7 +236,7 @@ def test_data_that_are_not_there(capsys, params):
 def test_report_of_no_study(capsys, tmp_path):
     status, _, err = call(capsys, "report", str(tmp_path))
     assert status == 2
-    assert "no study's folder" in err
+    assert "not a study's" in err
 
 
 def test_fetch_and_reorganise(capsys, monkeypatch, tmp_path):

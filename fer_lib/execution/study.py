@@ -114,7 +114,7 @@ class Study:
 
     @property
     def split(self):
-        """The split that the study is judged on: the test set where the protocol has one, else the validation set."""
+        """The split that the study is judged on: the test set where the protocol has one, else validation."""
         return "validation" if self.splits.test is None else "test"
 
     def describe_runs(self, variants=None, split=None):
