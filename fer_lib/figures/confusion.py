@@ -61,7 +61,7 @@ def group_scores(table, column, score="accuracy", baseline=None):
             limits = (found[value] for value in values)
             style.draw_interval(axes, row, *limits, variant_style(found["variant"]), size=5)
         axes.set_title(f"{name} ({count(rows.get('support', rows.get('n')).iloc[0])})")
-        style.value_axis(axes, bins=4)
+        style.value_axis(axes, bins=2)
         style.percent_axis(axes.xaxis)
     style.name_rows(panels[0], [style.label_of(variant) for variant in variants])
     figure.supxlabel(f"{score}, 95 % CI; in brackets the images", fontsize=11)
