@@ -35,12 +35,12 @@ def main():
     place = list(attention.POSITIONS).index(POSITION)
     shown = images.images[[list(images.ids).index(found.images["id"].iloc[row])]]
     maps = found.maps["trained", list(found.maps)[-1][1]][row : row + 1, place : place + 1]
-    face = as_image(attention_maps(shown, maps, {POSITION: attention.POSITIONS[POSITION]}, [CLASS]), 520)
-    block = as_image(block_diagram(), 420)
-    whole = Image.new("RGB", (face.width + block.width + 40, 520), "white")
+    face = as_image(attention_maps(shown, maps, {POSITION: attention.POSITIONS[POSITION]}, [CLASS]), 400)
+    block = as_image(block_diagram(), 320)
+    whole = Image.new("RGB", (face.width + block.width + 40, 400), "white")
     whole.paste(face, (0, 0))
-    whole.paste(block, (face.width + 40, 50))
-    whole.quantize(128).save(Path(__file__).with_name("block.png"), optimize=True)
+    whole.paste(block, (face.width + 40, 40))
+    whole.save(Path(__file__).with_name("block.png"), optimize=True)
 
 
 if __name__ == "__main__":
