@@ -70,3 +70,13 @@ def test_only_jax_is_compiled_unasked(jit_compile):
     classifier = build_classifier(parameters, "resnet14v2", 0)
     trainer = build_trainer(parameters, classifier, faces, steps_per_epoch=1)
     assert trainer.jit_compile is (jit_compile or keras.config.backend() == "jax")
+
+
+def test_the_moving_averages_of_every_normalisation_have_the_momentum_asked_for():
+    assert PARAMETERS.training_hash() == PARAMETERS.model_copy(update={"norm_momentum": 0.99}).training_hash()
+    parameters = PARAMETERS.model_copy(update={"norm_momentum": 0.9})
+    assert parameters.training_hash() != PARAMETERS.training_hash()
+    classifier = build_classifier(parameters, "resnet14v2-nl2", 0)
+    norms = [getattr(layer, "normalization", layer) for layer in classifier.layers]
+    momenta = [norm.momentum for norm in norms if isinstance(norm, keras.layers.BatchNormalization)]
+    assert len(momenta) > 10 and set(momenta) == {0.9}
