@@ -24,8 +24,7 @@ class Answer:
     Attributes:
         text: one paragraph of at most `WORD_LIMIT` words.
         parameters, runs: of the study, the finished runs only.
-        split: the scored one: "test" where every run has opened it, else "validation".
-        images: number of scored images.
+        split: the scored one, of `images` images: "test" where every run has opened it, else "validation".
         table: a row a network, a DataFrame of str: its accuracy and its difference to the baseline, each with its
             95 % CI, and p (Holm-adjusted). Empty without runs.
     """
@@ -39,10 +38,7 @@ class Answer:
 
 
 def answer(study_dir):
-    """Return the `Answer` of a study, from its files alone.
-
-    Args:
-        study_dir: `outputs/<study>`, finished or not.
+    """Return the `Answer` of a study, `outputs/<study>`, finished or not, from its files alone.
 
     Raises:
         ParameterError: `params.yaml` cannot be read.
@@ -105,10 +101,11 @@ def _verdict(blocks):
     better, worse = found[found["difference"] > 0], found[found["difference"] < 0]
     anything = "compatible with anything from {} percentage points".format
     if blocks["seeds"].min() == 1:
-        differ = f"{len(found)} of {len(blocks)} networks differ" if len(found) else "no network differs"
+        differ = f"{len(found)} of {len(blocks)} networks with blocks differ"
         return (
             "One seed cannot answer whether non-local blocks help. Over the choice of images alone, the effect is "
-            f"{anything(_span(blocks))} (95 % CIs); {differ} significantly from the baseline."
+            f"{anything(_span(blocks))} (95 % CIs); {differ if len(found) else 'no network with blocks differs'} "
+            "significantly from the baseline."
         )
     if len(better) and len(worse):
         return (
@@ -139,14 +136,17 @@ def _cost(blocks, costs):
 
 
 def _control(comparison):
-    """What the added parameters bring without mixing between positions."""
+    """What the added parameters bring without mixing between positions; None without a control."""
     controls = comparison[comparison["family"] == tables.CONTROL]
     if controls.empty:
         return None
-    row = controls.iloc[0]
-    differs = "differs significantly" if row["p_holm"] < ALPHA else "does not differ significantly"
-    limits = interval(row["ci_low"], row["ci_high"])
-    return f"The control (identity attention) {differs}: {points(row['difference'])} ({limits})."
+    row = controls.loc[controls["p_holm"].idxmin()]
+    effect = f"{points(row['difference'])} ({interval(row['ci_low'], row['ci_high'])})"
+    if row["p_holm"] >= ALPHA:
+        return f"The control (identity attention) does not differ significantly: {effect}."
+    only = "The" if (comparison["p_holm"][comparison["family"] == tables.BLOCKS] < ALPHA).any() else "Only the"
+    why = "parameters alone, without attention, may explain it"
+    return f"{only} control (identity attention) differs significantly: {effect}; {why}."
 
 
 def _setting(parameters):
