@@ -57,11 +57,9 @@ def answer(study_dir):
     except (DataError, ParameterError) as error:  # such as a baseline that has not finished
         text = f"No answer yet. {error}"
     differences = comparison.set_index("variant").reindex(accuracies["variant"]).reset_index(drop=True)
-    parts = (
-        accuracies[["variant", "accuracy", "ci_low", "ci_high"]],
-        differences[["difference", "ci_low", "ci_high", "p_holm"]].astype(float),
-    )
-    table = pd.concat(map(readable, parts), axis="columns")
+    left = readable(accuracies[["variant", "accuracy", "ci_low", "ci_high"]])
+    right = readable(differences[["difference", "ci_low", "ci_high", "p_holm"]].astype(float))
+    table = pd.concat([left, right], axis="columns")
     return Answer(text, parameters, runs, split, int(accuracies["n"].iloc[0]), table)
 
 
@@ -87,12 +85,12 @@ def paragraph(comparison, learned, parameters, split, costs=None):
     largest = f"The largest difference is {points(row['difference'])} ({network(row['variant'])})."
     seeds, accuracy = f"{row['seeds']} seed{'s' if row['seeds'] > 1 else ''}", percent(row["baseline_accuracy"])
     basis = f"Basis: {seeds}, {count(row['n'])} {split} images, baseline accuracy {accuracy}."
-    for dropped in ((), (largest,), (largest, left_out), (largest, left_out, cost)):
-        optional = [text for text in (largest, cost, control, left_out) if text and text not in dropped]
-        text = " ".join([_verdict(blocks), *optional, basis, _setting(parameters)])
-        if len(text.split()) <= WORD_LIMIT:
+    sentences = [_verdict(blocks), largest, cost, control, left_out, basis, _setting(parameters)]
+    for least in (None, largest, left_out, cost):
+        sentences = [sentence for sentence in sentences if sentence and sentence != least]
+        if len(" ".join(sentences).split()) <= WORD_LIMIT:
             break
-    return text
+    return " ".join(sentences)
 
 
 def _verdict(blocks):
@@ -103,7 +101,7 @@ def _verdict(blocks):
     if blocks["seeds"].min() == 1:
         differ = f"{len(found)} of {len(blocks)} networks with blocks differ"
         return (
-            "One seed cannot answer whether non-local blocks help. Over the choice of images alone, the effect is "
+            "One seed cannot answer whether non-local blocks help. Over the images alone, the effect is "
             f"{anything(_span(blocks))} (95 % CIs); {differ if len(found) else 'no network with blocks differs'} "
             "significantly from the baseline."
         )
@@ -145,21 +143,19 @@ def _control(comparison):
     if row["p_holm"] >= ALPHA:
         return f"The control (identity attention) does not differ significantly: {effect}."
     only = "The" if (comparison["p_holm"][comparison["family"] == tables.BLOCKS] < ALPHA).any() else "Only the"
-    why = "parameters alone, without attention, may explain it"
-    return f"{only} control (identity attention) differs significantly: {effect}; {why}."
+    return f"{only} control (identity attention) differs significantly: {effect}; parameters alone may explain it."
 
 
 def _setting(parameters):
     """How the setting differs from the paper's."""
     if parameters.dataset == "synthetic":
-        return "The faces are generated: the numbers show that the study runs, and say nothing about people."
+        return "The faces are generated: these numbers say nothing about people."
     other = [key for key, (value, _) in _PAPER.items() if getattr(parameters, key) != value]
     if not other:
         return "Image size, pooling and epochs are the paper's."
-    own = [_PAPER[key][1].format(getattr(parameters, key)) for key in other]
-    own.append({"sgd": "SGD", "adam": "Adam"}[parameters.optimizer])
-    paper = [_PAPER[key][1].format(_PAPER[key][0]) for key in other]
-    return f"The paper used {', '.join(paper)}; this study {', '.join(own)}."
+    paper = ", ".join(_PAPER[key][1].format(_PAPER[key][0]) for key in other)
+    own = ", ".join(_PAPER[key][1].format(getattr(parameters, key)) for key in other)
+    return f"The paper used {paper}; this study {own}, {'SGD' if parameters.optimizer == 'sgd' else 'Adam'}."
 
 
 def _span(rows):

@@ -32,13 +32,9 @@ QUESTIONS = (
 
 
 def write_report(study_dir):
-    """Write `report.html` and `notebooks/*.html` of a study, `index.html` in the folder of the studies.
+    """Write `report.html` and `notebooks/*.html` of a study, and `index.html` in the folder of the studies.
 
-    Args:
-        study_dir: `outputs/<study>`, finished or not: the page shows what there is.
-
-    Returns:
-        Path of the report.
+    `study_dir` is `outputs/<study>`, finished or not: the page shows what there is. Returns the report's path.
 
     Raises:
         ParameterError: the folder is not a study's.
@@ -121,16 +117,18 @@ def _facts(result, data, environment):
     time = f"{minutes / 60:.1f} h" if minutes >= 60 else f"{minutes:.1f} min"
     runs = f"{len(made)} of {len(parameters.cells())} finished, {parameters.epochs} epochs each, {time} in total"
     return [
-        ("Data", f"{dataset}, protocol {parameters.protocol}: {images or 'not read yet'}"), ("Runs", runs),
-        ("Trained on", "; ".join(trained) or formats.MISSING), ("Evaluated on", _software_and_device(environment)),
-    ]  # fmt: skip
+        ("Data", f"{dataset}, protocol {parameters.protocol}: {images or 'not read yet'}"),
+        ("Runs", runs),
+        ("Trained on", "; ".join(trained) or formats.MISSING),
+        ("Evaluated on", _software_and_device(environment)),
+    ]
 
 
 def _details(parameters, environment):
     """Every parameter and the packages that evaluated the study, as a DataFrame of str."""
-    values = pd.Series(parameters.model_dump() | environment.packages, dtype=object)
-    texts = values.map(lambda value: ", ".join(map(str, value)) if isinstance(value, list) else value)
-    return formats.readable(texts.rename_axis("name").reset_index(name="value"))
+    values = parameters.model_dump() | environment.packages
+    rows = [(name, ", ".join(map(str, v)) if isinstance(v, list) else v) for name, v in values.items()]
+    return formats.readable(pd.DataFrame(rows, columns=["name", "value"], dtype=object))
 
 
 def _made(run):

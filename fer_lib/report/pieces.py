@@ -33,8 +33,8 @@ _IMAGE = re.compile(r"data:image/(png|jpeg|webp|gif);base64,[A-Za-z0-9+/=\s]*")
 def table(path):
     """Return a saved table, `tables/<name>.csv`, with the `Caption` of `<name>.json`; RunError if one is damaged.
 
-    A dictionary: name, number, caption (HTML); columns and rows, see `grid`; same (pairs: header and text of columns
-    with one value throughout, which are not shown); left_out (rows beyond the limit of the page).
+    A dictionary: name, number, caption (HTML); columns and rows, see `grid`; same (pairs: header and text of a
+    column with one value throughout, which is not shown); left_out (rows beyond the limit of the page).
     """
     with reading(path, "a CSV table"):
         # Nullable types, so that whole numbers with gaps stay whole.
