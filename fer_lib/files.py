@@ -44,8 +44,6 @@ class Caption(BaseModel):
 
     caption: str = ""
     alt: str = ""
-    formats: dict[str, str] = {}
-    labels: dict[str, str] = {}
 
 
 class DataSummary(BaseModel):

@@ -79,12 +79,33 @@ def test_one_network_alone():
     assert "no network with blocks differs significantly" in text_of(NOTHING)
 
 
-@pytest.mark.parametrize(("p", "said"), [(1e-6, "1 of 1 networks differ"), (0.4, "no network differs")])
+@pytest.mark.parametrize(
+    ("p", "said"), [(1e-6, "1 of 1 networks with blocks differ"), (0.4, "no network with blocks differs")]
+)
 def test_one_seed_is_never_an_answer(p, said):
     text = text_of(row("resnet26v2-nl3", 0.05, p, seeds=1))
     assert text.startswith("One seed cannot answer whether non-local blocks help.")
     assert f"+3.8 to +6.2 percentage points (95 % CIs); {said} significantly" in text
     assert "1 seed, 1,432" in text and "raise" not in text
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_where_the_control_alone_differs_parameters_may_explain_it(seeds):
+    differs = row("resnet26v2-nl3-none", 0.092, 0.049, seeds, family=tables.CONTROL)
+    others = [row(f"resnet26v2-nl{stage}", 0.01, 0.4, seeds) for stage in (1, 2)]
+    costs = pd.concat([COSTS, COSTS.loc[["resnet26v2-nl2"]].rename({"resnet26v2-nl2": "resnet26v2-nl1"})])
+    text = text_of(*others, CONTROL | {"variant": "resnet26v2-nl1-none"}, differs, costs=costs)
+    assert (
+        "Only the control (identity attention) differs significantly: +9.2 (+8.0 to +10.4); "
+        "parameters alone may explain it." in text
+    )
+    assert "The blocks add" in text
+    assert "with blocks differs significantly from the baseline" in text
+
+
+def test_a_control_that_differs_beside_the_blocks():
+    text = text_of(HELPS, CONTROL | {"p_holm": 0.01})
+    assert "The control (identity attention) differs significantly: +0.9 (−0.3 to +2.1); parameters alone" in text
 
 
 def test_networks_that_did_not_learn_answer_nothing():
@@ -99,9 +120,7 @@ def test_networks_that_did_not_learn_answer_nothing():
 
 def test_generated_faces_say_nothing_about_people():
     text = text_of(NOTHING, CONTROL, parameters=build_parameters({}))
-    assert text.endswith(
-        "The faces are generated: the numbers show that the study runs, and say nothing about people."
-    )
+    assert text.endswith("The faces are generated: these numbers say nothing about people.")
     assert "The paper" not in text
 
 

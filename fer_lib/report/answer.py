@@ -24,8 +24,7 @@ class Answer:
     Attributes:
         text: one paragraph of at most `WORD_LIMIT` words.
         parameters, runs: of the study, the finished runs only.
-        split: the scored one: "test" where every run has opened it, else "validation".
-        images: number of scored images.
+        split: the scored one, of `images` images: "test" where every run has opened it, else "validation".
         table: a row a network, a DataFrame of str: its accuracy and its difference to the baseline, each with its
             95 % CI, and p (Holm-adjusted). Empty without runs.
     """
@@ -39,10 +38,7 @@ class Answer:
 
 
 def answer(study_dir):
-    """Return the `Answer` of a study, from its files alone.
-
-    Args:
-        study_dir: `outputs/<study>`, finished or not.
+    """Return the `Answer` of a study, `outputs/<study>`, finished or not, from its files alone.
 
     Raises:
         ParameterError: `params.yaml` cannot be read.
@@ -61,11 +57,9 @@ def answer(study_dir):
     except (DataError, ParameterError) as error:  # such as a baseline that has not finished
         text = f"No answer yet. {error}"
     differences = comparison.set_index("variant").reindex(accuracies["variant"]).reset_index(drop=True)
-    parts = (
-        accuracies[["variant", "accuracy", "ci_low", "ci_high"]],
-        differences[["difference", "ci_low", "ci_high", "p_holm"]].astype(float),
-    )
-    table = pd.concat(map(readable, parts), axis="columns")
+    left = readable(accuracies[["variant", "accuracy", "ci_low", "ci_high"]])
+    right = readable(differences[["difference", "ci_low", "ci_high", "p_holm"]].astype(float))
+    table = pd.concat([left, right], axis="columns")
     return Answer(text, parameters, runs, split, int(accuracies["n"].iloc[0]), table)
 
 
@@ -91,12 +85,12 @@ def paragraph(comparison, learned, parameters, split, costs=None):
     largest = f"The largest difference is {points(row['difference'])} ({network(row['variant'])})."
     seeds, accuracy = f"{row['seeds']} seed{'s' if row['seeds'] > 1 else ''}", percent(row["baseline_accuracy"])
     basis = f"Basis: {seeds}, {count(row['n'])} {split} images, baseline accuracy {accuracy}."
-    for dropped in ((), (largest,), (largest, left_out), (largest, left_out, cost)):
-        optional = [text for text in (largest, cost, control, left_out) if text and text not in dropped]
-        text = " ".join([_verdict(blocks), *optional, basis, _setting(parameters)])
-        if len(text.split()) <= WORD_LIMIT:
+    sentences = [_verdict(blocks), largest, cost, control, left_out, basis, _setting(parameters)]
+    for least in (None, largest, left_out, cost):
+        sentences = [sentence for sentence in sentences if sentence and sentence != least]
+        if len(" ".join(sentences).split()) <= WORD_LIMIT:
             break
-    return text
+    return " ".join(sentences)
 
 
 def _verdict(blocks):
@@ -105,10 +99,11 @@ def _verdict(blocks):
     better, worse = found[found["difference"] > 0], found[found["difference"] < 0]
     anything = "compatible with anything from {} percentage points".format
     if blocks["seeds"].min() == 1:
-        differ = f"{len(found)} of {len(blocks)} networks differ" if len(found) else "no network differs"
+        differ = f"{len(found)} of {len(blocks)} networks with blocks differ"
         return (
-            "One seed cannot answer whether non-local blocks help. Over the choice of images alone, the effect is "
-            f"{anything(_span(blocks))} (95 % CIs); {differ} significantly from the baseline."
+            "One seed cannot answer whether non-local blocks help. Over the images alone, the effect is "
+            f"{anything(_span(blocks))} (95 % CIs); {differ if len(found) else 'no network with blocks differs'} "
+            "significantly from the baseline."
         )
     if len(better) and len(worse):
         return (
@@ -139,27 +134,28 @@ def _cost(blocks, costs):
 
 
 def _control(comparison):
-    """What the added parameters bring without mixing between positions."""
+    """What the added parameters bring without mixing between positions; None without a control."""
     controls = comparison[comparison["family"] == tables.CONTROL]
     if controls.empty:
         return None
-    row = controls.iloc[0]
-    differs = "differs significantly" if row["p_holm"] < ALPHA else "does not differ significantly"
-    limits = interval(row["ci_low"], row["ci_high"])
-    return f"The control (identity attention) {differs}: {points(row['difference'])} ({limits})."
+    row = controls.loc[controls["p_holm"].idxmin()]
+    effect = f"{points(row['difference'])} ({interval(row['ci_low'], row['ci_high'])})"
+    if row["p_holm"] >= ALPHA:
+        return f"The control (identity attention) does not differ significantly: {effect}."
+    only = "The" if (comparison["p_holm"][comparison["family"] == tables.BLOCKS] < ALPHA).any() else "Only the"
+    return f"{only} control (identity attention) differs significantly: {effect}; parameters alone may explain it."
 
 
 def _setting(parameters):
     """How the setting differs from the paper's."""
     if parameters.dataset == "synthetic":
-        return "The faces are generated: the numbers show that the study runs, and say nothing about people."
+        return "The faces are generated: these numbers say nothing about people."
     other = [key for key, (value, _) in _PAPER.items() if getattr(parameters, key) != value]
     if not other:
         return "Image size, pooling and epochs are the paper's."
-    own = [_PAPER[key][1].format(getattr(parameters, key)) for key in other]
-    own.append({"sgd": "SGD", "adam": "Adam"}[parameters.optimizer])
-    paper = [_PAPER[key][1].format(_PAPER[key][0]) for key in other]
-    return f"The paper used {', '.join(paper)}; this study {', '.join(own)}."
+    paper = ", ".join(_PAPER[key][1].format(_PAPER[key][0]) for key in other)
+    own = ", ".join(_PAPER[key][1].format(getattr(parameters, key)) for key in other)
+    return f"The paper used {paper}; this study {own}, {'SGD' if parameters.optimizer == 'sgd' else 'Adam'}."
 
 
 def _span(rows):

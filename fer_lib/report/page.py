@@ -25,20 +25,16 @@ QUESTIONS = (
     ("function", "Which pairwise function?", ("05",), "control|function"),
     ("cost", "What do they cost?", ("03",), "two-readings|variants"),
     ("expressions", "Which expressions change?", ("04",), "confusion|changed"),
-    ("attention", "What do the blocks look at?", ("06",), "maps|ablat|switched"),
-    ("data", "Are the data and the baseline sound?", ("00", "01"), "flaws|class-counts|samples"),
-    ("paper", "What of the paper holds?", ("07",), "audit|claims"),
+    ("attention", "What do the attention maps show?", ("06",), "maps|ablation"),
+    ("data", "Are the data and the baseline sound?", ("00", "01"), "samples|training|1.1-accuracy"),
+    ("paper", "Which claims of the paper hold?", ("07",), "audit|claims"),
 )
 
 
 def write_report(study_dir):
     """Write `report.html` and `notebooks/*.html` of a study, and `index.html` in the folder of the studies.
 
-    Args:
-        study_dir: `outputs/<study>`, finished or not: the page shows what there is.
-
-    Returns:
-        Path of the report.
+    `study_dir` is `outputs/<study>`, finished or not: the page shows what there is. Returns the report's path.
 
     Raises:
         ParameterError: the folder is not a study's.
@@ -54,19 +50,16 @@ def write_report(study_dir):
     notebooks = [pieces.notebook(path) for path in _numbered(study_dir / "notebooks", ".ipynb")]
     figures = [pieces.figure(path) for path in _numbered(study_dir / "figures", ".png")]
     tables = [pieces.table(path) for path in _numbered(study_dir / "tables", ".csv")]
-    html = _render(
-        "report.html.j2",
-        title=result.parameters.title,
-        result=result,
-        table=pieces.grid(result.table),
-        data=data,
-        counts=pieces.grid(formats.readable(pd.DataFrame(data.counts).T.rename_axis("split").reset_index())),
-        sections=_sections(headline_figure(study_dir), notebooks, figures, tables),
-        notebooks={notebook["number"]: notebook for notebook in notebooks},
-        facts=_facts(result, data, environment),
-        details=pieces.grid(_details(result.parameters, environment)),
-        has_comparison=(study_dir / "tables" / "comparison.csv").is_file(),
-    )
+    counts = formats.readable(pd.DataFrame(data.counts).T.rename_axis("split").reset_index())
+    values = {
+        "title": result.parameters.title, "result": result, "table": pieces.grid(result.table), "data": data,
+        "counts": pieces.grid(counts), "facts": _facts(result, data, environment),
+        "sections": _sections(headline_figure(study_dir), notebooks, figures, tables),
+        "notebooks": {notebook["number"]: notebook for notebook in notebooks},
+        "details": pieces.grid(_details(result.parameters, environment)),
+        "has_comparison": (study_dir / "tables" / "comparison.csv").is_file(),
+    }  # fmt: skip
+    html = _render("report.html.j2", **values)
     for notebook in notebooks:
         page = _render("page.html.j2", title=notebook["title"], notebook=notebook)
         write_atomically(study_dir / "notebooks" / f"{notebook['name']}.html", page)
@@ -104,7 +97,7 @@ def _sections(headline, notebooks, figures, tables):
     for subject, question, numbers, words in QUESTIONS:
         used = [notebook for notebook in notebooks if notebook["number"] in numbers]
         # Those with the words in their name first; the sort keeps the order of the numbers.
-        own = [item for item in left if _notebook_of(item) in numbers]
+        own = [item for item in left if item["number"].split(".")[0].zfill(2) in numbers]
         own.sort(key=lambda item: not re.search(words, item["name"]))
         first = [item for item in own if "source" in item][:2] + [item for item in own if "rows" in item][:1]
         more = [item for item in own if item not in first]
@@ -115,21 +108,17 @@ def _sections(headline, notebooks, figures, tables):
     return sections + [{"id": "others", "question": "Other tables and figures", "more": left}] * bool(left)
 
 
-def _notebook_of(item):
-    """Number of the notebook that made a figure or table: `2.1` is of `02`."""
-    return item["number"].split(".")[0].zfill(2)
-
-
 def _facts(result, data, environment):
     """What a reader wants to know before believing: (name, text) pairs."""
-    parameters, runs = result.parameters, result.runs
+    parameters, made = result.parameters, [_made(run) for run in result.runs]
+    dataset = formats.DATASET_NAMES["ferplus" if parameters.labels == "ferplus" else parameters.dataset]
     images = ", ".join(f"{formats.count(row.get('total'))} {split}" for split, row in data.counts.items())
-    dataset, grid = formats.DATASET_NAMES[parameters.dataset], parameters.cells()
-    made = [_made(run) for run in runs]
-    trained, hours = sorted({device for device, _ in made}), sum(seconds for _, seconds in made) / 3600
+    trained, minutes = sorted({device for device, _ in made}), sum(seconds for _, seconds in made) / 60
+    time = f"{minutes / 60:.1f} h" if minutes >= 60 else f"{minutes:.1f} min"
+    runs = f"{len(made)} of {len(parameters.cells())} finished, {parameters.epochs} epochs each, {time} in total"
     return [
         ("Data", f"{dataset}, protocol {parameters.protocol}: {images or 'not read yet'}"),
-        ("Runs", f"{len(runs)} of {len(grid)} finished, {parameters.epochs} epochs each, {hours:.1f} h in all"),
+        ("Runs", runs),
         ("Trained on", "; ".join(trained) or formats.MISSING),
         ("Evaluated on", _software_and_device(environment)),
     ]
@@ -138,9 +127,7 @@ def _facts(result, data, environment):
 def _details(parameters, environment):
     """Every parameter and the packages that evaluated the study, as a DataFrame of str."""
     values = parameters.model_dump() | environment.packages
-    rows = [
-        (name, ", ".join(map(str, value)) if isinstance(value, list) else value) for name, value in values.items()
-    ]
+    rows = [(name, ", ".join(map(str, v)) if isinstance(v, list) else v) for name, v in values.items()]
     return formats.readable(pd.DataFrame(rows, columns=["name", "value"], dtype=object))
 
 
@@ -168,7 +155,7 @@ def _render(template, **values):
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(pieces.TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["count"] = formats.count
+    environment.filters |= {"count": formats.count, "unbroken": pieces.unbroken}
     style, script = (Markup((pieces.TEMPLATES / name).read_text("utf-8")) for name in ("report.css", "report.js"))
     policy = "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'"
     policy += f"; style-src {_hash(style)}; script-src {_hash(script)}"

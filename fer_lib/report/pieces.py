@@ -20,8 +20,6 @@ TEMPLATES = Path(__file__).parent / "templates"
 # Study.show_figure writes 144 pixels an inch to be shown at 72, sharp on screens of double density.
 _PIXELS_PER_POINT = 2
 _MOST_BYTES, _MOST_PIXELS, _MOST_ROWS = 2**26, 40_000_000, 500
-# The formats that a notebook may give. Another, such as a width of 3 billion, is ignored.
-_FORMAT = re.compile(r"\{:(?P<sign>\+?),?(\.(?P<digits>\d))?(?P<kind>[%fg]?)\}")
 _NUMBER = re.compile(r"(< )?[+−]?[\d.,]+(e[+−]\d+)?( %)?( to [+−]?[\d.,]+( %)?)?")
 _INLINE = {"a", "code", "em", "strong"}
 _NOTEBOOK = _INLINE | {
@@ -33,26 +31,20 @@ _IMAGE = re.compile(r"data:image/(png|jpeg|webp|gif);base64,[A-Za-z0-9+/=\s]*")
 
 
 def table(path):
-    """Return a saved table: `tables/<name>.csv`, and beside it `<name>.json`, a `Caption`.
+    """Return a saved table, `tables/<name>.csv`, with the `Caption` of `<name>.json`; RunError if one is damaged.
 
-    Returns:
-        A dictionary: name, number, caption (HTML); columns and rows, see `grid`; same (pairs: header and text of
-        columns with one value throughout, which are not shown); left_out (rows beyond the limit of the page).
-
-    Raises:
-        RunError: a file is damaged.
+    A dictionary: name, number, caption (HTML); columns and rows, see `grid`; same (pairs: header and text of a
+    column with one value throughout, which is not shown); left_out (rows beyond the limit of the page).
     """
-    words = _words_beside(path)
     with reading(path, "a CSV table"):
         # Nullable types, so that whole numbers with gaps stay whole.
         frame = pd.read_csv(io.BytesIO(read_regular(path, _MOST_BYTES)), dtype_backend="numpy_nullable")
-        shown = _readable(frame.head(_MOST_ROWS), words.formats)
-    labels = {_header(name): label for name, label in words.labels.items()}
-    constant = [name for name in shown.columns[1:] if len(shown) > 1 and shown[name].nunique() == 1]
-    same = [(labels.get(name, name), shown[name].iloc[0]) for name in constant]
-    same = [(label, text) for label, text in same if text != formats.MISSING]
-    columns = grid(shown.drop(columns=constant).rename(columns=labels))
-    return _described(path, words) | columns | {"same": same, "left_out": max(0, len(frame) - _MOST_ROWS)}
+        shown = formats.readable(frame.head(_MOST_ROWS))
+    constant = [name for name in shown if len(shown) > 1 and shown[name].nunique() == 1]
+    constant = constant if len(constant) < shown.shape[1] else []
+    same = [(name, shown[name].iloc[0]) for name in constant if shown[name].iloc[0] != formats.MISSING]
+    columns = grid(shown.drop(columns=constant))
+    return _described(path) | columns | {"same": same, "left_out": max(0, len(frame) - _MOST_ROWS)}
 
 
 def grid(shown):
@@ -64,61 +56,26 @@ def grid(shown):
     return {"columns": columns, "rows": shown.to_numpy().tolist()}
 
 
-def _readable(frame, own):
-    """A saved table as a DataFrame of str; `own`: the notebook's formats of columns that `COLUMNS` lacks."""
-    shown = formats.readable(frame)
-    for name in set(own) & set(frame) - set(formats.COLUMNS):
-        form, header = _form(own[name]), _header(name)
-        if form and header in shown and formats.is_numeric(frame[name]):
-            shown[header] = [form(None if pd.isna(value) else value) for value in frame[name]]
-    return shown
-
-
-def _form(own):
-    """The function behind a notebook's format: a name in `formats`, or such as `{:.1%}`; None for any other."""
-    if own in ("percent", "points", "p_value", "count"):
-        return getattr(formats, own)
-    found = _FORMAT.fullmatch(own)
-    if found is None or not found["digits"]:
-        return None
-    form = formats.points if found["sign"] else formats.percent
-    digits = int(found["digits"])
-    return (lambda value: form(value, digits)) if found["kind"] == "%" else formats.decimals(digits)
-
-
-def _header(name):
-    return formats.COLUMNS[name][0] if name in formats.COLUMNS else name.replace("_", " ")
-
-
 def figure(path):
-    """Return a saved figure: `figures/<name>.png`, and beside it `<name>.json`, a `Caption`.
+    """Return a saved figure, `figures/<name>.png`, with the `Caption` of `<name>.json`.
 
-    Returns:
-        A dictionary: name, number, caption (HTML), alt, source (a data URI), width and height in CSS pixels.
-
-    Raises:
-        RunError: a file is damaged, or the image exceeds the limit of pixels.
+    A dictionary: name, number, caption (HTML), alt, source (a data URI), width and height in CSS pixels. RunError
+    if a file is damaged or the image exceeds the limit of pixels.
     """
-    words = _words_beside(path)
     expected = reading(path, f"a PNG image of at most {_MOST_PIXELS:,} pixels")
     with expected, Image.open(io.BytesIO(read_regular(path, _MOST_BYTES)), formats=["PNG"]) as image:
         if image.width * image.height > _MOST_PIXELS:
             raise ValueError(f"{image.width} x {image.height} pixels")
         width, height = (round(size / _PIXELS_PER_POINT) for size in image.size)
         source = _embedded(image)
-    alt = words.alt or words.caption
-    return _described(path, words) | {"alt": alt, "source": source, "width": width, "height": height}
+    return _described(path) | {"source": source, "width": width, "height": height}
 
 
 def notebook(path):
-    """Return an executed notebook as a fragment of a page, its code folded.
+    """Return an executed notebook as a fragment of a page, its code folded; RunError if the file is no notebook.
 
-    Returns:
-        A dictionary: name, number ("02"), title (its first heading), findings (HTML, of `Study.finding`), body
-        (HTML without scripts, styles, frames and images from elsewhere).
-
-    Raises:
-        RunError: the file is no notebook.
+    A dictionary: name, number ("02"), title (its first heading), findings (HTML, of `Study.finding`), body (HTML
+    without scripts, styles, frames and images from elsewhere).
     """
     with reading(path, "an executed notebook"):
         content = nbformat.reads(read_regular(path, _MOST_BYTES).decode(), as_version=4)
@@ -128,6 +85,7 @@ def notebook(path):
         body, _ = HTMLExporter(template_name="basic", raw_template=template, **quiet).from_notebook_node(content)
     body = re.sub(r"<(style|script)\b.*?</\1\s*>", "", body, flags=re.DOTALL | re.IGNORECASE)
     body = _clean(re.sub(r"<img(?![^>]*\balt=)", '<img alt="Image without a description"', body), _NOTEBOOK)
+    body = re.sub(rf"<td[^>]*>(?=(&lt; )?{_NUMBER.pattern}</td>)", '<td class="number">', body)
     # What the report links to: the caption of each figure and table.
     body = re.sub(r"<strong>((Figure|Table) ([\w.]+))\.</strong>", r'<strong id="\2-\3">\1.</strong>', body)
     headings = [line for cell in content.cells for line in cell.source.splitlines() if line.startswith("# ")]
@@ -152,19 +110,23 @@ def _embedded(image):
     return "data:image/webp;base64," + base64.b64encode(min(ways, key=len)).decode()
 
 
-def _words_beside(path):
+def _described(path):
+    """Name and number of a figure or table, and the words of the `<name>.json` beside it."""
     words = read_json(path.with_suffix(".json"), Caption) or Caption()
-    return words if words.caption else words.model_copy(update={"caption": path.stem.replace("-", " ")})
-
-
-def _described(path, words):
-    return {"name": path.stem, "number": path.stem.split("-")[0], "caption": _inline(words.caption)}
+    caption = words.caption or path.stem.replace("-", " ")
+    number = path.stem.split("-")[0]
+    return {"name": path.stem, "number": number, "caption": _inline(caption), "alt": words.alt or caption}
 
 
 def _inline(markdown):
     """A paragraph of Markdown as HTML without the paragraph: code, emphasis and links are all that it may hold."""
     html = markdown2html(str(escape(markdown)).replace("&#39;", "'").replace("&#34;", '"')).strip()
-    return Markup(_clean(html, _INLINE))
+    return Markup(unbroken(_clean(html, _INLINE)))
+
+
+def unbroken(text):
+    """Return a text whose numbers stay on one line with their units."""
+    return re.sub(r"(?<=\d) (?=%|pp\b|px\b)", "\u00a0", text)
 
 
 def _clean(html, tags):

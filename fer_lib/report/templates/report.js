@@ -1,4 +1,3 @@
-
 "use strict";
 // Sort a table by a click on a header; a cell without a value comes last.
 const number = (text) => parseFloat(text.replaceAll(/[,<\s]/g, "").replace("−", "-"));
@@ -22,7 +21,7 @@ function open() {
   target?.scrollIntoView();
 }
 addEventListener("hashchange", open);
-if (location.hash) open();
+open();
 // A figure's full size, from the page itself: the file need not be beside it.
 const dialog = document.querySelector("dialog");
 dialog?.addEventListener("click", () => dialog.close());
