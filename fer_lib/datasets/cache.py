@@ -20,8 +20,8 @@ from fer_lib.datasets.faces import FaceSet, Splits
 from fer_lib.errors import RunError, shown
 from fer_lib.files import write_atomically
 
-# Raised whenever a loader changes what it makes of the same files: older entries are then not found any more.
-FORMAT = 3
+# Raised whenever entries change, or what a loader makes of the same files: older ones are then not found any more.
+FORMAT = 4
 _DIGEST_BYTES = 32
 
 
@@ -68,10 +68,8 @@ def _write(path, splits):
     head = {name: getattr(splits, name) for name in ("dataset", "protocol", "notes", "fingerprint")}
     arrays = {}
     for name, faces in splits.items():
-        head[name] = {"class_names": faces.class_names, "metadata": list(faces.metadata)}
+        head[name] = faces.class_names, faces.metadata.to_dict("list")
         arrays |= {f"{name}/{part}": getattr(faces, part) for part in ("images", "labels", "ids")}
-        # tolist, for pandas' own string type would become objects, which only pickle can store.
-        arrays |= {f"{name}/metadata/{key}": np.array(col.tolist()) for key, col in faces.metadata.items()}
     with open(path, "wb+") as file:
         file.write(bytes(_DIGEST_BYTES))
         np.savez(file, head=json.dumps(head), **arrays)
@@ -94,10 +92,9 @@ def _read(entry):
                 head = json.loads(str(stored["head"]))
                 parts = dict.fromkeys(("train", "validation", "test"))
                 for name in parts.keys() & head.keys():
-                    faces = head.pop(name)
+                    names, metadata = head.pop(name)
                     arrays = (stored[f"{name}/{part}"] for part in ("images", "labels", "ids"))
-                    metadata = {key: stored[f"{name}/metadata/{key}"] for key in faces["metadata"]}
-                    parts[name] = FaceSet(*arrays, tuple(faces["class_names"]), pd.DataFrame(metadata))
+                    parts[name] = FaceSet(*arrays, tuple(names), pd.DataFrame(metadata))
                 return Splits(**parts, **head | {"notes": tuple(head["notes"])})
     except Exception as error:  # whatever it is, the images are decoded again
         warnings.warn(f"The cache entry {entry} is damaged ({shown(error)}); it is made again.", stacklevel=4)
