@@ -1,8 +1,7 @@
 """Decoded images kept on disk, so that only the first load of a data set is slow.
 
-An entry is a sha256 and, after it, an uncompressed .npz of the arrays of a `Splits`. Its name is a hash of the
-content of the source and of how it was read, so a moved archive is found again and a changed one is not. The
-sha256 is of the whole .npz and compared before anything is parsed: one flipped bit, and it is made again.
+An entry is an uncompressed .npz of the arrays of a `Splits` after its sha256, which is compared before anything is
+parsed. Its name is a hash of the content of the source and of how it was read, so a moved archive is found again.
 """
 
 import hashlib
@@ -34,7 +33,7 @@ def cached_splits(source, how, make, cache_dir=None):
     """Return the `Splits` that `make()` reads from `source`: from the cache if an entry fits, else made and kept.
 
     `how` is a dict of JSON values, all else that the result depends on, such as `{"protocol": "paper"}`.
-    A cache that cannot be read or written is a warning, not a failure: the result is right, the next load is slow.
+    A cache that cannot be read or written is a warning, for the result is right.
     """
     # Pillow brings its own JPEG decoder, and decoders differ in the last bit: another version, another entry.
     parts = [FORMAT, PIL.__version__, content_hash(source), how]

@@ -60,7 +60,7 @@ def load_kdef(path, protocol="random", size=96, angles=ANGLES, colour=True, aspe
             (7 of 35), with both sessions, so that no subject is in both splits. Both train on the same share.
         size: side of the square images in pixels, 8 to 1024. All 4,900 in colour are 0.14 GB at 96 pixels, 4.6 GB
             at 562 (`"crop"`, pixel for pixel), 8.5 GB at 762 (`"pad"`, pixel for pixel), twice that while loading.
-        angles: those of `FL`, `HL`, `S`, `HR`, `FR` to use.
+        angles: those of `ANGLES` to use.
         colour, aspect: see `images.decode`.
         cache_dir: where decoded images are kept; `$FER_CACHE` or `~/.cache/fer-study` when None.
 
@@ -201,9 +201,8 @@ def _read(path, size, angles, colour, aspect):
         others = listed([angle for angle in ANGLES if angle in {name[6:] for name in chosen} - set(angles)])
         more = f" There are images at other `angles`: {others}" if others else ""
         raise DataError("None of KDEF's images can be used", path, advice=" ".join(notes) + more)
-    text = pd.Series(names)
-    parts = {"session": text.str[0], "sex": text.str[1], "subject": text.str[1:4], "expression": text.str[4:6]}
-    metadata = pd.DataFrame({"usage": "", **parts, "angle": text.str[6:]})
+    rows = [("", name[0], name[1], name[1:4], name[4:6], name[6:]) for name in names]
+    metadata = pd.DataFrame(rows, columns=["usage", "session", "sex", "subject", "expression", "angle"])
     labels = metadata["expression"].map(EXPRESSIONS).map(CLASS_NAMES.index).to_numpy(np.int64)
     faces = FaceSet(images, labels, np.array(names), metadata=metadata).subset(keep)
     return Splits(faces, None, None, "kdef", "undivided", notes=tuple(notes))
@@ -232,8 +231,9 @@ def _account(names, faults, angles):
 
 def _held_out(ids, metadata, protocol):
     """The mask `(n,)` of the validation images: a fifth of the images of a class, or of the subjects of a sex."""
-    drawn, groups = (ids, "expression") if protocol == "random" else (metadata["subject"], "sex")
-    return fifth_of_each(drawn, metadata[groups])
+    if protocol == "random":
+        return fifth_of_each(ids, metadata["expression"])
+    return fifth_of_each(metadata["subject"], metadata["sex"])
 
 
 def _divide(faces, notes, protocol, path):

@@ -15,7 +15,6 @@ from filelock import FileLock
 from PIL import Image
 
 from fer_lib.datasets.cache import default_cache_dir
-from fer_lib.datasets.faces import require_one_of
 from fer_lib.datasets.fer2013 import CSV_CLASS_NAMES
 from fer_lib.datasets.kdef import EXPRESSIONS, MISNAMED
 from fer_lib.datasets.synthetic.expressions import random_expression
@@ -64,7 +63,8 @@ def make_synthetic(
         DataError: something else stands at `target` and is left alone (in the cache: is damaged and drawn again).
         RunError: the files cannot be written; no half-written target stays behind.
     """
-    require_one_of("form of generated faces", form, FORMS)
+    if form not in FORMS:
+        raise ParameterError("Unknown form of generated faces", expected=" or ".join(FORMS), found=repr(form))
     width, height = size
     for name, value, least, most in (
         ("images_per_class", images_per_class, 1, 10_000), ("people", people, 1, 35), ("seed", seed, 0, 2**32),
