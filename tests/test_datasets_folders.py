@@ -119,6 +119,8 @@ def test_where_no_study_is_possible(tmp_path):
     refused(lambda: load_folders(folder / "cat", "random"), "not there", "no folders of classes")
     with pytest.raises(ParameterError, match="official"):
         load_folders(folder, "paper")
+    with pytest.raises(ParameterError, match="Unknown aspect"):
+        load_folders(folder, "random", aspect="stretch")
     for file in [*(folder / "dog").iterdir()][1:]:
         file.unlink()
     refused(lambda: load_folders(folder, "random"), "'validation' is without", "none of dog")

@@ -11,15 +11,8 @@ from fer_lib.datasets.synthetic import make_synthetic
 from fer_lib.errors import ParameterError
 
 __all__ = [
-    "CLASS_NAMES",
-    "FaceSet",
-    "Splits",
-    "load",
-    "load_fer2013",
-    "load_folders",
-    "load_kdef",
-    "make_synthetic",
-]
+    "CLASS_NAMES", "FaceSet", "Splits", "load", "load_fer2013", "load_folders", "load_kdef", "make_synthetic",
+]  # fmt: skip
 
 
 def load(parameters, data=None):
@@ -30,37 +23,28 @@ def load(parameters, data=None):
         data: the path of the data; `parameters.data` when None. Generated faces need none: they are drawn into
             the cache once, in the form of FER-2013's zip, and read by its loader.
     """
-    dataset, path = parameters.dataset, data if data is not None else parameters.data
-    where = f"dataset: {dataset}"
-    if dataset == "synthetic" and path is not None:
-        advice = "To read it, set dataset to fer2013, kdef or folders"
-        raise ParameterError("Generated faces are drawn, not read", where, found=f"data: {path}", advice=advice)
-    if dataset != "synthetic" and path is None:
+    dataset, protocol = parameters.dataset, parameters.protocol
+    path, where = data if data is not None else parameters.data, f"dataset: {dataset}"
+    decoding = {"size": parameters.image_size, "colour": parameters.colour, "aspect": parameters.aspect}
+    if dataset == "synthetic":
+        if path is not None:
+            advice = "To read it, set dataset to fer2013, kdef or folders"
+            raise ParameterError("Generated faces are drawn, not read", where, None, f"data: {path}", advice)
+        per_class = round(parameters.generated_images / len(CLASS_NAMES))
+        path = make_synthetic(default_cache_dir() / f"generated-{per_class}.zip", images_per_class=per_class)
+        splits = dataclasses.replace(load_fer2013(path, protocol), dataset="synthetic")
+    elif path is None:
         expected = "their path in the parameter `data` or as --data"
         raise ParameterError("The study needs data that are not part of this project", where, expected)
-    splits = _LOADERS[dataset](parameters, path)
+    elif dataset == "fer2013":
+        splits = load_fer2013(path, protocol, parameters.labels)
+    elif dataset == "kdef":
+        splits = load_kdef(path, protocol, angles=tuple(parameters.angles), **decoding)
+    else:
+        splits = load_folders(path, protocol, **decoding)
     if parameters.train_limit is None or parameters.train_limit >= len(splits.train):
         return splits
     train = splits.train.limited_to(parameters.train_limit)
     note = f"train_limit: {len(train):,} of the {len(splits.train):,} train images are used."
     # The fingerprint is of what is trained on, so it is computed anew.
     return dataclasses.replace(splits, train=train, notes=(*splits.notes, note), fingerprint="")
-
-
-def _load_synthetic(parameters, _):
-    per_class = max(1, round(parameters.generated_images / len(CLASS_NAMES)))
-    target = default_cache_dir() / f"generated-{per_class}.zip"
-    splits = load_fer2013(make_synthetic(target, "fer2013_zip", images_per_class=per_class), parameters.protocol)
-    return dataclasses.replace(splits, dataset="synthetic")
-
-
-_LOADERS = {
-    "fer2013": lambda study, path: load_fer2013(path, study.protocol, study.labels),
-    "kdef": lambda study, path: load_kdef(
-        path, study.protocol, study.image_size, tuple(study.angles), study.colour, study.aspect
-    ),
-    "folders": lambda study, path: load_folders(
-        path, study.protocol, study.image_size, study.colour, study.aspect
-    ),
-    "synthetic": _load_synthetic,
-}

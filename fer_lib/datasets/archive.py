@@ -21,7 +21,6 @@ MAX_NAME = 400
 MAX_IMAGE_BYTES = 16 << 20
 MAX_FILE_BYTES = 1 << 30
 MAX_TOTAL_BYTES = 4 << 30
-MAX_INFLATION = 50  # a CSV of FER-2013 shrinks to a third, a bomb to a thousandth
 
 _CLUTTER = re.compile(
     r"(.*/)?((__MACOSX|\.ipynb_checkpoints|\.git)/.*|\._[^/]*|\.ds_store|thumbs\.db|desktop\.ini|icon\r)",
@@ -78,14 +77,11 @@ def listed(names, most=10):
 
 
 class Files:
-    """Files that are read in place: `sizes` is a dict of name -> bytes, `open_stream(name)` opens one of them.
-
-    `names` are the sorted names, without `clutter`, the files that operating systems and editors leave behind.
-    """
+    """Files that are read in place: `sizes` is a dict of name -> bytes, `open_stream(name)` opens one of them."""
 
     def __init__(self, path, sizes, open_stream):
         self.path, self._sizes, self._open = path, sizes, open_stream
-        self.clutter = sorted(filter(_CLUTTER.fullmatch, sizes))
+        self.clutter = sorted(filter(_CLUTTER.fullmatch, sizes))  # of operating systems and editors
         self.names = sorted(sizes.keys() - set(self.clutter))
         _limit(path, len(sizes), MAX_FILES, "files")
         _limit(path, sum(sizes.values()), MAX_TOTAL_BYTES, "bytes")
@@ -138,29 +134,26 @@ def open_files(path):
             elif path.suffix.lower() in (".zip", ".tar"):
                 raise DataError("The file is not a zip or tar archive", path, found=f"it begins with {head[:8]}")
             else:
-                files = Files(
-                    path, {name: os.fstat(file.fileno()).st_size}, lambda _: contextlib.nullcontext(file)
-                )
+                sizes = {name: os.fstat(file.fileno()).st_size}
+                files = Files(path, sizes, lambda _: contextlib.nullcontext(file))
         yield files
 
 
 def list_folder(path):
     """List the files in a folder and below, links followed: a dict of name, with `/` -> `os.stat_result`."""
-    files, waiting, folders = {}, [""], 0
+    files, folders = {}, [""]
     try:
-        while waiting:
-            prefix = waiting.pop()
+        for prefix in folders:  # which grows
             with os.scandir(os.path.join(path, prefix)) as entries:
                 for entry in entries:
                     if entry.is_dir():
-                        waiting.append(f"{prefix}{entry.name}/")
+                        folders.append(f"{prefix}{entry.name}/")
                     else:
                         # A link that leads nowhere is listed like a damaged file: only who opens it needs to care.
                         broken = entry.is_symlink() and not os.path.exists(entry.path)
                         files[prefix + entry.name] = entry.stat(follow_symlinks=not broken)
-            folders += 1
             # Here and not at the end: a link to a folder above, or `/`, would go on for very long.
-            _limit(path, len(files) + len(waiting) + folders, MAX_FILES, "files")
+            _limit(path, len(files) + len(folders), MAX_FILES, "files")
     except OSError as error:
         raise DataError("Data cannot be read", where=error.filename, found=error.strerror) from error
     return files
@@ -178,7 +171,8 @@ def _damage(where):
 
 def _inflated(file, inflate, path):
     """Uncompress into a temporary file; a bomb is noticed by its ratio."""
-    most = min(MAX_TOTAL_BYTES, max(64 << 20, MAX_INFLATION * os.fstat(file.fileno()).st_size))
+    # A CSV of FER-2013 shrinks to a third, a bomb to a thousandth.
+    most = min(MAX_TOTAL_BYTES, max(64 << 20, 50 * os.fstat(file.fileno()).st_size))
     whole = tempfile.TemporaryFile()  # noqa: SIM115, the caller's context
     with _damage(path), inflate(file) as stream:
         while piece := stream.read(1 << 20):

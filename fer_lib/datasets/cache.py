@@ -1,8 +1,7 @@
 """Decoded images kept on disk, so that only the first load of a data set is slow.
 
-An entry is a sha256 and, after it, an uncompressed .npz of the arrays of a `Splits`. Its name is a hash of the
-content of the source and of how it was read, so a moved archive is found again and a changed one is not. The
-sha256 is of the whole .npz and compared before anything is parsed: one flipped bit, and it is made again.
+An entry is an uncompressed .npz of the arrays of a `Splits` after its sha256, which is compared before anything is
+parsed. Its name is a hash of the content of the source and of how it was read, so a moved archive is found again.
 """
 
 import hashlib
@@ -20,8 +19,8 @@ from fer_lib.datasets.faces import FaceSet, Splits
 from fer_lib.errors import RunError, shown
 from fer_lib.files import write_atomically
 
-# Raised whenever a loader changes what it makes of the same files: older entries are then not found any more.
-FORMAT = 3
+# Raised whenever entries change, or what a loader makes of the same files: older ones are then not found any more.
+FORMAT = 4
 _DIGEST_BYTES = 32
 
 
@@ -34,7 +33,7 @@ def cached_splits(source, how, make, cache_dir=None):
     """Return the `Splits` that `make()` reads from `source`: from the cache if an entry fits, else made and kept.
 
     `how` is a dict of JSON values, all else that the result depends on, such as `{"protocol": "paper"}`.
-    A cache that cannot be read or written is a warning, not a failure: the result is right, the next load is slow.
+    A cache that cannot be read or written is a warning, for the result is right.
     """
     # Pillow brings its own JPEG decoder, and decoders differ in the last bit: another version, another entry.
     parts = [FORMAT, PIL.__version__, content_hash(source), how]
@@ -68,10 +67,8 @@ def _write(path, splits):
     head = {name: getattr(splits, name) for name in ("dataset", "protocol", "notes", "fingerprint")}
     arrays = {}
     for name, faces in splits.items():
-        head[name] = {"class_names": faces.class_names, "metadata": list(faces.metadata)}
+        head[name] = faces.class_names, faces.metadata.to_dict("list")
         arrays |= {f"{name}/{part}": getattr(faces, part) for part in ("images", "labels", "ids")}
-        # tolist, for pandas' own string type would become objects, which only pickle can store.
-        arrays |= {f"{name}/metadata/{key}": np.array(col.tolist()) for key, col in faces.metadata.items()}
     with open(path, "wb+") as file:
         file.write(bytes(_DIGEST_BYTES))
         np.savez(file, head=json.dumps(head), **arrays)
@@ -94,10 +91,9 @@ def _read(entry):
                 head = json.loads(str(stored["head"]))
                 parts = dict.fromkeys(("train", "validation", "test"))
                 for name in parts.keys() & head.keys():
-                    faces = head.pop(name)
+                    names, metadata = head.pop(name)
                     arrays = (stored[f"{name}/{part}"] for part in ("images", "labels", "ids"))
-                    metadata = {key: stored[f"{name}/metadata/{key}"] for key in faces["metadata"]}
-                    parts[name] = FaceSet(*arrays, tuple(faces["class_names"]), pd.DataFrame(metadata))
+                    parts[name] = FaceSet(*arrays, tuple(names), pd.DataFrame(metadata))
                 return Splits(**parts, **head | {"notes": tuple(head["notes"])})
     except Exception as error:  # whatever it is, the images are decoded again
         warnings.warn(f"The cache entry {entry} is damaged ({shown(error)}); it is made again.", stacklevel=4)

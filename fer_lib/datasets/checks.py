@@ -18,16 +18,13 @@ MAX_CONSTANT_SHARE = 0.01
 
 @dataclass(frozen=True, eq=False)
 class Flaws:
-    """What `check` found.
-
-    In `leaks`, `train_id` and `train_class` are of the first training image with the same pixels.
-    """
+    """What `check` found."""
 
     totals: pd.Series  # images, distinct, copies (the rest), groups of copies, contradicting, constant, leaked
     counts: pd.DataFrame  # of images: a row a split, a column a class, and `total`
     constant: pd.DataFrame  # a row an image of one grey value: split, id, class, value
     duplicates: pd.DataFrame  # a row an image that is not unique: group, split, id, class, contradicting
-    leaks: pd.DataFrame  # a row an image that is also in train: split, id, class, train_id, train_class
+    leaks: pd.DataFrame  # a row an image that is also in train: split, id, class; train_id, train_class: its first
     sharpness: pd.DataFrame  # a row a split: images, sharpness (median), to_train (the ratio)
     problems: tuple  # sentences; with any of them a study must not be made
     warnings: tuple  # sentences; a study must state them
@@ -44,19 +41,16 @@ def check(splits):
     counts = pd.DataFrame({name: faces.counts() for name, faces in splits.items()}).T
     counts["total"] = counts.sum(axis=1)
     constant = images.loc[images["constant"], ["split", "id", "class", "value"]].reset_index(drop=True)
-    duplicates = _duplicates(images)
-    leaks = _leaks(images)
-    sharp = _sharpness_table(splits)
+    duplicates, leaks, sharp = _duplicates(images), _leaks(images), _sharpness_table(splits)
     groups, distinct = duplicates.groupby("group")["contradicting"].first(), images["pixels"].nunique()
-    totals = pd.Series(
-        {"images": len(images), "distinct": distinct, "copies": len(images) - distinct}
-        | {"groups": len(groups), "contradicting": int(groups.sum())}
-        | {"constant": len(constant), "leaked": len(leaks)}
-    )
-    problems, warnings = _against_published(splits, sharp)
-    more_problems, more_warnings = _judged(totals, counts, leaks)
-    problems = (*_structure(splits, counts, images), *more_problems, *_altered(sharp), *problems)
-    return Flaws(totals, counts, constant, duplicates, leaks, sharp, problems, (*warnings, *more_warnings))
+    totals = pd.Series({
+        "images": len(images), "distinct": distinct, "copies": len(images) - distinct, "groups": len(groups),
+        "contradicting": int(groups.sum()), "constant": len(constant), "leaked": len(leaks),
+    })  # fmt: skip
+    found = [*_structure(splits, counts, images), *_against_published(splits, sharp)]
+    found += [*_judged(totals, counts, leaks), *_altered(sharp)]
+    problems, warnings = (tuple(text for bad, text in found if bad == wanted) for wanted in (True, False))
+    return Flaws(totals, counts, constant, duplicates, leaks, sharp, problems, warnings)
 
 
 def copies_of(faces, others):
@@ -79,17 +73,15 @@ def sharpness(images):
     0.40 (3 x 3 median), 1.9 (unsharp mask, radius 1, 50 %), 3.6 (Pillow's SHARPEN), 0.64 (JPEG quality 20).
     Between samples of 200 unaltered images it is within 0.79 to 1.22, so a factor of 1.5 tells an altered copy.
     """
-    # In pieces, for the Laplacian is four times the size of the images.
-    pieces = [images[start : start + 4096] for start in range(0, len(images), 4096)]
-    return np.concatenate([_laplacian_variance(piece) for piece in pieces]) if pieces else np.empty(0)
-
-
-def _laplacian_variance(images):
-    grey = images[..., 0].astype(np.float32) if images.shape[-1] == 1 else images.mean(-1, dtype=np.float32)
-    across = grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]
-    along = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1]
-    laplacian = across + along - 4 * grey[:, 1:-1, 1:-1]
-    return laplacian.reshape(len(images), -1).var(axis=1, dtype=np.float64)
+    variances = [np.empty(0)]
+    for start in range(0, len(images), 4096):  # in pieces, for the Laplacian is four times the size of the images
+        piece = images[start : start + 4096]
+        grey = piece[..., 0].astype(np.float32) if piece.shape[-1] == 1 else piece.mean(-1, dtype=np.float32)
+        across = grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]
+        along = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1]
+        laplacian = across + along - 4 * grey[:, 1:-1, 1:-1]
+        variances.append(laplacian.reshape(len(piece), -1).var(axis=1, dtype=np.float64))
+    return np.concatenate(variances)
 
 
 def _table_of(splits):
@@ -108,14 +100,14 @@ def _duplicates(images):
     rows = images[images.duplicated("pixels", keep=False)].copy()
     rows["group"] = pd.factorize(rows["pixels"])[0]
     rows["contradicting"] = rows.groupby("group")["label"].transform("nunique") > 1
-    rows = rows.sort_values("group", kind="stable")
-    return rows[["group", "split", "id", "class", "contradicting"]].reset_index(drop=True)
+    rows = rows.sort_values("group", kind="stable", ignore_index=True)
+    return rows[["group", "split", "id", "class", "contradicting"]]
 
 
 def _leaks(images):
     train = images[images["split"] == "train"].drop_duplicates("pixels")
-    train = train[["pixels", "id", "class"]].rename(columns={"id": "train_id", "class": "train_class"})
-    leaks = images[images["split"] != "train"].merge(train, on="pixels", how="inner")
+    leaks = images[images["split"] != "train"].merge(train, on="pixels", suffixes=("", "_of_train"))
+    leaks = leaks.rename(columns={"id_of_train": "train_id", "class_of_train": "train_class"})
     return leaks[["split", "id", "class", "train_id", "train_class"]]
 
 
@@ -127,68 +119,66 @@ def _sharpness_table(splits):
     return table
 
 
+# Each of these yields pairs: whether it is a problem, and a sentence.
+
+
 def _structure(splits, counts, images):
-    """Problems of classes, ids and subjects."""
+    """Of classes, ids and subjects."""
     for split, row in counts.drop(columns="total").iterrows():
         if missing := list(row.index[row == 0]):
-            yield f"The split {split} has no image of {', '.join(missing)}."
+            yield True, f"The split {split} has no image of {', '.join(missing)}."
     repeated = images.loc[images["id"].duplicated(), "id"]
     if len(repeated):
-        yield f"{len(repeated):,} ids stand for more than one image, the first is {shown(repeated.iloc[0])}."
+        yield True, f"{len(repeated):,} ids stand for more than one image, the first is {shown(repeated.iloc[0])}."
     if "subject" in splits.train.metadata and splits.protocol == "subject":
         train = set(splits.train.metadata["subject"])
-        for name, faces in list(splits.items())[1:]:
+        for name, faces in splits.items()[1:]:
             if shared := sorted(train & set(faces.metadata["subject"])):
-                yield f"{len(shared)} subjects are in both train and {name}, the first is {shared[0]}."
-
-
-def _judged(totals, counts, leaks):
-    """Problems and warnings of copies across splits, contradicting labels and blank images."""
-    problems, warnings = [], []
-    for split, number in leaks["split"].value_counts(sort=False).items():
-        total = counts.loc[split, "total"]
-        if number / total > MAX_LEAKED_SHARE:
-            share = f"{number:,} of the {total:,} {split} images ({number / total:.0%})"
-            problems.append(f"{share} are also in train: accuracy on them would be memory.")
-        else:
-            share = f"{number:,} of the {total:,} {split} images ({number / total:.1%})"
-            advice = "report accuracy with and without them"
-            warnings.append(f"{share} are exact copies of training images: {advice}.")
-    if totals["contradicting"]:
-        share = f"{totals['contradicting']:,} of {totals['groups']:,}"
-        warnings.append(f"{share} groups of identical images have different labels.")
-    if totals["constant"] > MAX_CONSTANT_SHARE * totals["images"]:
-        share = f"{totals['constant']:,} of {totals['images']:,}"
-        problems.append(f"{share} images are blank (one single grey value).")
-    elif totals["constant"]:
-        warnings.append(f"Blank images (one single grey value): {totals['constant']:,}.")
-    return problems, warnings
-
-
-def _altered(sharp):
-    for split, row in sharp.drop(index="train").dropna().iterrows():
-        enough = min(row["images"], sharp.loc["train", "images"]) >= SHARPNESS_MIN_IMAGES
-        ratio = 1 / row["to_train"] if row["to_train"] else np.inf
-        if enough and not 1 / SHARPNESS_FACTOR <= ratio <= SHARPNESS_FACTOR:
-            times = f"The train images are {ratio:.2f} times as sharp as the {split} images"
-            cause = f"train was {'blurred' if ratio < 1 else 'sharpened'}, or {split} is not of the same data"
-            yield f"{times} (median variance of the Laplacian): {cause}."
+                yield True, f"{len(shared)} subjects are in both train and {name}, the first is {shared[0]}."
 
 
 def _against_published(splits, sharp):
-    """Problems (more images than published) and warnings (fewer, or altered), for FER-2013 only."""
-    problems, warnings = [], []
+    """Of FER-2013 alone: more or fewer images than published, or altered ones."""
     published = published_counts(splits.protocol) if splits.dataset == "fer2013" else {}
     for name, expected in published.items():
         faces = getattr(splits, name)
         counts, level = faces.counts(), sharp.loc[name, "sharpness"] / PUBLISHED_SHARPNESS
         pairs = zip(counts.index, counts, expected, strict=True)
         if more := [f"{label} ({found:,} instead of {whole:,})" for label, found, whole in pairs if found > whole]:
-            problems.append(f"The split {name} has more images than FER-2013 as published: {', '.join(more)}.")
+            yield True, f"The split {name} has more images than FER-2013 as published: {', '.join(more)}."
         elif len(faces) != sum(expected):
             part = f"The split {name} has {len(faces):,} of the {sum(expected):,} images of FER-2013"
-            warnings.append(f"{part}: what is measured on a part is not comparable with published figures.")
+            yield False, f"{part}: what is measured on a part is not comparable with published figures."
         if len(faces) >= SHARPNESS_MIN_IMAGES and not 1 / SHARPNESS_FACTOR <= level <= SHARPNESS_FACTOR:
             times = f"The {name} images are {level:.2f} times as sharp as FER-2013 as published"
-            warnings.append(f"{times}: they were altered, or are other images.")
-    return problems, warnings
+            yield False, f"{times}: they were altered, or are other images."
+
+
+def _judged(totals, counts, leaks):
+    """Of copies across splits, contradicting labels and blank images."""
+    for split, number in leaks["split"].value_counts(sort=False).items():
+        total = counts.loc[split, "total"]
+        share, images = number / total, f"{number:,} of the {total:,} {split} images"
+        if share > MAX_LEAKED_SHARE:
+            yield True, f"{images} ({share:.0%}) are also in train: accuracy on them would be memory."
+        else:
+            advice = "report accuracy with and without them"
+            yield False, f"{images} ({share:.1%}) are exact copies of training images: {advice}."
+    if totals["contradicting"]:
+        share = f"{totals['contradicting']:,} of {totals['groups']:,}"
+        yield False, f"{share} groups of identical images have different labels."
+    if totals["constant"] > MAX_CONSTANT_SHARE * totals["images"]:
+        yield True, f"{totals['constant']:,} of {totals['images']:,} images are blank (one single grey value)."
+    elif totals["constant"]:
+        yield False, f"Blank images (one single grey value): {totals['constant']:,}."
+
+
+def _altered(sharp):
+    """Of a train split that is sharper or smoother than the others."""
+    for split, row in sharp.drop(index="train").dropna().iterrows():
+        enough = min(row["images"], sharp.loc["train", "images"]) >= SHARPNESS_MIN_IMAGES
+        ratio = 1 / row["to_train"] if row["to_train"] else np.inf
+        if enough and not 1 / SHARPNESS_FACTOR <= ratio <= SHARPNESS_FACTOR:
+            times = f"The train images are {ratio:.2f} times as sharp as the {split} images"
+            cause = f"train was {'blurred' if ratio < 1 else 'sharpened'}, or {split} is not of the same data"
+            yield True, f"{times} (median variance of the Laplacian): {cause}."

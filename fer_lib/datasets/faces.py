@@ -19,7 +19,6 @@ class FaceSet:
         images: uint8 `(n, height, width, channels)`, 0 black to 255 white; 1 channel (grey) or 3 (RGB).
         labels: int64 `(n,)`, positions in `class_names`.
         ids: str `(n,)`, the stable name of each image in the files it came from, unique within the set.
-        class_names: the names of the classes, in label order.
         metadata: a DataFrame of `n` rows in the order of the images. Column `usage`: the split that the
             publisher gave the image; KDEF adds `session`, `sex`, `subject`, `expression` and `angle`.
     """
@@ -33,14 +32,14 @@ class FaceSet:
     def __post_init__(self):
         if self.metadata is None:
             object.__setattr__(self, "metadata", pd.DataFrame({"usage": [""] * len(self.images)}))
-        images, labels, classes = self.images, self.labels, len(self.class_names)
+        images, labels, last = self.images, self.labels, len(self.class_names) - 1
         found = [(part.dtype, part.shape) for part in (images, labels, self.ids)]
         if images.dtype != np.uint8 or images.ndim != 4:
             raise ValueError(f"`images` must be uint8 (n, height, width, channels). Received: {found[0]}")
         if labels.dtype != np.int64 or labels.ndim != 1 or self.ids.dtype.kind != "U":
             raise ValueError(f"`labels` must be int64 (n,), and `ids` str (n,). Received: {found[1:]}")
-        if labels.size and not (labels.min() >= 0 and labels.max() < classes):
-            raise ValueError(f"`labels` must lie in 0..{classes - 1}. Received: {np.unique(labels)}")
+        if not np.isin(labels, range(last + 1)).all():
+            raise ValueError(f"`labels` must lie in 0..{last}. Received: {np.unique(labels)}")
         lengths = {name: len(getattr(self, name)) for name in ("images", "labels", "ids", "metadata")}
         if len(set(lengths.values())) != 1:
             raise ValueError(f"All parts of a FaceSet must be of one length. Received: {lengths}")
@@ -88,8 +87,16 @@ class Splits:
     fingerprint: str = field(default="", repr=False)
 
     def __post_init__(self):
-        if not self.fingerprint:
-            object.__setattr__(self, "fingerprint", fingerprint(dict(self.items())))
+        if self.fingerprint:
+            return
+        digest = hashlib.sha256()
+        for name, faces in self.items():
+            digest.update(f"{name} {faces.images.shape} {' '.join(faces.class_names)}\n".encode())
+            digest.update(np.ascontiguousarray(faces.images))
+            # A fixed byte order and one id a line, so that the same data have one fingerprint on every machine.
+            digest.update(np.ascontiguousarray(faces.labels, dtype="<i8"))
+            digest.update("\n".join(faces.ids.tolist()).encode())
+        object.__setattr__(self, "fingerprint", digest.hexdigest())
 
     @property
     def class_names(self):
@@ -97,9 +104,9 @@ class Splits:
         return self.train.class_names
 
     def items(self):
-        """Yields `(name, FaceSet)` of the splits that are present, in the order train, validation, test."""
-        parts = ((name, getattr(self, name)) for name in ("train", "validation", "test"))
-        yield from ((name, faces) for name, faces in parts if faces is not None)
+        """Return `(name, FaceSet)` of the splits that are present, in the order train, validation, test."""
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        return [(name, faces) for name, faces in parts.items() if faces is not None]
 
 
 def require_one_of(name, value, known):
@@ -119,25 +126,11 @@ def require_every_class(splits, path, advice=None):
 
 
 def fifth_of_each(names, groups):
-    """Draw a fifth of the names of each group, rounded, but at least one of two: a bool mask `(n,)`.
-
-    The order of their hashes is as good as a random one, and depends on nothing else: not on NumPy's version, and
-    hardly on which other names are there.
-    """
+    """Draw a fifth of the names of each group, rounded, but at least one of two: a bool mask `(n,)`."""
+    # The order of hashes is as good as a random one, and depends neither on NumPy's version nor, but for a few
+    # names, on which others are there.
     names, drawn = pd.Series(np.asarray(names)), set()
     for _, group in names.groupby(np.asarray(groups)):
         order = sorted(group.unique(), key=lambda name: hashlib.sha256(f"0 {name}".encode()).digest())
         drawn |= set(order[: max(round(0.2 * len(order)), int(len(order) > 1))])
     return names.isin(drawn).to_numpy()
-
-
-def fingerprint(face_sets):
-    """sha256 (hex) of what training sees of a dict of split name -> `FaceSet`, whose order counts."""
-    digest = hashlib.sha256()
-    for name, faces in face_sets.items():
-        digest.update(f"{name} {faces.images.shape} {' '.join(faces.class_names)}\n".encode())
-        digest.update(np.ascontiguousarray(faces.images))
-        # A fixed byte order and one id a line, so that the same data have one fingerprint on every machine.
-        digest.update(np.ascontiguousarray(faces.labels, dtype="<i8"))
-        digest.update("\n".join(faces.ids.tolist()).encode())
-    return digest.hexdigest()

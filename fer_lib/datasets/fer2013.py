@@ -66,7 +66,9 @@ def load_fer2013(path, protocol="paper", labels="original", cache_dir=None):
     require_one_of("protocol", protocol, ("paper", "official"))
     require_one_of("labels", labels, ("original", "ferplus"))
     path = data_path(path, WHERE_TO_GET_IT)
-    votes = _votes_beside(path) if labels == "ferplus" else None
+    # Of FER+: beside a CSV or an archive. Those inside of `path` are found when it is read.
+    beside = () if labels == "original" or path.is_dir() else sorted(path.parent.glob("*"))
+    votes = next((file for file in beside if file.name.lower() == trees.FERPLUS_NAME), None)
     how = {"dataset": "fer2013", "protocol": protocol, "labels": labels, "votes": votes and content_hash(votes)}
     return cached_splits(path, how, lambda: _read_splits(path, protocol, labels, votes), cache_dir)
 
@@ -103,11 +105,20 @@ def _base_name(name):
 
 
 def _read_table(files, tables):
+    """Every row of a CSV as a FaceSet in the order of the rows; and notes."""
     if len(tables) > 1:
         advice = "Give the path of the one to read"
         raise DataError("There is more than one CSV of FER-2013", files.path, "one", listed(tables, 3), advice)
+    where = files.where(tables[0])
     with files.open(tables[0]) as stream:
-        faces = _read_images(stream, files.where(tables[0]))
+        table = _parse(stream, where, ("emotion", "pixels", "usage"))
+    emotions = table["emotion"].str.strip()
+    _require(emotions.str.fullmatch(r"[0-6](\.0*)?"), emotions, "A label is out of range", where, "0..6")
+    usages = _usages(table, where)
+    images = np.stack([_pixels(text, f"{where}: line {line}") for line, text in table["pixels"].items()])
+    labels = np.array([CLASS_NAMES.index(CSV_CLASS_NAMES[int(text[0])]) for text in emotions], np.int64)
+    ids = np.array([f"{usage}/{row:06d}" for row, usage in enumerate(usages)])
+    faces = FaceSet(images, labels, ids, metadata=pd.DataFrame({"usage": usages.to_list(), "folder": ""}))
     others = [name for name in files.names if name != tables[0] and _base_name(name) != trees.FERPLUS_NAME]
     return faces, [f"Read {tables[0]}; left out {listed(others, 5)}."] if others else []
 
@@ -115,33 +126,25 @@ def _read_table(files, tables):
 def _read_tree(files):
     """All images of a tree as a FaceSet, sorted by id, with `usage` and `folder` in its metadata; and notes."""
     if not any("/" in name for name in files.names):
-        raise trees.nothing_found(
-            files, f"folders train/ and test/, or {' or '.join(trees.CSV_NAMES)}", WHERE_TO_GET_IT
-        )
+        expected = f"folders train/ and test/, or {' or '.join(trees.CSV_NAMES)}"
+        raise trees.nothing_found(files, expected, WHERE_TO_GET_IT)
     tree, notes = trees.find_tree(files, with_splits=True)
-    trees.require_classes(files, tree)
+    classes = trees.require_classes(files, tree)
+    if renamed := [f"{folder} as {name}" for folder, name in classes.items() if name != folder]:
+        notes.append(f"Read as classes: {listed(renamed, 21)}.")
     three = len({image.split for image in tree}) == 3
     usages = {image: _usage(files, image, three) for image in tree}
-    rows = trees.by_id(
-        files, tree, lambda image: f"{usages[image][1]}/{trees.class_of(image.class_name)}/{image.file_name}"
-    )
-    if renamed := sorted({folder for image in tree if trees.class_of(folder := image.class_name) != folder}):
-        notes.append(
-            f"Read as classes: {listed([f'{folder} as {trees.class_of(folder)}' for folder in renamed], 21)}."
-        )
+    rows = trees.by_id(files, tree, lambda it: f"{usages[it][1]}/{classes[it.class_name]}/{it.file_name}")
     images = np.empty((len(rows), 48, 48, 1), np.uint8)
     for index, image in enumerate(tqdm(rows.values(), "Decoding FER-2013", unit=" images", disable=None)):
         images[index, :, :, 0] = _decode(files, image.name)
-    labels = np.array([CLASS_NAMES.index(trees.class_of(image.class_name)) for image in rows.values()], np.int64)
+    labels = np.array([CLASS_NAMES.index(classes[image.class_name]) for image in rows.values()], np.int64)
     metadata = pd.DataFrame([usages[image] for image in rows.values()], columns=["usage", "folder"])
     return FaceSet(images, labels, np.array(list(rows)), metadata=metadata), notes
 
 
 def _usage(files, image, three):
-    """The usage of an image, "" where nothing says it, and its folder in the ids: train or test, as published.
-
-    Public and Private are told apart by file names, or by their folders where there are `three` of them.
-    """
+    """The usage of an image, by its name or one of `three` folders, else ""; and its folder in the ids."""
     usage, by_folder = image.file_name.partition("_")[0], OFFICIAL_USAGES[image.split]
     folder = "train" if image.split == "train" else "test"
     if usage not in PUBLISHED:
@@ -165,29 +168,13 @@ def _decode(files, name):
         raise DataError("An image is not as in FER-2013", files.where(name), expected, found, advice)
 
 
-def _read_images(stream, where):
-    """Read every row of a binary stream as a FaceSet in the order of the rows, ids such as `Training/000123`."""
-    table = _parse(stream, where, ("emotion", "pixels", "usage"))
-    emotions = table["emotion"].str.strip()
-    _require(emotions.str.fullmatch(r"[0-6](\.0*)?"), emotions, "A label is out of range", where, "0..6")
-    usages = _usages(table, where)
-    images = np.stack([_pixels(text, f"{where}: line {line}") for line, text in table["pixels"].items()])
-    to_label = np.array([CLASS_NAMES.index(name) for name in CSV_CLASS_NAMES], np.int64)
-    labels = to_label[emotions.str[0].astype(int)]
-    ids = np.array([f"{usage}/{row:06d}" for row, usage in enumerate(usages)])
-    return FaceSet(images, labels, ids, metadata=pd.DataFrame({"usage": usages.to_list(), "folder": ""}))
-
-
 def _read_votes(stream, where):
-    """Read FER+'s votes: `usage`, and `class_name`: a class, "contempt", "unknown", "nf" or "no majority".
-
-    As in the authors' released code for the majority vote, single votes are dropped, and a class must have more
-    than half of the votes that are left.
-    """
+    """Read FER+'s votes: `usage`, and `class_name`: a class, "contempt", "unknown", "nf" or "no majority"."""
     table = _parse(stream, where, ("usage", "neutral", "unknown", "nf"))
     texts = table.drop(columns=["usage", "image name"], errors="ignore")
     for column in texts:
         _require(texts[column].str.fullmatch(r"\d{1,3}"), texts[column], "A vote is not a number", where, "0..10")
+    # As in the authors' code: single votes are dropped, and a class must have more than half of what is left.
     votes = texts.astype(int)
     votes = votes.where(votes > 1, 0)
     winners = votes.idxmax(axis=1).map({name: trees.class_of(name) or name for name in votes})
@@ -210,9 +197,8 @@ def _parse(stream, where, needed):
         advice = trees.FERPLUS_ADVICE if "nf" in columns else advice if "pixels" in columns else None
         raise DataError("This is not the table of FER-2013", where, f"columns {', '.join(needed)}", found, advice)
     try:
-        with warnings.catch_warnings():
-            # pandas warns, and drops values, where the first row is longer than the header.
-            warnings.simplefilter("error", pd.errors.ParserWarning)
+        # pandas warns, and drops values, where the first row is longer than the header.
+        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
             table = pd.read_csv(
                 stream, sep=delimiter, names=columns, header=0, index_col=False, dtype=str, keep_default_na=False,
                 skip_blank_lines=False, encoding=encoding, encoding_errors="replace",
@@ -250,12 +236,6 @@ def _pixels(text, where):
     except KeyError as error:
         raise DataError("A pixel is out of range", where, "integers 0..255", shown(error)) from None
     return np.frombuffer(values, np.uint8).reshape(48, 48, 1)
-
-
-def _votes_beside(path):
-    """The path of fer2013new.csv beside a CSV or an archive, or None."""
-    files = () if path.is_dir() else sorted(path.parent.glob("*"))
-    return next((file for file in files if file.name.lower() == trees.FERPLUS_NAME), None)
 
 
 def _with_votes(faces, files, beside):

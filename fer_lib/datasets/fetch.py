@@ -1,7 +1,6 @@
 """Downloads of data sets whose publishers allow it, for machines with network."""
 
 import shutil
-from pathlib import Path
 
 from fer_lib.datasets.archive import data_path
 from fer_lib.errors import ParameterError, RunError
@@ -12,10 +11,9 @@ _BY_HAND = "download it in a browser from kaggle.com/datasets/msambare/fer2013 a
 
 
 def fetch_fer2013(target):
-    """Download the folder form of FER-2013 (about 60 MB) from Kaggle through kagglehub, an extra.
+    """Download the folder form of FER-2013 (about 60 MB) from Kaggle into `target`, which is returned as a `Path`.
 
-    `target` is the folder to make, which must not hold anything yet; it is returned as a `Path`. RunError where
-    kagglehub is not installed, or the download failed.
+    RunError where kagglehub, an extra, is not installed, or the download failed.
     """
     target = data_path(target, must_exist=False)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -26,8 +24,7 @@ def fetch_fer2013(target):
         advice = f"pip install 'fer-study[fetch]', or {_BY_HAND}"
         raise RunError("Downloading needs kagglehub, which is not installed", advice=advice) from error
     try:
-        downloaded = Path(kagglehub.dataset_download(FER2013_HANDLE))
-        shutil.copytree(downloaded, target, dirs_exist_ok=True)
+        shutil.copytree(kagglehub.dataset_download(FER2013_HANDLE), target, dirs_exist_ok=True)
     # kagglehub lets the errors of several libraries through: no network, no such version, a quota, a full disk.
     except Exception as error:
         where, found = f"kaggle.com/datasets/{FER2013_HANDLE}", f"{type(error).__name__}: {error}"

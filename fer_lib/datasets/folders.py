@@ -1,16 +1,16 @@
 """Images of one's own: `<class>/<image>`, or that below train, validation and test; any classes and sizes."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 
 from fer_lib.datasets.archive import data_path, listed, open_files
 from fer_lib.datasets.cache import cached_splits
 from fer_lib.datasets.faces import FaceSet, Splits, fifth_of_each, require_every_class, require_one_of
-from fer_lib.datasets.images import decode
+from fer_lib.datasets.images import ASPECTS, decode
 from fer_lib.datasets.trees import by_id, find_tree
 from fer_lib.errors import DataError
-
-MAX_CLASSES = 1000
 
 
 def load_folders(path, protocol="official", size=96, colour=False, aspect="crop", cache_dir=None):
@@ -29,12 +29,12 @@ def load_folders(path, protocol="official", size=96, colour=False, aspect="crop"
         `Splits` whose `class_names` are the sorted names of the folders; the ids are paths in the tree.
     """
     require_one_of("protocol", protocol, ("official", "random"))
+    require_one_of("aspect", aspect, ASPECTS)
     path = data_path(path)
     how = {"dataset": "folders", "size": size, "colour": colour, "aspect": aspect}
     # Undivided, so that both protocols share one entry of the cache.
     whole = cached_splits(path, how, lambda: _read(path, size, colour, aspect), cache_dir)
-    parts = _divide(whole.train, protocol, path)
-    splits = Splits(**parts, dataset="folders", protocol=protocol, notes=whole.notes)
+    splits = dataclasses.replace(whole, **_divide(whole.train, protocol, path), protocol=protocol, fingerprint="")
     require_every_class(splits, path)
     return splits
 
@@ -43,9 +43,9 @@ def _read(path, size, colour, aspect):
     with open_files(path) as files:
         tree, notes = find_tree(files, with_splits=False)
         class_names = sorted({image.class_name for image in tree})
-        if not 2 <= len(class_names) <= MAX_CLASSES:
+        if not 2 <= len(class_names) <= 1000:
             found = f"{len(class_names):,}: {listed(class_names, 3)}"
-            raise DataError("The number of classes is out of range", path, f"2 to {MAX_CLASSES:,} folders", found)
+            raise DataError("The number of classes is out of range", path, "2 to 1,000 folders", found)
         rows = by_id(files, tree, lambda image: f"{image.split}/{image.class_name}/{image.file_name}".lstrip("/"))
         images, results = decode(files, [image.name for image in rows.values()], size, colour, aspect)
     if errors := [result for result in results if isinstance(result, DataError)]:
@@ -68,6 +68,6 @@ def _divide(faces, protocol, path):
         raise DataError("A split is missing", path, expected, found, "Use protocol: random for classes alone")
     parts = {split: faces.subset((usage == split).to_numpy()) for split in there} or {"train": faces}
     if "validation" not in there:
-        held_out = fifth_of_each(parts["train"].ids, parts["train"].labels)
-        parts |= {"train": parts["train"].subset(~held_out), "validation": parts["train"].subset(held_out)}
-    return {"test": None} | parts
+        train, held_out = parts["train"], fifth_of_each(parts["train"].ids, parts["train"].labels)
+        parts |= {"train": train.subset(~held_out), "validation": train.subset(held_out)}
+    return parts

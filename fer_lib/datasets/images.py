@@ -15,6 +15,7 @@ from fer_lib.errors import DataError
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF")
 MAX_PIXELS = 50_000_000
+ASPECTS = {"crop": ImageOps.fit, "pad": ImageOps.contain, "squash": Image.Image.resize}
 
 
 @contextlib.contextmanager
@@ -70,12 +71,6 @@ def _square(image, size, mode, aspect):
     if image.mode.startswith(("I", "F")):
         raise ValueError(f"Pillow's mode {image.mode} instead of 8 bits a channel")
     image = ImageOps.exif_transpose(image).convert(mode)
-    if aspect == "crop":
-        pixels = ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
-    elif aspect == "pad":
-        pixels = ImageOps.contain(image, (size, size), Image.Resampling.LANCZOS)
-    else:
-        pixels = image.resize((size, size), Image.Resampling.LANCZOS)
-    pixels = np.asarray(pixels).reshape(pixels.height, pixels.width, -1)
+    pixels = np.atleast_3d(ASPECTS[aspect](image, (size, size), Image.Resampling.LANCZOS))
     gaps = [size - side for side in pixels.shape[:2]]
     return np.pad(pixels, [*((gap // 2, gap - gap // 2) for gap in gaps), (0, 0)], mode="edge")

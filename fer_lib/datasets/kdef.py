@@ -15,9 +15,8 @@ wherever it is: `AF01ANHL` is session A, female, subject 01, angry, half left. I
 import dataclasses
 import itertools
 import re
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, namedtuple
 from pathlib import PurePosixPath
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,21 +25,19 @@ from tqdm import tqdm
 from fer_lib.datasets.archive import MAX_IMAGE_BYTES, data_path, listed, open_files, open_regular
 from fer_lib.datasets.cache import cached_splits
 from fer_lib.datasets.faces import CLASS_NAMES, FaceSet, Splits, fifth_of_each, require_every_class, require_one_of
-from fer_lib.datasets.images import decode
+from fer_lib.datasets.images import ASPECTS, decode
 from fer_lib.datasets.trees import KDEF_NAME, class_of, nothing_found
 from fer_lib.errors import DataError, ParameterError
 from fer_lib.files import write_atomically
 
 # AF is "afraid" where it is the expression, and session A, female, where it begins the name.
 EXPRESSIONS = {
-    **{"AF": "fear", "AN": "angry", "DI": "disgust", "HA": "happy"},
-    **{"NE": "neutral", "SA": "sad", "SU": "surprise"},
-}
+    "AF": "fear", "AN": "angry", "DI": "disgust", "HA": "happy", "NE": "neutral", "SA": "sad", "SU": "surprise",
+}  # fmt: skip
 # Full left profile, half left, straight (one letter), half right, full right.
 ANGLES = ("FL", "HL", "S", "HR", "FR")
 # Names cut short in the published data: what the images show, and which name their folder lacks, tell them.
 MISNAMED = {"AF31V": "AF31SAHL", "AM31H": "AM31SUHR"}
-PROTOCOLS = ("random", "subject")
 SIZE = (562, 762)
 # The largest standard deviation of a colour channel, 0..255; portraits have 20 and more, noise on black far less.
 BLANK_DEVIATION = 5.0
@@ -48,6 +45,8 @@ _SITTING = re.compile(r"[AB][FM]\d\d", re.IGNORECASE)
 CONTRADICTING = "in a folder that contradicts the name"
 INVALID = "invalid file name (expected session, sex, subject, expression, angle, such as AF01ANHL)"
 WHERE_TO_GET_IT = "KDEF is given to researchers on request, see kdef.se"
+# What `reorganise_kdef` did: files copied now, files kept from an earlier time, and what was found, in sentences.
+Reorganised = namedtuple("Reorganised", ("copied", "kept", "notes"))
 
 
 def load_kdef(path, protocol="random", size=96, angles=ANGLES, colour=True, aspect="crop", cache_dir=None):
@@ -61,7 +60,7 @@ def load_kdef(path, protocol="random", size=96, angles=ANGLES, colour=True, aspe
             (7 of 35), with both sessions, so that no subject is in both splits. Both train on the same share.
         size: side of the square images in pixels, 8 to 1024. All 4,900 in colour are 0.14 GB at 96 pixels, 4.6 GB
             at 562 (`"crop"`, pixel for pixel), 8.5 GB at 762 (`"pad"`, pixel for pixel), twice that while loading.
-        angles: those of `FL`, `HL`, `S`, `HR`, `FR` to use.
+        angles: those of `ANGLES` to use.
         colour, aspect: see `images.decode`.
         cache_dir: where decoded images are kept; `$FER_CACHE` or `~/.cache/fer-study` when None.
 
@@ -69,8 +68,8 @@ def load_kdef(path, protocol="random", size=96, angles=ANGLES, colour=True, aspe
         `Splits` whose ids are KDEF's names, such as `AF01ANHL`. `metadata`: `session` (A, B), `sex` (F, M),
         `subject` (F01, in both sessions), `expression` (AF), `angle`. `notes` account for all 4,900 images.
     """
-    require_one_of("protocol", protocol, PROTOCOLS)
-    require_one_of("aspect", aspect, ("crop", "pad", "squash"))
+    require_one_of("protocol", protocol, ("random", "subject"))
+    require_one_of("aspect", aspect, ASPECTS)
     if isinstance(angles, str) or not angles or not set(angles) <= set(ANGLES):
         raise ParameterError("Unknown angles", expected=f"some of {', '.join(ANGLES)}", found=repr(angles))
     if not (isinstance(size, int) and 8 <= size <= 1024):
@@ -93,31 +92,33 @@ def find_images(files):
     candidates, left_out = defaultdict(list), defaultdict(list)
     for file in files.names:
         path = PurePosixPath(file)
-        name = MISNAMED.get(path.stem.upper(), path.stem.upper())
+        stem, folder = path.stem.upper(), path.parent.name
+        name, of_class = MISNAMED.get(stem, stem), class_of(folder)
+        rank = 0 if _SITTING.fullmatch(folder) else 1 if of_class else 2  # the original tree is preferred
         if path.suffix.lower() not in (".jpg", ".jpeg"):
             left_out["not a JPEG by the suffix"].append(file)
         elif not KDEF_NAME.fullmatch(name):
             averaged = "akdef" in (part.lower() for part in path.parts[:-1])
             left_out["the average of several subjects (AKDEF)" if averaged else INVALID].append(file)
-        elif _contradicts(path.parent.name, name):
+        elif (folder.upper() != name[:4]) if rank == 0 else of_class not in (None, EXPRESSIONS[name[4:6]]):
             left_out[CONTRADICTING].append(file)
         else:
-            candidates[name].append(file)
+            candidates[name].append((stem in MISNAMED, rank, file))
     if not candidates:
         error = nothing_found(files, "JPEG files such as AF01/AF01ANHL.JPG or angry/AF01ANHL.JPG", WHERE_TO_GET_IT)
         if contradicting := left_out[CONTRADICTING]:
             error.found = f"only images {CONTRADICTING}, such as {listed(contradicting, 3)}"
         raise error
-    ordered = {name: sorted(candidates[name], key=_preference) for name in sorted(candidates)}
-    left_out["a second file of an image"] = [file for same in ordered.values() for file in same[1:]]
+    chosen = {name: min(candidates[name]) for name in sorted(candidates)}
+    left_out["a second file of an image"] = [file for name in chosen for *_, file in sorted(candidates[name])[1:]]
     left_out["what operating systems and editors leave behind"] = files.clutter
-    chosen = {name: same[0] for name, same in ordered.items()}
-    misnamed = {name: file for name, file in chosen.items() if _preference(file)[0]}
+    misnamed = {name: file for name, (is_misnamed, _, file) in chosen.items() if is_misnamed}
     notes = [f"{file} has an invalid name; it is known to be {name}." for name, file in misnamed.items()]
-    if others := [file for file in chosen.values() if _preference(file)[1] == 2]:
+    if others := [file for _, rank, file in chosen.values() if rank == 2]:
         folders = "for their folders are named neither after a subject (AF01) nor after a class (angry)"
         notes.append(f"Read by their names alone ({len(others):,}), {folders}: {listed(others, 3)}.")
-    return chosen, notes + [_left_out(reason, names) for reason, names in left_out.items() if names]
+    notes += [_left_out(reason, names) for reason, names in left_out.items() if names]
+    return {name: file for name, (*_, file) in chosen.items()}, notes
 
 
 def known_to_train(splits, protocol):
@@ -133,27 +134,16 @@ def known_to_train(splits, protocol):
     pairs = validation.merge(train, on=["subject", "session", "expression"], suffixes=("", "_known"))
     pairs["steps"] = (pairs["place"] - pairs["place_known"]).abs()
     nearest = pairs.sort_values("steps", kind="stable").drop_duplicates("id").set_index("id")["id_known"]
-    known_by = [nearest.get(name, "") for name in validation["id"]]
-    known = validation["subject"].isin(train["subject"]).to_numpy()
-    return pd.DataFrame({"id": validation["id"].to_numpy(), "subject_known": known, "known_by": known_by})
-
-
-class Reorganised(NamedTuple):
-    """What was done: files `copied` now, files `kept` from an earlier time, and `notes` on what was found."""
-
-    copied: int
-    kept: int
-    notes: tuple
+    known_by = nearest.reindex(validation["id"], fill_value="").to_numpy()
+    subject_known = validation["subject"].isin(train["subject"]).to_numpy()
+    return pd.DataFrame({"id": validation["id"].to_numpy(), "subject_known": subject_known, "known_by": known_by})
 
 
 def reorganise_kdef(source, target):
     """Copy each image of KDEF to `target/<class>/<name>.JPG`; a second call finishes what a first began.
 
-    Args:
-        source: a folder or archive with KDEF, see `load_kdef`. It is only read.
-        target: the folder to write, which may exist. Nothing in it is changed, deleted or written through a link.
-
-    The two misnamed images get the names of what they show; the black ones are copied, too.
+    The folder `target` may exist: nothing in it is changed, deleted or written through a link. The two misnamed
+    images get the names of what they show; the black ones are copied, too.
     """
     source, target = data_path(source, WHERE_TO_GET_IT), data_path(target, must_exist=False)
     inner, outer = target.resolve(), source.resolve()
@@ -161,7 +151,7 @@ def reorganise_kdef(source, target):
         expected = f"a target neither inside nor around {source}"
         raise DataError("The images would be mixed with their copies", target, expected)
     if target.exists() and not target.is_dir():
-        raise DataError("The target is not a folder", where=target, expected="a folder, or nothing yet")
+        raise DataError("The target is not a folder", target, "a folder, or nothing yet")
     copied = 0
     with open_files(source) as files:
         chosen, notes = find_images(files)
@@ -183,16 +173,6 @@ def _copy(content, place):
             return False
     advice = "Remove it, or choose another target: no file is overwritten"
     raise DataError("Another file is in an image's place", place, "nothing, or the same image", advice=advice)
-
-
-def _contradicts(folder, name):
-    expected = (None, EXPRESSIONS[name[4:6]])
-    return folder.upper() != name[:4] if _SITTING.fullmatch(folder) else class_of(folder) not in expected
-
-
-def _preference(file):
-    folder, stem = PurePosixPath(file).parent.name, PurePosixPath(file).stem
-    return stem.upper() in MISNAMED, 0 if _SITTING.fullmatch(folder) else 1 if class_of(folder) else 2, file
 
 
 def _left_out(reason, names):
@@ -220,10 +200,9 @@ def _read(path, size, angles, colour, aspect):
     if not keep.any():
         others = listed([angle for angle in ANGLES if angle in {name[6:] for name in chosen} - set(angles)])
         more = f" There are images at other `angles`: {others}" if others else ""
-        raise DataError("None of KDEF's images can be used", where=path, advice=" ".join(notes) + more)
-    text = pd.Series(names)
-    parts = {"session": text.str[0], "sex": text.str[1], "subject": text.str[1:4], "expression": text.str[4:6]}
-    metadata = pd.DataFrame({"usage": "", **parts, "angle": text.str[6:]})
+        raise DataError("None of KDEF's images can be used", path, advice=" ".join(notes) + more)
+    rows = [("", name[0], name[1], name[1:4], name[4:6], name[6:]) for name in names]
+    metadata = pd.DataFrame(rows, columns=["usage", "session", "sex", "subject", "expression", "angle"])
     labels = metadata["expression"].map(EXPRESSIONS).map(CLASS_NAMES.index).to_numpy(np.int64)
     faces = FaceSet(images, labels, np.array(names), metadata=metadata).subset(keep)
     return Splits(faces, None, None, "kdef", "undivided", notes=tuple(notes))
@@ -252,8 +231,9 @@ def _account(names, faults, angles):
 
 def _held_out(ids, metadata, protocol):
     """The mask `(n,)` of the validation images: a fifth of the images of a class, or of the subjects of a sex."""
-    drawn, groups = (ids, "expression") if protocol == "random" else (metadata["subject"], "sex")
-    return fifth_of_each(drawn, metadata[groups])
+    if protocol == "random":
+        return fifth_of_each(ids, metadata["expression"])
+    return fifth_of_each(metadata["subject"], metadata["sex"])
 
 
 def _divide(faces, notes, protocol, path):

@@ -5,7 +5,7 @@ Copies name these folders in many ways: `Training`, `PublicTest`, `val`; `Angry`
 
 import difflib
 import re
-from dataclasses import dataclass
+from collections import namedtuple
 from pathlib import PurePosixPath
 
 from fer_lib.datasets.archive import check_kind, listed
@@ -25,20 +25,10 @@ _CLASSES = {name: name for name in CLASS_NAMES} | {
 KDEF_NAME = re.compile(r"[AB][FM](0[1-9]|[12]\d|3[0-5])(AF|AN|DI|HA|NE|SA|SU)(FL|HL|S|HR|FR)", re.IGNORECASE)
 CSV_NAMES = ("fer2013.csv", "icml_face_data.csv")
 FERPLUS_NAME = "fer2013new.csv"
-NUMBERS = (
-    "Numbers are ambiguous: fer2013.csv has neutral last, in the alphabet neutral is before sad. Name the classes"
-)
 FERPLUS_ADVICE = "These are the labels of FER+: put fer2013.csv beside them and set labels: ferplus"
-
-
-@dataclass(frozen=True)
-class TreeImage:
-    """One image of a tree: `split` is train, validation, test, or "" where no folder says; `name` is its file."""
-
-    split: str
-    class_name: str
-    file_name: str
-    name: str
+# One image: `split` is train, validation, test, or "" where no folder says; `class_name` is the folder's name;
+# `name` is the path of the file, `file_name` its end.
+TreeImage = namedtuple("TreeImage", ("split", "class_name", "file_name", "name"))
 
 
 def class_of(folder):
@@ -94,22 +84,24 @@ def _place(name, with_splits):
 
 
 def require_classes(files, tree):
-    """DataError unless each split of the tree has folders of the seven classes and no others."""
-    folders = sorted({image.class_name for image in tree})
-    if unknown := [folder for folder in folders if class_of(folder) is None]:
+    """Return a sorted dict of folder -> class; DataError unless each split has the seven classes and no others."""
+    classes = {folder: class_of(folder) for folder in sorted({image.class_name for image in tree})}
+    expected = f"folders {', '.join(CLASS_NAMES)}"
+    if unknown := [folder for folder, name in classes.items() if name is None]:
         near = {folder: difflib.get_close_matches(folder.lower(), _CLASSES, 1) for folder in unknown}
         hints = [f"{shown(folder)} is perhaps {_CLASSES[found[0]]}" for folder, found in near.items() if found]
-        hints = [NUMBERS] if all(folder.isdecimal() for folder in unknown) else hints
+        if all(folder.isdecimal() for folder in unknown):
+            order = "fer2013.csv has neutral last, in the alphabet neutral is before sad"
+            hints = [f"Numbers are ambiguous: {order}. Name the classes"]
         advice = ". ".join([*hints, "`dataset: folders` reads any classes"])
-        expected = f"folders {', '.join(CLASS_NAMES)}"
         raise DataError("Unknown class", files.path, expected, f"the folders {listed(unknown)}", advice)
-    there = {(image.split, class_of(image.class_name)) for image in tree}
-    splits = {split for split, _ in there} | {"train"}
-    splits = sorted(splits if len(splits) > 1 else {"train", "test"})
-    wanted = [(split, name) for split in splits for name in CLASS_NAMES]
-    if missing := [f"{split}/{name}" for split, name in wanted if (split, name) not in there]:
-        expected = f"images in folders {', '.join(CLASS_NAMES)} of each split"
+    there = {f"{image.split}/{classes[image.class_name]}" for image in tree}
+    splits = {"train"} | ({image.split for image in tree} - {"train"} or {"test"})
+    wanted = {f"{split}/{name}" for split in splits for name in CLASS_NAMES}
+    if missing := sorted(wanted - there):
+        expected = f"images in {expected} of each split"
         raise DataError("Class folders are missing or empty", files.path, expected, f"none in {listed(missing)}")
+    return classes
 
 
 def nothing_found(files, expected, where_to_get_it=None):

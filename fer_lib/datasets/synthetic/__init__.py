@@ -4,6 +4,6 @@ A fresh machine and the tests read them with the loaders that read the real data
 shows that a study runs, and says nothing about people.
 """
 
-from fer_lib.datasets.synthetic.forms import FORMS, make_synthetic
+from fer_lib.datasets.synthetic.forms import make_synthetic
 
-__all__ = ["FORMS", "make_synthetic"]
+__all__ = ["make_synthetic"]

@@ -41,16 +41,10 @@ STRAY_UNITS = (1, 2, 4, 5, 6, 7, 10, 12, 15, 17, 20, 23)  # one is in every show
 
 
 def random_expression(rng, expression, intensity):
-    """Draw the action units of one showing of an expression.
+    """Draw one showing of an expression (a class name), of intensity 0 (neutral) to 1 (the full prototype).
 
-    Args:
-        rng: numpy.random.Generator.
-        expression: one of the seven class names.
-        intensity: 0 (neutral) to 1 (the full prototype).
-
-    Returns:
-        A dictionary, action unit -> strength in the image's left and right half, float64, (2, 1): no face is quite
-        symmetric, nor is every muscle contracted to the same degree.
+    Returns a dictionary, action unit -> strength in the image's left and right half, float64, (2, 1): no face is
+    quite symmetric, nor is every muscle contracted to the same degree.
     """
     variants = EXPRESSIONS[expression]
     balance = 1 + rng.uniform(-0.12, 0.12) * np.array([[1.0], [-1.0]])

@@ -60,9 +60,8 @@ def random_view(rng, framing, yaw=0.0):
     yaw, pitch, roll, *shift = np.clip(rng.normal(0, 1, 5), -2.2, 2.2) * deviations + (yaw, 0, 0, 0, 0)
     yaw, pitch, roll = np.radians([yaw, pitch, roll])
     shift[0] -= 0.45 * np.sin(yaw) if framing == "web" else 0.0  # centred on the features, not on the head
-    return SimpleNamespace(
-        yaw=yaw, pitch=pitch, roll=roll, shift=shift, span=span, **_uniform(rng, LIGHTS[framing])
-    )
+    turn = {"yaw": yaw, "pitch": pitch, "roll": roll}
+    return SimpleNamespace(**turn, shift=shift, span=span, **_uniform(rng, LIGHTS[framing]))
 
 
 def _uniform(rng, limits):
@@ -70,14 +69,9 @@ def _uniform(rng, limits):
 
 
 def draw_face(subject, units, view, size, background, rng):
-    """Draw one face: RGB as uint8, (height, width, 3).
+    """Draw one face of `size` (width, height) on a `background` with noise of `rng`: RGB uint8 (height, width, 3).
 
-    Args:
-        subject, view: what `random_subject` and `random_view` return.
-        units: action units, what `expressions.random_expression` returns.
-        size: (width, height) of the image in pixels.
-        background: RGB.
-        rng: numpy.random.Generator of the noise.
+    `subject`, `units` and `view` are what `random_subject`, `random_expression` and `random_view` return.
     """
     fine = 3 if size[0] <= 128 else 2  # each pixel is the mean of fine x fine drawn ones
     effects = displacements(units)
@@ -86,11 +80,10 @@ def draw_face(subject, units, view, size, background, rng):
     shape = Image.new("L", image.size)
     pen, shape_pen = ImageDraw.Draw(image, "RGBA"), ImageDraw.Draw(shape)
     for x, y, colour in _body(head):
-        pen.polygon(head.pixels(x, y).tolist(), tuple(colour))
+        pen.polygon(head.pixels(x, y), tuple(colour))
     for x, y, colour in _skull(head):
-        outline = head.pixels(x, y).tolist()
-        pen.polygon(outline, tuple(colour))
-        shape_pen.polygon(outline, 255)
+        pen.polygon(head.pixels(x, y), tuple(colour))
+        shape_pen.polygon(head.pixels(x, y), 255)
     for outline, colour in _on_the_face(head, effects):
         pen.polygon(outline, colour)
     # Light falls on the head from above and from one side; then the camera exposes.
@@ -111,12 +104,11 @@ class Head:
         self.scale = size[0] * view.zoom / view.span  # pixels of a half head width
         self.middle = size * (0.5, 0.46) + np.multiply(view.shift, self.scale)
         nose, end = subject.nose_end, self.chin
-        stands_out = [
+        self.profile = np.transpose([  # heights; how far the skin stands out
             (-0.3, 0.04), (-0.14, 0.02), (nose - 0.28, 0.16), (nose - 0.08, 0.29), (nose, 0.2),
             (nose + 0.07, 0.03), (0.64, 0.09), (0.72, 0.06), (0.8, 0.09), (0.9, 0.01),
             (end - 0.16, 0.06), (end - 0.06, 0.06), (end, 0),
-        ]  # fmt: skip
-        self.profile = np.transpose(stands_out)  # heights; how far the skin stands out
+        ])  # fmt: skip
 
     def place(self, v, azimuth=None, u=None, hair=False):
         """Place points of the head in the image plane: x, y in half head widths, and whether they are seen.
@@ -144,7 +136,8 @@ class Head:
     def pixels(self, x, y):
         """Points of the image plane in pixels, in the order that Pillow takes: x0, y0, x1, ..."""
         cos, sin = np.cos(self.view.roll), np.sin(self.view.roll)
-        return (self.middle + self.scale * np.stack([x * cos - y * sin, x * sin + y * cos], -1)).ravel()
+        points = self.middle + self.scale * np.stack([x * cos - y * sin, x * sin + y * cos], -1)
+        return points.ravel().tolist()
 
 
 def _body(head):
@@ -172,10 +165,8 @@ def _skull(head):
 
     v = CROWN + (0.5 - CROWN) * ROWS
     left, right = edges(v)
-    depth = np.linspace(0, 1, 17) * (
-        2 * np.pi - left - right
-    )  # from the right edge around the back to the left one
-    x, y, _ = head.place(v, right + depth, hair=True)
+    # From the right edge around the back to the left one.
+    x, y, _ = head.place(v, right + np.linspace(0, 1, 17) * (2 * np.pi - left - right), hair=True)
     yield *_outline(x, y), subject.hair
     v = subject.hairline + (head.chin - subject.hairline) * ROWS
     left, right = edges(v)
@@ -184,9 +175,9 @@ def _skull(head):
     for side in (-1, 1):
         if side * np.sin(yaw) < 0.35:  # else behind the head
             x = side * subject.width * np.cos(yaw) - 0.12 * np.sin(yaw)
+            wide = 0.09 + 0.1 * abs(np.sin(yaw))
             for size, shade in ((1, 0.1), (0.55, 0.3)):
-                wide = size * (0.09 + 0.1 * abs(np.sin(yaw)))
-                x_round, y_round = x + wide * np.cos(CIRCLE), EARS + size * 0.24 * np.sin(CIRCLE)
+                x_round, y_round = x + size * wide * np.cos(CIRCLE), EARS + size * 0.24 * np.sin(CIRCLE)
                 yield x_round, y_round, mix(subject.skin, LINE, shade)
 
 
@@ -210,7 +201,7 @@ def _on_the_face(head, effects):
     for of_outline, colour in zip(u, colours, strict=True):
         start, end = end, end + len(of_outline)
         if seen[start:end].any():
-            yield pixels[2 * start : 2 * end].tolist(), colour
+            yield pixels[2 * start : 2 * end], colour
 
 
 def line(u, v, thickness):
