@@ -40,12 +40,10 @@ class NonLocal2D(keras.layers.Layer):
     point. A quantised model can be saved and loaded.
 
     Args:
-        pairwise: `"embedded_gaussian"`, `"gaussian"`, `"dot_product"`, `"concatenation"` or `"none"`. Defaults to
-            `"embedded_gaussian"`.
+        pairwise: One of the functions of step 3. Defaults to `"embedded_gaussian"`.
         inner_channels: Integer, D. Defaults to `None`, half of the input's channels.
         subsample: Boolean, whether to pool the keys 2 x 2. Not with `"none"`. Defaults to `False`.
-        zero_init: Boolean, whether the normalisation's gamma starts at 0, so that the block starts as the
-            identity. Defaults to `True`.
+        zero_init: Boolean, whether gamma starts at 0, and the block as the identity. Defaults to `True`.
         scale: Boolean, whether to divide the logits of the two Gaussians by the square root of their width. The
             paper of Wang et al. does not, their released code does. Defaults to `False`.
         kernel_initializer: Initialiser of theta, phi, g, w_z and w_f. A seeded one gets another seed for each of
@@ -81,28 +79,16 @@ class NonLocal2D(keras.layers.Layer):
     """
 
     def __init__(
-        self,
-        pairwise="embedded_gaussian",
-        inner_channels=None,
-        subsample=False,
-        zero_init=True,
-        scale=False,
-        kernel_initializer=None,
-        momentum=0.99,
-        epsilon=1.001e-5,
-        data_format=None,
-        pool="keys",
-        **kwargs,
-    ):
+        self, pairwise="embedded_gaussian", inner_channels=None, subsample=False, zero_init=True, scale=False,
+        kernel_initializer=None, momentum=0.99, epsilon=1.001e-5, data_format=None, pool="keys", **kwargs,
+    ):  # fmt: skip
         super().__init__(**kwargs)
         check_choice("pairwise", pairwise, PAIRWISE_FUNCTIONS)
         check_choice("data_format", data_format, (None, "channels_last", "channels_first"))
         check_choice("pool", pool, ("keys", "input"))
         whole = isinstance(inner_channels, Integral) and not isinstance(inner_channels, bool)
         if inner_channels is not None and (not whole or inner_channels < 1):
-            raise ValueError(
-                f"`inner_channels` must be a positive integer or None. Received: inner_channels={inner_channels!r}"
-            )
+            raise ValueError(f"`inner_channels` must be a positive integer or None. Received: {inner_channels=}")
         if subsample and pairwise == "none":
             raise ValueError("`subsample` pools key positions, and pairwise='none' has only one. Received: True")
         # Python's own types, whatever NumPy types came in: the configuration is JSON.
@@ -112,9 +98,8 @@ class NonLocal2D(keras.layers.Layer):
         self.pool = str(pool)
         self.zero_init = bool(zero_init)
         self.scale = bool(scale)
-        self.kernel_initializer = keras.initializers.get(
-            keras.initializers.RandomNormal(stddev=0.01) if kernel_initializer is None else kernel_initializer
-        )
+        normal = keras.initializers.RandomNormal(stddev=0.01)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer or normal)
         self.momentum = float(momentum)
         self.epsilon = float(epsilon)
         self.data_format = str(data_format or keras.config.image_data_format())
@@ -141,12 +126,9 @@ class NonLocal2D(keras.layers.Layer):
         # Products of activations (dot product, concatenation) can leave float16's range until they are normalised.
         policy = "float32" if self.compute_dtype == "float16" else self.dtype_policy
         self.w_z = self._projection(channels, "w_z", use_bias=False, dtype=policy)
+        gamma = "zeros" if self.zero_init else "ones"
         self.normalization = keras.layers.BatchNormalization(
-            momentum=self.momentum,
-            epsilon=self.epsilon,
-            gamma_initializer="zeros" if self.zero_init else "ones",
-            dtype=policy,
-            name="normalization",
+            -1, self.momentum, self.epsilon, gamma_initializer=gamma, dtype=policy, name="normalization"
         )
         for layer in self._projections():
             layer.build((None, None, None, inner if layer is self.w_z else channels))
@@ -180,10 +162,8 @@ class NonLocal2D(keras.layers.Layer):
 
     def call(self, inputs, training=None, return_attention=False):
         self._sizes(inputs.shape)  # known only here where the layer was built for maps of any size
-        x = (
-            ops.transpose(inputs, (0, 2, 3, 1)) if self._channels_first else inputs
-        )  # (batch, h, w, C) from here on
-        height, width = ops.shape(x)[1:3]
+        x = ops.transpose(inputs, (0, 2, 3, 1)) if self._channels_first else inputs
+        height, width = ops.shape(x)[1:3]  # x: (batch, height, width, C) from here on
         source = self._pooled(x, "input")
         if self.pairwise == "gaussian":
             theta, phi = x, self._pooled(source, "keys")

@@ -16,20 +16,10 @@ STAGE_STRIDES = (2, 2, 2, 1)
 
 
 def resnet_v2(
-    depth=50,
-    input_shape=(96, 96, 1),
-    classes=7,
-    non_local_stages=(),
-    pairwise="embedded_gaussian",
-    placement="every",
-    subsample=False,
-    width=1.0,
-    stem="imagenet",
-    pooling="max",
-    dropout=0.2,
-    weights=None,
+    depth=50, input_shape=(96, 96, 1), classes=7, non_local_stages=(), pairwise="embedded_gaussian",
+    placement="every", subsample=False, width=1.0, stem="imagenet", pooling="max", dropout=0.2, weights=None,
     name=None,
-):
+):  # fmt: skip
     """Return a ResNetV2 classifier, with or without non-local blocks.
 
     Stage s is `conv{s+1}` in the names of `keras.applications`, whose layer names are kept:
@@ -77,21 +67,21 @@ def resnet_v2(
     check_choice("stem", stem, ("imagenet", "small"))
     check_choice("pooling", pooling, ("max", "average"))
     if not width > 0:
-        raise ValueError(f"`width` must be above 0. Received: width={width!r}")
-    blocks_after = _blocks_after(STAGE_BLOCKS[depth], stages, placement)
+        raise ValueError(f"`width` must be above 0. Received: {width=}")
+    counts, filters = STAGE_BLOCKS[depth], [max(1, round(number * width)) for number in STAGE_FILTERS]
+    if placement == "before_last" and any(counts[stage - 1] < 2 for stage in stages):
+        raise ValueError(f"`before_last` needs 2 bottlenecks a stage. Received: {counts}, stages {stages}")
 
     inputs = keras.Input(input_shape, name="images")
-    x = _stem(inputs, _scaled(64, width), stem)
-    for stage, count in enumerate(STAGE_BLOCKS[depth], start=1):
-        filters = _scaled(STAGE_FILTERS[stage - 1], width)
+    x = _stem(inputs, filters[0], stem)
+    for stage, count in enumerate(counts, start=1):
         for index in range(1, count + 1):
             block = f"conv{stage + 1}_block{index}"
             stride = STAGE_STRIDES[stage - 1] if index == count else 1
-            x = _bottleneck(x, filters, stride, convolve_shortcut=index == 1, name=block)
-            if (stage, index) in blocks_after:
+            x = _bottleneck(x, filters[stage - 1], stride, convolve_shortcut=index == 1, name=block)
+            if stage in stages and (placement == "every" or index == count - 1):
                 x = _non_local(x, stage, pairwise=pairwise, subsample=subsample, name=f"{block}_non_local")
-    x = _normalise(x, "post_bn")
-    x = layers.Activation("relu", name="post_relu")(x)
+    x = _normalise(x, "post")
 
     pool = layers.GlobalMaxPooling2D if pooling == "max" else layers.GlobalAveragePooling2D
     x = pool(name="max_pool" if pooling == "max" else "avg_pool")(x)
@@ -105,18 +95,18 @@ def resnet_v2(
 
 
 def _stem(x, filters, stem):
+    size = 3 if stem == "small" else 7
+    x = layers.ZeroPadding2D(size // 2, name="conv1_pad")(x)
+    x = layers.Conv2D(filters, size, strides=2, name="conv1_conv")(x)
     if stem == "small":
-        x = layers.ZeroPadding2D(1, name="conv1_pad")(x)
-        return layers.Conv2D(filters, 3, strides=2, name="conv1_conv")(x)
-    x = layers.ZeroPadding2D(3, name="conv1_pad")(x)
-    x = layers.Conv2D(filters, 7, strides=2, name="conv1_conv")(x)
+        return x
     x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
     return layers.MaxPooling2D(3, strides=2, name="pool1_pool")(x)
 
 
 def _bottleneck(x, filters, stride, convolve_shortcut, name):
     """Pre-activation bottleneck: (batch, h, w, c) -> (batch, h / stride, w / stride, 4 * filters)."""
-    preact = layers.Activation("relu", name=f"{name}_preact_relu")(_normalise(x, f"{name}_preact_bn"))
+    preact = _normalise(x, f"{name}_preact")
     if convolve_shortcut:
         shortcut = layers.Conv2D(4 * filters, 1, strides=stride, name=f"{name}_0_conv")(preact)
     elif stride > 1:
@@ -124,39 +114,24 @@ def _bottleneck(x, filters, stride, convolve_shortcut, name):
     else:
         shortcut = x
     x = layers.Conv2D(filters, 1, use_bias=False, name=f"{name}_1_conv")(preact)
-    x = layers.Activation("relu", name=f"{name}_1_relu")(_normalise(x, f"{name}_1_bn"))
-    x = layers.ZeroPadding2D(1, name=f"{name}_2_pad")(x)
+    x = layers.ZeroPadding2D(1, name=f"{name}_2_pad")(_normalise(x, f"{name}_1"))
     x = layers.Conv2D(filters, 3, strides=stride, use_bias=False, name=f"{name}_2_conv")(x)
-    x = layers.Activation("relu", name=f"{name}_2_relu")(_normalise(x, f"{name}_2_bn"))
-    x = layers.Conv2D(4 * filters, 1, name=f"{name}_3_conv")(x)
+    x = layers.Conv2D(4 * filters, 1, name=f"{name}_3_conv")(_normalise(x, f"{name}_2"))
     return layers.Add(name=f"{name}_out")([shortcut, x])
 
 
 def _normalise(x, name):
+    """Batch normalisation, then ReLU."""
     axis = 1 if keras.config.image_data_format() == "channels_first" else -1
-    return layers.BatchNormalization(axis=axis, epsilon=1.001e-5, name=name)(x)
-
-
-def _scaled(filters, width):
-    return max(1, round(filters * width))
+    x = layers.BatchNormalization(axis=axis, epsilon=1.001e-5, name=f"{name}_bn")(x)
+    return layers.Activation("relu", name=f"{name}_relu")(x)
 
 
 def _non_local(x, stage, **arguments):
-    """x with a non-local block after it; a warning of the layer gets its stage in front."""
+    """Add a block; a warning of the layer gets its stage in front."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         x = NonLocal2D(**arguments)(x)
     for warning in caught:
         warnings.warn(f"stage {stage}, {warning.message}", warning.category, stacklevel=3)
     return x
-
-
-def _blocks_after(counts, stages, placement):
-    """Set of the pairs (stage, bottleneck), from 1, that a block follows."""
-    if placement == "every":
-        return {(stage, index) for stage in stages for index in range(1, counts[stage - 1] + 1)}
-    if any(counts[stage - 1] < 2 for stage in stages):
-        raise ValueError(
-            f"placement='before_last' needs 2 bottlenecks a stage. Received: {counts}, stages {stages}"
-        )
-    return {(stage, counts[stage - 1] - 1) for stage in stages}

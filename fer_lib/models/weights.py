@@ -33,27 +33,23 @@ def load_backbone_weights(model, path):
     path = Path(path)
     if not path.is_file():
         advice = "Give the path of a file that keras.applications distributes; nothing is downloaded."
-        raise ParameterError("The weights file does not exist", where=path, advice=advice)
+        raise ParameterError("The weights file does not exist", path, advice=advice)
     if not h5py.is_hdf5(path):
-        raise ParameterError("The weights are not an HDF5 file", where=path, advice="Give Keras's own .h5 file.")
+        raise ParameterError("The weights are not an HDF5 file", path, advice="Give Keras's own .h5 file.")
     try:
         with h5py.File(path) as file:
             stored = _stored(file, path)
     except (KeyError, OSError) as error:  # h5py's, for a truncated file and for names that lead nowhere
-        raise ParameterError(
-            "The weights file is damaged", where=path, found=error.args[0], advice="Fetch it again."
-        ) from error
+        found, advice = error.args[0], "Fetch it again."
+        raise ParameterError("The weights file is damaged", path, found=found, advice=advice) from error
     backbone = [layer for layer in model.layers if layer.weights and not isinstance(layer, NonLocal2D)]
     layers = {layer.name: layer for layer in backbone if layer.name not in CLASSIFIERS}
     missing, surplus = sorted(set(layers) - set(stored)), sorted(set(stored) - set(layers))
     if missing or surplus:
-        raise ParameterError(
-            "The weights file is of another network",
-            where=path,
-            expected=f"{len(layers)} layers with weights; missing: {', '.join(missing[:3]) or 'none'}",
-            found=f"{len(stored)}; not in the model: {', '.join(surplus[:3]) or 'none'}",
-            advice="Depth and version of the file's ResNet must be those of the model.",
-        )
+        expected = f"{len(layers)} layers with weights; missing: {', '.join(missing[:3]) or 'none'}"
+        found = f"{len(stored)}; not in the model: {', '.join(surplus[:3]) or 'none'}"
+        advice = "Depth and version of the file's ResNet must be those of the model."
+        raise ParameterError("The weights file is of another network", path, expected, found, advice)
     fitted = {name: _fitted(layer, stored[name], path) for name, layer in layers.items()}
     for name, layer in layers.items():
         layer.set_weights(fitted[name])
@@ -63,13 +59,10 @@ def _stored(file, path):
     """{layer: arrays} of the layers that have weights, without the classifier."""
     group = file.get("model_weights", file)  # a whole model keeps its weights one level down
     if "layer_names" not in group.attrs:
-        raise ParameterError(
-            "The HDF5 file holds no weights by layer name",
-            where=path,
-            expected="the layout of keras.applications' files, with the attribute `layer_names`",
-            found=f"groups {', '.join(sorted(group)[:5]) or 'none'}",
-            advice="A `.weights.h5` file of Keras 3 is of another layout: load it with `model.load_weights`.",
-        )
+        expected = "the layout of keras.applications' files, with the attribute `layer_names`"
+        found = f"groups {', '.join(sorted(group)[:5]) or 'none'}"
+        advice = "A `.weights.h5` file of Keras 3 is of another layout: load it with `model.load_weights`."
+        raise ParameterError("The HDF5 file holds no weights by layer name", path, expected, found, advice)
     names = {name: _text(group[name].attrs["weight_names"]) for name in _text(group.attrs["layer_names"])}
     return {
         layer: [np.asarray(group[layer][name]) for name in weights]
@@ -83,15 +76,11 @@ def _fitted(layer, values, path):
     expected = [tuple(weight.shape) for weight in layer.weights]
     if layer.name == "conv1_conv" and values[0].ndim == 4 and (values[0].shape[2], expected[0][2]) == (3, 1):
         values = [values[0].sum(axis=2, keepdims=True), *values[1:]]
-    received = [value.shape for value in values]
-    if received != expected:
-        raise ParameterError(
-            f"The weights of layer {layer.name} do not fit",
-            where=path,
-            expected=f"shapes {', '.join(map(str, expected))}",
-            found=f"shapes {', '.join(map(str, received))}",
-            advice="Distributed weights need width=1.0, stem='imagenet' and 1 or 3 image channels.",
-        )
+    found = [value.shape for value in values]
+    if found != expected:
+        expected, found = (f"shapes {', '.join(map(str, shapes))}" for shapes in (expected, found))
+        advice = "Distributed weights need width=1.0, stem='imagenet' and 1 or 3 image channels."
+        raise ParameterError(f"The weights of layer {layer.name} do not fit", path, expected, found, advice)
     return values
 
 

@@ -55,9 +55,7 @@ class ImageTable(keras.layers.Layer):
         # Channels first, so that each channel is a matrix: (batch, c, h, w) -> (batch, c, size, size).
         images = ops.transpose(images, (0, 3, 1, 2))
         images = ops.matmul(ops.matmul(rows[:, None], images), ops.transpose(columns, (0, 2, 1))[:, None])
-        if keras.config.image_data_format() == "channels_last":
-            images = ops.transpose(images, (0, 2, 3, 1))
-        return images / 255.0
+        return ops.transpose(images, (0, 2, 3, 1)) / 255.0
 
 
 def translation_matrix(shift, size):
@@ -107,9 +105,7 @@ def identity_transforms(count):
 def batches(inputs, labels=None, batch_size=64):
     """Return arrays in batches of their order, for `fit(shuffle=False)` and, without labels, `predict`.
 
-    Args:
-        inputs: dictionary of arrays, as the model of `with_images` takes them; `labels` has as many rows.
-        batch_size: rows a batch; the last batch may have fewer.
+    `inputs`: dictionary of arrays, as the model of `with_images` takes them. The last batch may have fewer rows.
     """
     arrays = inputs if labels is None else (inputs, labels)
     if keras.config.backend() != "tensorflow":
@@ -142,9 +138,7 @@ def with_images(classifier, images, size):
 
     Args as for `ImageTable`; `classifier` takes images of `size` pixels and shares its weights with the model.
     """
-    inputs = {
-        "row": keras.Input((), dtype="int32", name="row"),
-        "transform": keras.Input((3,), dtype="float32", name="transform"),
-    }
+    inputs = {"row": keras.Input((), dtype="int32", name="row")}
+    inputs["transform"] = keras.Input((3,), dtype="float32", name="transform")
     shown = ImageTable(images, size, dtype="float32", name="images")(inputs)
     return keras.Model(inputs, classifier(shown), name=f"{classifier.name}_with_images")

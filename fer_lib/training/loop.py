@@ -1,6 +1,5 @@
 """Training into run folders: a finished run is loaded, a half one goes on, another one is never mixed in."""
 
-import contextlib
 import io
 import json
 import math
@@ -23,9 +22,6 @@ from fer_lib.training.recipe import build_classifier, build_trainer
 
 leave_out_messages()
 
-# The newest checkpoint and the one before it, should the newest be damaged.
-_CHECKPOINTS_KEPT = 2
-
 
 def train_run(parameters, variant, seed, splits, study_dir, observe=None, position=None):
     """Return the run of a variant and seed: read where it is finished, else trained from its last checkpoint.
@@ -37,8 +33,7 @@ def train_run(parameters, variant, seed, splits, study_dir, observe=None, positi
             has one, is predicted once, after the last epoch.
         study_dir: folder of the study, `outputs/<study>`.
         observe: called after the last epoch with parameters, run (its predictions can be read), classifier (it may
-            change the weights) and validation `FaceSet`; returns file name -> content, see `write_atomically`,
-            that the run's folder keeps.
+            change the weights) and validation `FaceSet`; returns what the folder keeps, file name -> content.
         position: (i, n), for the progress: the run is the i-th of n.
 
     Returns:
@@ -101,13 +96,13 @@ class _Training:
     def run_epochs(self, position):
         self._restore()
         epochs, done = self.parameters.epochs, len(self.history)
-        with Progress(self.variant, self.seed, epochs, self.steps, done, position) as progress:
-            for epoch in range(done, epochs):
-                started = time.perf_counter()
-                self.history.append(self._train_epoch(epoch, progress))
-                self.seconds.append(time.perf_counter() - started)
-                self._save_epoch()
-                progress.end_epoch(self.history[-1], self.seconds[-1])
+        progress = Progress(self.variant, self.seed, epochs, self.steps, done, position)
+        for epoch in range(done, epochs):
+            started = time.perf_counter()
+            self.history.append(self._train_epoch(epoch, progress))
+            self.seconds.append(time.perf_counter() - started)
+            self._save_epoch()
+            progress.end_epoch(self.history[-1], self.seconds[-1])
 
     def keep_results(self, test, observe):
         """Write tables, weights, predictions, what `observe` returns, and last of all `done.json`."""
@@ -165,17 +160,17 @@ class _Training:
         state = json.dumps({"identity": self.identity, "history": self.history, "seconds": self.seconds})
         path = self.folder / f"checkpoint-{len(self.history):04d}.npz"
         write_atomically(path, lambda temporary: np.savez(temporary, *values, state=np.array(state)))
-        _remove(*_checkpoints(self.folder)[:-_CHECKPOINTS_KEPT])
+        # Two are kept: the newest, and the one before it should the newest be damaged.
+        _remove(*sorted(self.folder.glob("checkpoint-*.npz"))[:-2])
 
     def _restore(self):
         """Go on from the newest checkpoint that is whole and of this run."""
-        for path in reversed(_checkpoints(self.folder)):
+        for path in sorted(self.folder.glob("checkpoint-*.npz"), reverse=True):
             try:
                 values, state = _read_checkpoint(path)
-                if state["identity"] != self.identity:
-                    raise ValueError("of another run")
-                if [value.shape for value in values] != [tuple(variable.shape) for variable in self.variables]:
-                    raise ValueError("of another network")
+                shapes = [tuple(variable.shape) for variable in self.variables]
+                if state["identity"] != self.identity or [value.shape for value in values] != shapes:
+                    raise ValueError("of another run or network")
             except Exception as error:  # damage raises errors of many kinds, with one remedy
                 print(f"{path.name} is damaged and not used ({type(error).__name__})", flush=True)
                 _remove(path)
@@ -203,20 +198,15 @@ def _prepare_folder(folder, identity):
         print(f"{title}: {taken.name} is this run and was moved back", flush=True)
 
 
-@contextlib.contextmanager
 def _only_process(folder):
-    """Hold the run for this process; another one that wants it waits. The lock ends with its process."""
+    """Hold the run in a `with`; another process that wants it waits. The lock ends with its process."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.with_name(f".{folder.name}.lock"))
     try:
-        lock.acquire(timeout=0.1)
+        return lock.acquire(timeout=0.1)
     except Timeout:
         print(f"{folder.parent.name}, {folder.name}: another process trains it; waiting for its end", flush=True)
-        lock.acquire(poll_interval=0.5)  # between the polls a signal is heeded
-    try:
-        yield
-    finally:
-        lock.release()
+        return lock.acquire(poll_interval=0.5)  # between the polls a signal is heeded
 
 
 def _predict(trainer, faces, first_row):
@@ -240,11 +230,6 @@ def _read_checkpoint(path):
         if damaged := archive.testzip():
             raise ValueError(f"{damaged} is damaged")
         return [file[f"arr_{i}"] for i in range(len(file.files) - 1)], json.loads(str(file["state"]))
-
-
-def _checkpoints(folder):
-    """Return the checkpoints from the oldest to the newest."""
-    return sorted(folder.glob("checkpoint-*.npz"))
 
 
 def _remove(*paths):

@@ -19,28 +19,19 @@ def fix_keras_settings():
 def build_classifier(parameters, variant, seed, classes=7):
     """Return the network of a variant with fresh weights: images in [0, 1] -> (batch, classes) probabilities.
 
-    Args:
-        parameters, variant: `Parameters`, and a name, see `Variant.from_name`.
-        seed: fixes initial weights and dropout. Networks of one seed start from the same backbone, so that a
-            comparison of two of them is paired in this too.
+    `seed` fixes initial weights and dropout. Networks of one seed start from the same backbone, so that a
+    comparison of two of them is paired in this too.
     """
     fix_keras_settings()
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(parameters.precision)
     try:
-        described = Variant.from_name(variant)
-        own = parameters.model_dump(include={"width", "stem", "pooling", "dropout"})
-        classifier = resnet_v2(
-            depth=described.depth,
-            input_shape=(parameters.image_size, parameters.image_size, parameters.channels),
-            classes=classes,
-            non_local_stages=described.stages,
-            pairwise=described.pairwise,
-            placement=described.placement,
-            subsample=parameters.subsample and described.pairwise != "none",
-            name=described.name,
-            **own,
-        )
+        network = Variant.from_name(variant)
+        shape = (parameters.image_size, parameters.image_size, parameters.channels)
+        own = parameters.model_dump(include={"width", "stem", "pooling", "dropout"}) | {"name": network.name}
+        blocks = {"non_local_stages": network.stages, "pairwise": network.pairwise, "placement": network.placement}
+        blocks["subsample"] = parameters.subsample and network.pairwise != "none"
+        classifier = resnet_v2(network.depth, shape, classes, **blocks, **own)
         _draw_kernels_by_name(classifier, seed)
         for layer in classifier.layers:
             norm = getattr(layer, "normalization", layer)  # a non-local block's own
@@ -55,9 +46,8 @@ def _draw_kernels_by_name(classifier, seed):
     """Draw each backbone kernel anew by (seed, name of its layer), whatever blocks stand before it."""
     for layer in classifier.layers:
         if isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense)):
-            config = layer.kernel_initializer.get_config()
-            config["seed"] = zlib.crc32(f"{seed} {layer.name}".encode())
-            layer.kernel.assign(layer.kernel_initializer.__class__.from_config(config)(layer.kernel.shape))
+            initializer = keras.initializers.GlorotUniform(zlib.crc32(f"{seed} {layer.name}".encode()))
+            layer.kernel.assign(initializer(layer.kernel.shape))
 
 
 def build_trainer(parameters, classifier, images, steps_per_epoch):
@@ -66,10 +56,7 @@ def build_trainer(parameters, classifier, images, steps_per_epoch):
     Reported accuracy is that of the most probable class; `binary_accuracy` over the one-hot outputs, the likely
     metric of the paper's tables, is kept beside it under its own name.
 
-    Args:
-        parameters, classifier: `Parameters`, and the network from `build_classifier`.
-        images: uint8, (n, height, width, channels), every image of the study.
-        steps_per_epoch: batches an epoch, for the schedule.
+    `images`: uint8, (n, height, width, channels), every image of the study; `steps_per_epoch`: for the schedule.
     """
     fix_keras_settings()
     trainer = with_images(classifier, images, parameters.image_size)
@@ -102,11 +89,10 @@ def _optimizer(parameters, steps_per_epoch):
 
 
 def _learning_rate(parameters, steps_per_epoch):
+    rate = parameters.learning_rate
     if parameters.schedule == "constant":
-        return parameters.learning_rate
+        return rate
     warmup = round(parameters.warmup_epochs * steps_per_epoch)
-    total = parameters.epochs * steps_per_epoch
-    if not warmup:
-        return keras.optimizers.schedules.CosineDecay(parameters.learning_rate, total)
-    then = {"warmup_target": parameters.learning_rate, "warmup_steps": warmup}
-    return keras.optimizers.schedules.CosineDecay(0.0, total - warmup, **then)
+    rise = {"warmup_target": rate, "warmup_steps": warmup} if warmup else {}
+    steps = parameters.epochs * steps_per_epoch - warmup
+    return keras.optimizers.schedules.CosineDecay(0.0 if warmup else rate, steps, **rise)

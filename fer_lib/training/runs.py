@@ -7,9 +7,8 @@ with the size and the sha256 of each file.
 
 import functools
 import hashlib
-import io
+import itertools
 import json
-import os
 import time
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +20,7 @@ from pydantic import BaseModel
 
 from fer_lib.datasets.faces import CLASS_NAMES
 from fer_lib.errors import RunError
-from fer_lib.files import read_json, read_regular, write_atomically
+from fer_lib.files import read_json, reading, write_atomically
 
 # Raised where the same parameters and data give other numbers than before: earlier runs are then other runs.
 # `tests/test_golden.py` says when. Commit and package versions are provenance, see `config.json`.
@@ -29,23 +28,15 @@ RESULTS_VERSION = 1
 WEIGHTS = "last.weights.h5"
 # A finished run may lack its weights: results are committed without.
 _NEEDED = ("config.json", "history.csv", "predictions.npz")
-# Of JSON, and of a table or predictions: more is no file of a run.
-_MAX_BYTES = 1_000_000_000
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """The predictions of one split.
+    """The predictions of one split."""
 
-    Attributes:
-        ids: str, (n,), of the images.
-        y_true: int64, (n,), the true classes.
-        probabilities: float32, (n, classes).
-    """
-
-    ids: np.ndarray
-    y_true: np.ndarray
-    probabilities: np.ndarray
+    ids: np.ndarray  # str, (n,), of the images
+    y_true: np.ndarray  # int64, (n,), the true classes
+    probabilities: np.ndarray  # float32, (n, classes)
 
     @property
     def y_pred(self):
@@ -60,18 +51,12 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run, read from its folder.
-
-    Attributes:
-        folder: its path.
-        variant, seed: of its network.
-        config: `config.json`: identity, class names, parameters, environment (of the process that finished it).
-    """
+    """A finished run, read from its folder."""
 
     folder: Path
     variant: str
     seed: int
-    config: dict
+    config: dict  # `config.json`: identity, class names, parameters, environment (of the process that finished it)
 
     @property
     def class_names(self):
@@ -81,16 +66,23 @@ class Run:
     @cached_property
     def history(self):
         """A row an epoch: epoch, loss, accuracy, binary_accuracy, the same with val_, learning_rate."""
-        return _read(self.folder / "history.csv", pd.read_csv)
+        return self._table("history.csv")
 
     @cached_property
     def seconds(self):
         """Seconds that each epoch took, validation included; not part of what a run must reproduce."""
-        return _read(self.folder / "seconds.csv", pd.read_csv)
+        return self._table("seconds.csv")
+
+    def _table(self, name):
+        with reading(self.folder / name, "a table, CSV"):
+            return pd.read_csv(self.folder / name)
 
     @cached_property
     def _predictions(self):
-        return _read(self.folder / "predictions.npz", lambda file: _unpack(file, len(self.class_names)))
+        path = self.folder / "predictions.npz"
+        with reading(path, "predictions, NPZ"), np.load(path) as arrays:
+            splits = [name.removesuffix("_ids") for name in arrays.files if name.endswith("_ids")]
+            return {split: _unpack(arrays, split, len(self.class_names)) for split in splits}
 
     @property
     def splits(self):
@@ -106,12 +98,10 @@ class Run:
 
 
 class Done(BaseModel):
-    """What `done.json` holds; `files`: name -> {"bytes": size, "sha256": hex}."""
+    """What is read of `done.json`, see `finish`."""
 
     identity: dict
-    epochs: int
-    finished: str
-    files: dict[str, dict]
+    files: dict[str, dict]  # name -> {"bytes": size, "sha256": hex}
 
 
 def run_folder(study_dir, variant, seed):
@@ -152,13 +142,10 @@ def read_run(folder):
     folder = Path(folder)
     done = read_json(folder / "done.json", Done)
     if damaged := _damaged_file(folder, done.files) if done else "done.json":
-        raise RunError(
-            "A run is not finished, or a file of it is missing or damaged",
-            where=folder / damaged,
-            advice="`fer-study run` finishes it, or trains it again",
-        )
-    seed = int(folder.name.removeprefix("seed-"))
-    return Run(folder, folder.parent.name, seed, read_json(folder / "config.json"))
+        advice = "`fer-study run` finishes it, or trains it again"
+        raise RunError("A run is not finished, or a file is missing or damaged", folder / damaged, advice=advice)
+    config = read_json(folder / "config.json")
+    return Run(folder, config["variant"], config["seed"], config)
 
 
 def study_runs(study_dir, parameters):
@@ -179,11 +166,8 @@ def study_runs(study_dir, parameters):
 
 def set_aside(folder):
     """Rename a folder that is no part of a run, so that nothing of it is mixed in and nothing is lost."""
-    number = 1
-    while (aside := folder.with_name(f"{folder.name}.aside-{number}")).exists():
-        number += 1
-    os.replace(folder, aside)
-    return aside
+    asides = (folder.with_name(f"{folder.name}.aside-{number}") for number in itertools.count(1))
+    return folder.rename(next(path for path in asides if not path.exists()))
 
 
 def take_back(folder, identity):
@@ -192,7 +176,7 @@ def take_back(folder, identity):
     fitting = sorted(asides, key=lambda path: not (path / "done.json").exists())
     if not fitting or folder.exists():
         return None
-    os.replace(fitting[0], folder)
+    fitting[0].rename(folder)
     return fitting[0]
 
 
@@ -223,28 +207,17 @@ def write_predictions(folder, predictions):
     write_atomically(Path(folder) / "predictions.npz", lambda path: np.savez_compressed(path, **arrays))
 
 
-def _unpack(file, classes):
-    """Return a dictionary of a split's name to its `Predictions`; ValueError where they are impossible."""
-    with np.load(file) as arrays:
-        splits = [name.removesuffix("_ids") for name in arrays.files if name.endswith("_ids")]
-        parts = ("ids", "labels", "probabilities")
-        unpacked = {split: Predictions(*(arrays[f"{split}_{part}"] for part in parts)) for split in splits}
-    for found in unpacked.values():
-        n, shape = len(found.ids), found.probabilities.shape
-        if found.ids.dtype.kind != "U" or found.y_true.shape != (n,) or shape != (n, classes):
-            raise ValueError(f"{n} ids, labels {found.y_true.shape}, probabilities {shape} of {classes} classes")
-        if found.y_true.dtype.kind != "i" or not np.isin(found.y_true, np.arange(classes)).all():
-            raise ValueError(f"labels other than 0 to {classes - 1}")
-        if not np.allclose(found.probabilities.sum(axis=1), 1, atol=1e-3):  # NaN is close to nothing
-            raise ValueError("probabilities that do not sum to 1")
-    return unpacked
-
-
-def _read(path, reader):
-    try:
-        return reader(io.BytesIO(read_regular(path, _MAX_BYTES)))
-    except Exception as error:  # damage of each kind raises errors of its own: zip, deflate, array headers, CSV
-        raise RunError("A file of a run is damaged or missing", where=path, found=error) from error
+def _unpack(arrays, split, classes):
+    """Return the `Predictions` of a split; ValueError where they are impossible."""
+    found = Predictions(*(arrays[f"{split}_{part}"] for part in ("ids", "labels", "probabilities")))
+    n, shape = len(found.ids), found.probabilities.shape
+    if found.ids.dtype.kind != "U" or found.y_true.shape != (n,) or shape != (n, classes):
+        raise ValueError(f"{n} ids, labels {found.y_true.shape}, probabilities {shape} of {classes} classes")
+    if found.y_true.dtype.kind != "i" or not np.isin(found.y_true, np.arange(classes)).all():
+        raise ValueError(f"labels other than 0 to {classes - 1}")
+    if not np.allclose(found.probabilities.sum(axis=1), 1, atol=1e-3):  # NaN is close to nothing
+        raise ValueError("probabilities that do not sum to 1")
+    return found
 
 
 def _damaged_file(folder, files):
