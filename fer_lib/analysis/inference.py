@@ -26,8 +26,6 @@ class Interval:
 class Test(Interval):
     """A t test of an estimate against 0: interval, standard error, degrees of freedom, two-sided p-value."""
 
-    __test__ = False  # pytest takes classes of this name for its own
-
     standard_error: float
     df: float
     p_value: float
@@ -42,7 +40,7 @@ def wilson_interval(n_correct, n, level=0.95):
 
 
 def clustered_mean(values, clusters, level=0.95):
-    """Return the mean of values in clusters and its t interval over clusters, an `Interval` (Liang and Zeger 1986).
+    """Return the mean of values in clusters, an `Interval`; t limits over clusters (Liang and Zeger 1986).
 
     `values` and `clusters` are `(n,)`, such as whether each image is classified correctly, and its subject. The
     limits are NaN with a single cluster.
@@ -100,8 +98,8 @@ def crossed_mean(values, level=0.95):
     This is `obuchowski_rockette` for one network, or for the difference of two without pooling. With the mean
     squares of seeds (S), images (I) and their interaction (E), the variance of the mean is
     `(max(S, E) + max(I - E, 0)) / (seeds * images)`; degrees of freedom of Hillis (2007, Stat. Med. 26:596).
-    `values` are float `(seeds, images)`, at least 2 x 2: 1 for a correct image and 0 for another, or the difference
-    of two such matrices.
+    `values`, `(seeds, images)`, at least 2 x 2, are 1 for a correct image and 0 for another, or the difference of
+    two such matrices.
     """
     values = np.asarray(values, dtype=float)
     if values.ndim != 2 or min(values.shape) < 2:

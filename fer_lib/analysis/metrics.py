@@ -54,9 +54,9 @@ def accuracy_if_confident(value, classes=7):
 def reliability(probabilities, y_true, bins=15):
     """Return confidence against accuracy of the predicted class (Guo et al. 2017, arXiv:1706.04599).
 
-    Arguments as above; the bins have equal width over 0..1 and hold confidences in (from, to]. A DataFrame, one row
-    a bin: from, to, n, confidence (mean probability of the predicted class), accuracy, ci_low, ci_high (Wilson's
-    95 % CI of the accuracy); NaN in an empty bin.
+    Arguments as above; the bins have equal width over 0..1 and hold confidences in (from, to]. One row a bin:
+    from, to, n, confidence (mean probability of the predicted class), accuracy, ci_low, ci_high (Wilson's 95 % CI
+    of the accuracy); NaN in an empty bin.
     """
     probabilities, y_true = np.asarray(probabilities), np.asarray(y_true)
     edges = np.linspace(0, 1, bins + 1)
