@@ -85,15 +85,10 @@ def cost_by_stage(depth=50, input_shape=(96, 96, 1), **arguments):
 def measure(models, batch_size=64, rounds=3, repeats=5, jit_compile=False):
     """Time inference and training on random images; the models themselves stay as they are.
 
-    Args:
-        models: dict of a name to a classifier with a fixed input size.
-        batch_size: images a step.
-        rounds: turns of every model; they alternate, so that a slow moment of the machine affects all of them.
-        repeats: timed steps of each kind in a turn; one untimed step goes before the first turn.
-        jit_compile: as in `keras.Model.compile`; on JAX always on.
-
-    Returns:
-        A DataFrame: round (from 1), variant (name of the model), inference_seconds, training_seconds (medians).
+    `models` is a dict of a name to a classifier with a fixed input size. They alternate over `rounds` turns, so
+    that a slow moment of the machine affects all of them; a turn times `repeats` steps of each kind, and one step
+    goes untimed before the first turn. `jit_compile` is always on with JAX. Columns: round (from 1), variant (name
+    of the model), inference_seconds, training_seconds (medians).
     """
     steps = {name: _steps(model, batch_size, jit_compile) for name, model in models.items()}
     for step in (step for pair in steps.values() for step in pair):

@@ -123,15 +123,13 @@ def comparison(runs, baseline, split="validation", clusters=None):
     seeds that all networks have are used, as the balanced analysis needs them. `clusters` is a Series from image
     ids to clusters, such as subjects, if images are not independent.
 
-    Returns:
-        A DataFrame with the columns `COMPARISON`, one row a network: family (`BLOCKS`; `CONTROL` for identity
-        attention), difference (variant minus baseline), standard_error and df (NaN with one seed), ci_low, ci_high
-        (not corrected), simultaneous_low, simultaneous_high (for the whole family, Bonferroni), p_holm (within the
-        family), mde (the true difference that one uncorrected comparison detects with 80 % power), and others.
+    Columns `COMPARISON`, one row a network: family (`BLOCKS`; `CONTROL` for identity attention), difference
+    (variant minus baseline), standard_error and df (NaN with one seed), ci_low, ci_high (not corrected),
+    simultaneous_low, simultaneous_high (for the whole family, Bonferroni), p_holm (within the family), mde (the
+    true difference that one uncorrected comparison detects with 80 % power), and others.
 
-    Raises:
-        DataError: the runs differ in their images, or an image has no cluster.
-        ParameterError: the baseline is not among the runs, or the networks have no seed in common.
+    Raises DataError if the runs differ in their images or an image has no cluster, ParameterError if the baseline
+    is not among the runs or the networks have no seed in common.
     """
     groups, analysis = _analysed(runs, baseline, split, clusters)
     others = [variant for variant in groups if variant != baseline]
