@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fer_lib.analysis import attention
+from fer_lib.datasets import CLASS_NAMES
 from fer_lib.models import NonLocal2D, resnet_v2
 from fer_lib.parameters import build_parameters, read_parameters
 from fer_lib.training import loop as training
@@ -110,7 +111,7 @@ def test_images_are_chosen_by_rule():
     # Ids out of order. Angry: the first by id, a, is wrong, b is correct. Fear: never correct. No others.
     ids, y_true, y_pred = np.array(["c", "b", "a", "e", "d"]), np.array([0, 0, 0, 2, 2]), [0, 0, 3, 0, 0]
     saved = Predictions(ids, y_true, np.eye(7, dtype="float32")[y_pred])
-    chosen = attention.choose_images(SimpleNamespace(config={}, predictions=lambda: saved))
+    chosen = attention.choose_images(SimpleNamespace(class_names=CLASS_NAMES, predictions=lambda: saved))
     assert chosen.to_dict("list") == {"class": ["angry", "fear"], "id": ["b", "d"], "correct": [True, False]}
 
 

@@ -14,7 +14,6 @@ import pandas as pd
 from keras import ops
 
 from fer_lib.analysis.complexity import stage_of
-from fer_lib.analysis.tables import class_names
 from fer_lib.models import NonLocal2D
 from fer_lib.training.batches import identity_transforms, with_images
 from fer_lib.training.recipe import build_classifier
@@ -31,12 +30,10 @@ class Attention:
     """What the blocks of one run attend to, trained and, for comparison, with its initial weights.
 
     Attributes:
-        variant, seed: the run.
         images: a DataFrame, the images that there are maps of: class, id, correct (by this run).
-        table: a DataFrame, one row a state, block and class, and `"all"` for all classes together: state, block,
-            stage, class, images, distance and distance_sd (pixels; mean and standard deviation over images),
-            entropy and entropy_sd (normalised), relative_update (see `observer`), and uniform_distance, the
-            distance under uniform attention.
+        table: a DataFrame, one row a state, block and class, and `"all"` for all classes: state, block, stage,
+            class, images, distance and distance_sd (pixels; mean and standard deviation over images), entropy
+            and entropy_sd (normalised), relative_update (see `observer`), uniform_distance (of uniform attention).
         maps: dict of (state, block) to float32, (images, positions, key rows, key columns): the attention weights
             of each of `POSITIONS`, in order; each map sums to 1, or to 0 where a position attends to nothing.
         ablation: a DataFrame, the trained network with only its blocks changed: blocks (`"as trained"`; `"uniform
@@ -65,30 +62,24 @@ def read(run):
 
 def choose_images(run):
     """Return one image a class (class, id, correct): the first by id that is correct, else the first by id."""
-    predictions, ids = run.predictions(), []
-    order = np.argsort(predictions.ids)
-    for label in np.unique(predictions.y_true):
-        members = order[predictions.y_true[order] == label]
-        first = members[np.argmax(predictions.correct[members])]  # the first True, or the first of all
-        ids.append(predictions.ids[first])
-    return _described(run, ids)
+    found = run.predictions()
+    order = np.lexsort((found.ids, ~found.correct, found.y_true))
+    first_of_class = np.unique(found.y_true[order], return_index=True)[1]
+    return _described(run, found.ids[order[first_of_class]])
 
 
 def _described(run, ids):
-    predictions = run.predictions()
-    places = pd.Index(predictions.ids).get_indexer(ids)
-    names = np.array(class_names(run))[predictions.y_true[places]]
-    return pd.DataFrame({"class": names, "id": np.asarray(ids, dtype=str), "correct": predictions.correct[places]})
+    found = run.predictions()
+    places = pd.Index(found.ids).get_indexer(ids)
+    names = np.array(run.class_names)[found.y_true[places]]
+    return pd.DataFrame({"class": names, "id": np.asarray(ids, dtype=str), "correct": found.correct[places]})
 
 
 def observe(parameters, run, classifier, faces):
     """Return the files that a run's folder keeps of its attention: dict of name -> bytes; empty without blocks.
 
-    Args:
-        parameters: the `Parameters` that it was trained with.
-        run: the `Run`, whose predictions can be read.
-        classifier: the trained network; its blocks are ablated afterwards.
-        faces: the validation `FaceSet`.
+    `run` is a `Run` whose predictions can be read, `classifier` its trained network, whose blocks are ablated
+    afterwards, `faces` the validation `FaceSet`.
     """
     if not _blocks(classifier):
         return {}
@@ -100,33 +91,34 @@ def observe(parameters, run, classifier, faces):
         network = build_classifier(exact, run.variant, run.seed, len(run.class_names))
         if state == "trained":
             network.set_weights(classifier.get_weights())
-        table, maps = _observe(network, parameters.image_size, faces, pd.Index(faces.ids).get_indexer(chosen))
-        tables.append(table.assign(state=state)[["state", *table.columns]])
-        arrays |= {f"{state}/{block}": values for block, values in maps.items()}
+        seen = _over_images(observer(network, exact.image_size), faces.images, exact.image_size)
+        for block in _blocks(network):
+            tables.append(_by_class(block, seen[block.name], faces, exact.image_size).assign(state=state))
+            weights = seen[block.name]["shares"][pd.Index(faces.ids).get_indexer(chosen)]
+            maps = weights.reshape(-1, len(POSITIONS), *grids(block)[1]).astype("float32")
+            arrays[f"{state}/{block.name}"] = maps
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
-    return {
-        TABLE: pd.concat(tables).to_csv(index=False).encode(),
-        MAPS: buffer.getvalue(),
-        ABLATION: ablate(parameters, classifier, faces).to_csv(index=False).encode(),
-    }
+    columns = ["state", "block", "stage", "class", "images", "distance", "distance_sd", "entropy", "entropy_sd"]
+    table = pd.concat(tables)[[*columns, "relative_update", "uniform_distance"]]
+    ablation = ablate(parameters, classifier, faces)
+    files = {TABLE: table.to_csv(index=False).encode(), ABLATION: ablation.to_csv(index=False).encode()}
+    return files | {MAPS: buffer.getvalue()}
 
 
-def _observe(network, image_size, faces, chosen):
-    """Return the table of `Attention` for one state, and the maps of the chosen images by block."""
-    seen = _over_images(observer(network, image_size), faces.images, image_size)
-    tables, maps = [], {}
-    for block in _blocks(network):
-        queries, keys = grids(block)
-        places = centres(queries, image_size), centres(keys, image_size, queries)
-        uniform = np.ones((1, math.prod(queries), math.prod(keys)), "float32")
-        table = _by_class(seen[block.name], faces)
-        table["uniform_distance"] = float(mean_distance(uniform, *places)[0])
-        table.insert(0, "block", block.name)
-        table.insert(1, "stage", stage_of(block.name))
-        tables.append(table)
-        maps[block.name] = seen[block.name]["shares"][chosen].reshape(-1, len(POSITIONS), *keys).astype("float32")
-    return pd.concat(tables), maps
+def _by_class(block, seen, faces, image_size):
+    """Return the rows of `Attention.table` of one block in one state, from its outputs of `observer`."""
+    queries, keys = grids(block)
+    uniform = np.ones((1, math.prod(queries), math.prod(keys)), "float32")
+    distance = mean_distance(uniform, centres(queries, image_size), centres(keys, image_size, queries))
+    values, rows = pd.DataFrame({name: seen[name] for name in ("distance", "entropy", "relative_update")}), []
+    groups = [(name, values[faces.labels == label]) for label, name in enumerate(faces.class_names)]
+    for name, members in (*groups, ("all", values)):
+        if len(members):
+            counts = {"class": name, "images": len(members)}
+            rows.append(counts | {**members.mean(), **members.std().add_suffix("_sd")})
+    constant = {"block": block.name, "stage": stage_of(block.name), "uniform_distance": float(distance[0])}
+    return pd.DataFrame(rows).assign(**constant)
 
 
 def observer(classifier, image_size):
@@ -138,17 +130,13 @@ def observer(classifier, image_size):
     """
     outputs = {}
     for block in _blocks(classifier):
-        x = block.input
-        # A copy: Keras takes the number of outputs of a layer's first call for that of all of its calls.
-        copy = NonLocal2D.from_config(block.get_config() | {"name": f"{block.name}_observed"})
-        z, attention = copy(x, return_attention=True)
-        copy.set_weights(block.get_weights())
+        z, attention = _observed(block)
         queries, keys = grids(block)
         chosen = ops.convert_to_tensor([cell_of(place, queries) for place in POSITIONS.values()], "int32")
         outputs[block.name] = {
             "distance": mean_distance(attention, centres(queries, image_size), centres(keys, image_size, queries)),
             "entropy": mean_entropy(attention),
-            "relative_update": _root_mean_square(z - x) / _root_mean_square(x),
+            "relative_update": _root_mean_square(z - block.input) / _root_mean_square(block.input),
             "shares": shares(ops.take(attention, chosen, axis=1)),
         }
     return keras.Model(classifier.input, outputs, name=f"{classifier.name}_observed")
@@ -157,19 +145,20 @@ def observer(classifier, image_size):
 def all_maps(classifier, images, image_size):
     """Return all attention weights for some images: dict of a block's name to (`grids`, shares (images, N, M)).
 
-    Args:
-        classifier: a `keras.Model` with non-local blocks.
-        images: uint8, (images, height, width, channels).
-        image_size: side in pixels that the classifier takes.
+    `images` are uint8, (images, height, width, channels); `image_size` is the side that the classifier takes.
     """
-    outputs = {}
-    for block in _blocks(classifier):
-        copy = NonLocal2D.from_config(block.get_config() | {"name": f"{block.name}_observed"})
-        outputs[block.name] = shares(copy(block.input, return_attention=True)[1])
-        copy.set_weights(block.get_weights())
-    model = keras.Model(classifier.input, outputs)
+    blocks = _blocks(classifier)
+    model = keras.Model(classifier.input, {block.name: shares(_observed(block)[1]) for block in blocks})
     weights = _over_images(model, images, image_size)
-    return {block.name: (grids(block), weights[block.name]) for block in _blocks(classifier)}
+    return {block.name: (grids(block), weights[block.name]) for block in blocks}
+
+
+def _observed(block):
+    """Return (z, attention) of a copy: Keras takes the number of outputs of a layer's first call for all calls."""
+    copy = NonLocal2D.from_config(block.get_config() | {"name": f"{block.name}_observed"})
+    outputs = copy(block.input, return_attention=True)
+    copy.set_weights(block.get_weights())
+    return outputs
 
 
 def grids(block):
@@ -244,15 +233,9 @@ def ablate(parameters, classifier, faces):
         y_pred["uniform attention"] = _classes(parameters, classifier, faces)
     _set_to_zero([w for block in blocks for w in (block.normalization.gamma, block.normalization.beta)])
     y_pred["ablated"] = _classes(parameters, classifier, faces)
-    return pd.DataFrame(
-        {
-            "blocks": name,
-            "n": len(faces),
-            "accuracy": (found == faces.labels).mean(),
-            "changed": (found != y_pred["as trained"]).mean(),
-        }
-        for name, found in y_pred.items()
-    )
+    table = pd.DataFrame({"blocks": list(y_pred), "n": len(faces)})
+    table["accuracy"] = [(found == faces.labels).mean() for found in y_pred.values()]
+    return table.assign(changed=[(found != y_pred["as trained"]).mean() for found in y_pred.values()])
 
 
 def _blocks(classifier):
@@ -277,19 +260,3 @@ def _over_images(model, images, image_size, batch_size=64):
         outputs = shown({"row": rows, "transform": transforms[rows]}, training=False)
         parts.append(keras.tree.map_structure(ops.convert_to_numpy, outputs))
     return keras.tree.map_structure(lambda *values: np.concatenate(values), *parts)
-
-
-def _by_class(seen, faces):
-    values = pd.DataFrame({name: seen[name] for name in ("distance", "entropy", "relative_update")})
-    groups = {name: values[faces.labels == label] for label, name in enumerate(faces.class_names)} | {
-        "all": values
-    }
-    rows = []
-    for name, members in groups.items():
-        if len(members):
-            mean, sd = members.mean(), members.std()
-            row = {"class": name, "images": len(members)}
-            for measure in ("distance", "entropy"):
-                row |= {measure: mean[measure], f"{measure}_sd": sd[measure]}
-            rows.append(row | {"relative_update": mean["relative_update"]})
-    return pd.DataFrame(rows)

@@ -20,9 +20,8 @@ from fer_lib.errors import DataError
 from fer_lib.formats import BINARY_FLOOR, DATASET_NAMES
 from fer_lib.variants import STAGE_BLOCKS, Variant
 
-EXACT, REPRODUCED, CONTRADICTED, INCONCLUSIVE, NOT_RUN = VERDICTS = (
-    "exact", "reproduced", "contradicted", "inconclusive", "not run here",
-)  # fmt: skip
+VERDICTS = ("exact", "reproduced", "contradicted", "inconclusive", "not run here")
+EXACT, REPRODUCED, CONTRADICTED, INCONCLUSIVE, NOT_RUN = VERDICTS
 SECTIONS = ("abstract", "2", "3.1.1", "4", "Table I", "Table II", "5")
 
 # Section 2, section 5, and Tables I and II, by the stages that have blocks.
@@ -35,13 +34,8 @@ ACCURACIES = {
     "kdef": {(): 0.7602, (3, 4): 0.7714, (1, 2): 0.7668},
 }
 _TABLES = {"fer2013": "Table I", "kdef": "Table II"}
-_COST_NAMES = {
-    "attention_macs": "MACs between positions", "attention_bytes": "memory of the attention maps",
-    "trainable_parameters": "trainable parameters", "macs": "all MACs",
-}  # fmt: skip
 # What of the paper's network and recipe is known.
 SETUP = {"image_size": 96, "width": 1.0, "stem": "imagenet", "batch_size": 64, "epochs": 50}
-_NOISE = ["network", "reading", "difference", "standard_error", "z", "p_value", "mde", "images_needed"]
 AROUND_ONE = (0.005, 0.015)  # "around 1 %" is what rounds to 1
 _GENERATED = "generated faces say nothing about real ones"
 _NEAR = 0.005  # BinaryAccuracies of an epoch and of the paper that count as equal
@@ -76,16 +70,17 @@ def image_counts(splits, train_limit=None):
         counted = here and (split == "validation" or train_limit is None)
         number = len(getattr(splits, split)) if counted else sum(published_counts("paper")[split])
         claim = f"FER-2013: {claimed:,} {'training' if split == 'train' else 'test'} images"
-        test = "`validation_split=0.2` on the folders: per class, the first int(0.2 n) files; from the "
-        test += "study's own files" if counted else "published number of images of each class"
+        source = "study's own files" if counted else "published number of images of each class"
+        test = f"`validation_split=0.2` on the folders: per class, the first int(0.2 n) files; from the {source}"
         findings.append(Finding("2", claim, test, f"{number:,}", EXACT if number == claimed else CONTRADICTED))
     claim, test = "FER-2013: the test images are not training images", "equal pixels in the paper's two sets"
+    outcome = f"{DATASET_NAMES[splits.dataset]}, protocol {splits.protocol}: not the paper's two sets"
+    verdict = NOT_RUN
     if here:
         duplicates = int(copies_of(splits.train, splits.validation).sum())
         outcome = f"{duplicates:,} of {len(splits.validation):,} are duplicates of training images"
-        return [*findings, Finding("2", claim, test, outcome, CONTRADICTED if duplicates else EXACT)]
-    outcome = f"{DATASET_NAMES[splits.dataset]}, protocol {splits.protocol}: not the paper's two sets"
-    return [*findings, Finding("2", claim, test, outcome, NOT_RUN)]
+        verdict = CONTRADICTED if duplicates else EXACT
+    return [*findings, Finding("2", claim, test, outcome, verdict)]
 
 
 def kdef_counts(splits):
@@ -114,8 +109,8 @@ def architecture(costs, macs_at_224):
     """
     blocks = tuple(costs["blocks"].drop("baseline"))
     claim = f"3, 4, 6, 3 bottlenecks in stages 1 to 4 of {Variant(50).backbone}"
-    verdict = EXACT if blocks == STAGE_BLOCKS[50] == (3, 4, 6, 3) else CONTRADICTED
     test = "blocks after every bottleneck of each stage, counted"
+    verdict = EXACT if blocks == STAGE_BLOCKS[50] == (3, 4, 6, 3) else CONTRADICTED
     findings = [Finding("3.1.1", claim, test, ", ".join(map(str, blocks)), verdict)]
     for network, claimed in PARAMETERS.items():
         number = int(costs.loc[network, "trainable_parameters"])
@@ -124,9 +119,9 @@ def architecture(costs, macs_at_224):
         verdict = EXACT if number == claimed else CONTRADICTED
         findings.append(Finding("5", f"{claimed:,} trainable parameters", test, f"{number:,}", verdict))
     excess = macs_at_224 / MACS_AT_224 - 1
-    verdict = REPRODUCED if abs(excess) <= 0.1 else CONTRADICTED
     test = "MACs of Keras' network at 224 px with 1,000 classes, within a tenth"
     outcome = f"{macs_at_224:.2e} ({formats.points(excess, 0)} %)"
+    verdict = REPRODUCED if abs(excess) <= 0.1 else CONTRADICTED
     return [*findings, Finding("3.1.1", "3.8e9 FLOPs (Figure 4)", test, outcome, verdict)]
 
 
@@ -139,20 +134,21 @@ def complexity_sentences(costs):
     """
     abstract = "Complexity gets larger when adding blocks to lower layers than to higher ones"
     discussion = "Adding blocks to lower stages leads to less rise of complexity"
+    attention = {"attention_macs": "MACs between positions", "attention_bytes": "memory of the attention maps"}
     asked = (
-        ("abstract", abstract, ("attention_macs", "attention_bytes", "macs")),
-        ("5", discussion, ("trainable_parameters", "macs")),
+        ("abstract", abstract, attention | {"macs": "all MACs"}),
+        ("5", discussion, {"trainable_parameters": "trainable parameters", "macs": "all MACs"}),
     )
     findings = []
     for section, claim, meanings in asked:
-        true, false = [], []
-        for cost in meanings:
-            added = costs.loc[[f"stage {stage}" for stage in (1, 2, 3, 4)], f"added_{cost}"].to_numpy()
+        names = {"true": [], "false": []}
+        for cost, name in meanings.items():
+            added = costs[f"added_{cost}"].drop("baseline").to_numpy()
             less, more = (added[:2], added[2:]) if section == "5" else (added[2:], added[:2])
-            (true if less.max() < more.min() else false).append(_COST_NAMES[cost])
-        parts = [f"{verb} of {' and '.join(names)}" for verb, names in (("true", true), ("false", false)) if names]
+            names["true" if less.max() < more.min() else "false"].append(name)
+        outcome = "; ".join(f"{verb} of {' and '.join(costs_so)}" for verb, costs_so in names.items() if costs_so)
         test = "what blocks at each stage add to ResNetV2-50 at 96 px"
-        findings.append(Finding(section, claim, test, "; ".join(parts), REPRODUCED if true else CONTRADICTED))
+        findings.append(Finding(section, claim, test, outcome, REPRODUCED if names["true"] else CONTRADICTED))
     return findings
 
 
@@ -164,28 +160,21 @@ def reported_accuracies(accuracy, readings, parameters):
     `readings` are `tables.accuracy_by_variant` and `readings` of the study's runs, `parameters` its `Parameters`.
     """
     same_setup = all(getattr(parameters, key) == value for key, value in SETUP.items())
+    own = f"the study has {parameters.baseline} at {parameters.image_size} px, {parameters.epochs} epochs"
     trained, findings = accuracy.set_index("variant"), []
     for row in readings.to_dict("records"):
         variant, dataset, reported = Variant(50, row["stages"]), row["dataset"], row["reported"]
-        outcome = (
-            f"the study has {parameters.baseline} at {parameters.image_size} px, {parameters.epochs} epochs, "
-        )
-        outcome, verdict = outcome + DATASET_NAMES[parameters.dataset], NOT_RUN
+        outcome, verdict = f"{own}, {DATASET_NAMES[parameters.dataset]}", NOT_RUN
         if same_setup and parameters.dataset == dataset and variant.name in trained.index:
             found = trained.loc[variant.name]
             limits = formats.interval(found["ci_low"], found["ci_high"], formats.percent)
             outcome = f"{formats.percent(found['accuracy'])} [{limits}]"
             verdict = REPRODUCED if found["ci_low"] <= reported <= found["ci_high"] else CONTRADICTED
+        as_binary = f"{formats.percent(row['if_confident'])} if all predictions are confident"
         if row["above_floor"] < 0:
-            outcome += (
-                f"; as BinaryAccuracy {formats.points(row['above_floor'])} pp from the all-negative baseline"
-            )
-        else:
-            outcome += (
-                f"; as BinaryAccuracy {formats.percent(row['if_confident'])} if all predictions are confident"
-            )
+            as_binary = f"{formats.points(row['above_floor'])} pp from the all-negative baseline"
         claim = f"{formats.percent(reported, 2)} accuracy, {variant.label}, {DATASET_NAMES[dataset]}"
-        test = f"7-class accuracy of {variant.name}, 95 % CI"
+        test, outcome = f"7-class accuracy of {variant.name}, 95 % CI", f"{outcome}; as BinaryAccuracy {as_binary}"
         findings.append(Finding(_TABLES[dataset], claim, test, outcome, verdict))
     return findings
 
@@ -200,18 +189,17 @@ def gains(comparison, parameters):
     rows = {row["variant"]: row for row in comparison.to_dict("records")}
     high, low = (rows.get(pick(rows, stages)) for stages in ((3, 4), (1, 2)))
     better = _gain("abstract", "Blocks at higher layers improve the accuracy by around 1 %", high, parameters, 1)
-    if better.verdict != NOT_RUN and high["seeds"] > 1:
-        lowest, highest = AROUND_ONE
-        if high["simultaneous_low"] > highest or high["simultaneous_high"] < lowest:
-            better = replace(better, verdict=CONTRADICTED)
+    judged, (lowest, highest) = better.verdict != NOT_RUN and high["seeds"] > 1, AROUND_ONE
+    if judged and (high["simultaneous_low"] > highest or high["simultaneous_high"] < lowest):
+        better = replace(better, verdict=CONTRADICTED)
     worse = _gain("abstract", "Blocks at lower layers get worse performance", low, parameters, -1)
     own = formats.points(ACCURACIES["fer2013"][1, 2] - ACCURACIES["fer2013"][()], 2)
-    worse = replace(worse, outcome=f"the paper's own Table I: {own} pp; here: {worse.outcome}")
-    if worse.verdict != REPRODUCED:
-        worse = replace(worse, verdict=CONTRADICTED)
-    stages = [rows.get(f"{parameters.baseline}-nl{stage}") for stage in (1, 2, 3, 4)]
-    order = _gain("5", "Higher stages gain more than lower ones", _against(low, high), parameters, 1)
-    return [better, worse, _in_general([row for row in stages if row], parameters), order]
+    verdict = REPRODUCED if worse.verdict == REPRODUCED else CONTRADICTED
+    worse = replace(worse, outcome=f"the paper's own Table I: {own} pp; here: {worse.outcome}", verdict=verdict)
+    stages = [rows[name] for stage in (1, 2, 3, 4) if (name := f"{parameters.baseline}-nl{stage}") in rows]
+    against = _against(low, high) if low and high else None
+    order = _gain("5", "Higher stages gain more than lower ones", against, parameters, 1)
+    return [better, worse, _in_general(stages, parameters), order]
 
 
 def pick(variants, stages):
@@ -227,8 +215,6 @@ def pick(variants, stages):
 
 def _against(low, high):
     """Return the row of `high` against `low`: the pooled analysis has one standard error for every difference."""
-    if low is None or high is None:
-        return None
     test = inference.t_test(high["difference"] - low["difference"], high["standard_error"], high["df"])
     shown = {"baseline": low["variant"], "difference": test.estimate, "p_holm": test.p_value}
     return high | shown | {"simultaneous_low": test.low, "simultaneous_high": test.high}
@@ -251,9 +237,8 @@ def _gain(section, claim, row, parameters, sign):
 
 def _in_general(rows, parameters):
     claim = "Accuracies generally improve with blocks at each of the four stages"
-    outcome = (
-        f"{sum(row['difference'] > 0 for row in rows)} of {len(rows)} stages trained here exceed the baseline"
-    )
+    exceed = sum(row["difference"] > 0 for row in rows)
+    outcome = f"{exceed} of {len(rows)} stages trained here exceed the baseline"
     significant = [row["difference"] for row in rows if row["p_holm"] < 0.05 and row["seeds"] > 1]
     verdict = REPRODUCED if len(significant) == 4 else INCONCLUSIVE
     if min(significant, default=0) < 0:
@@ -282,28 +267,22 @@ def readings(epochs):
     for dataset, numbers in ACCURACIES.items():
         for stages, reported in numbers.items():
             near = epochs.loc[(epochs["binary_accuracy"] - reported).abs() <= _NEAR, "accuracy"]
-            rows.append(
-                {
-                    "dataset": dataset, "stages": stages, "network": Variant(50, stages).label,
-                    "reported": reported, "above_floor": reported - BINARY_FLOOR,
-                    "if_confident": metrics.accuracy_if_confident(reported), "epochs": len(near),
-                    "seen": near.median(), "seen_low": near.min(), "seen_high": near.max(),
-                }
-            )  # fmt: skip
+            row = {"dataset": dataset, "stages": stages, "network": Variant(50, stages).label}
+            row |= {"reported": reported, "above_floor": reported - BINARY_FLOOR}
+            row |= {"if_confident": metrics.accuracy_if_confident(reported), "epochs": len(near)}
+            row |= {"seen": near.median(), "seen_low": near.min(), "seen_high": near.max()}
+            rows.append(row)
     return pd.DataFrame(rows)
 
 
 def noise_table(runs, baseline, images=IMAGES["validation"], split="validation"):
     """Return what the differences of Table I are worth, from one run of each network on so many images.
 
-    How much two networks disagree is taken from the study, mean over every variant and the baseline of the same
-    seed. Only the choice of images is random here; another seed adds to the error.
-
-    Returns:
-        A DataFrame, one row a difference and reading (`"7-class accuracy"`, `"BinaryAccuracy"`): network, reading,
-        difference (the paper's), standard_error, z (their ratio), p_value (two-sided, normal), mde (minimum
-        detectable effect at 80 % power), images_needed (to detect the paper's difference, about). NaN if the
-        networks differ on no image.
+    How much two networks disagree is `disagreement` of the study. Only the images are random; another seed adds to
+    the error. One row a difference and reading (`"7-class accuracy"`, `"BinaryAccuracy"`): network, reading,
+    difference (the paper's), standard_error, z (their ratio), p_value (two-sided, normal), mde (minimum detectable
+    effect at 80 % power), images_needed (to detect the paper's difference, about). NaN if the networks differ on
+    no image.
     """
     discordant, variance = disagreement(runs, baseline, split)
     error = np.sqrt(variance / images)
@@ -316,27 +295,25 @@ def noise_table(runs, baseline, images=IMAGES["validation"], split="validation")
         for reading, (error, mde) in readings.items():
             difference = reported[stages] - reported[()]
             z = difference / error if error else np.nan
-            needed = images * (mde / difference) ** 2
-            rows.append(
-                (Variant(50, stages).label, reading, difference, error, z, 2 * stats.norm.sf(z), mde, needed)
-            )
-    return pd.DataFrame(rows, columns=_NOISE)
+            row = {"network": Variant(50, stages).label, "reading": reading, "difference": difference}
+            row |= {"standard_error": error, "z": z, "p_value": 2 * stats.norm.sf(z), "mde": mde}
+            rows.append(row | {"images_needed": images * (mde / difference) ** 2})
+    return pd.DataFrame(rows)
 
 
 def disagreement(runs, baseline, split="validation"):
     """Return how much two networks disagree, mean over every variant and the baseline of the same seed.
 
-    Returns:
-        The share of the images that exactly one of the two classifies correctly, and the variance over images of
-        the difference in the share of correct binary decisions. DataError without a pair of one seed.
+    The share of the images that exactly one of the two classifies correctly, and the variance over images of the
+    difference in the share of correct binary decisions. DataError without a pair of one seed.
     """
     _, y_true, y_pred = aligned(runs, split)
-    keys = [(run.variant, run.seed) for run in runs]
-    correct, decisions = dict(zip(keys, y_pred == y_true, strict=True)), {}
-    for key, run in zip(keys, runs, strict=True):
-        found = run.predictions(split)
+    correct, decisions = {}, {}
+    for run, classes in zip(runs, y_pred, strict=True):
+        found, key = run.predictions(split), (run.variant, run.seed)
+        correct[key] = classes == y_true
         decisions[key] = metrics.correct_decisions(found.probabilities, found.y_true)[np.argsort(found.ids)]
-    pairs = [((baseline, s), (v, s)) for v, s in keys if v != baseline and (baseline, s) in correct]
+    pairs = [((baseline, s), (v, s)) for v, s in correct if v != baseline and (baseline, s) in correct]
     if not pairs:
         raise DataError("No variant shares a seed with the baseline", expected=baseline)
     discordant = float(np.mean([correct[first] != correct[second] for first, second in pairs]))

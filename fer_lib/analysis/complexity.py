@@ -30,38 +30,27 @@ _READS_OUTPUT = (layers.Activation, *_MAXIMA, layers.Dropout)
 def count(model):
     """Count the costs of one image, layer by layer.
 
-    Args:
-        model: a built functional `keras.Model` of the layers that `resnet_v2` uses, with a fixed input size.
+    `model` is a built functional `keras.Model` of the layers that `resnet_v2` uses; ValueError for another type of
+    layer, or an input size that is not fixed. One row a layer, in order: layer (name), type, stage (see
+    `stage_of`), output_shape (without the batch), trainable_parameters, parameters (with moving averages), and
 
-    Returns:
-        A DataFrame, one row a layer, in order: layer (name), type, stage (see `stage_of`), output_shape (without
-        the batch), trainable_parameters, parameters (with moving averages), and
-
-        - macs: of inference: convolutions, dense layers and the block's projections and products as `NonLocal2D`
-          computes them, one an element for a normalisation; nothing for biases, sums, maxima, exponentials.
-        - attention_macs: those of them between positions, theta . phi and attention . g.
-        - activation_bytes: float32 numbers that training keeps from the forward pass for the backward pass. A
-          tensor counts once, at the layer that makes it, if that layer or one that follows reads it: inputs of
-          convolutions, dense layers, normalisations, maxima and blocks; outputs of activations, maxima and
-          dropout; inside a block, what its products, pooling and normalisation read.
-        - attention_bytes: the attention as a map, N x M float32 numbers; 0 for `"none"`. The dot product in its
-          cheaper order does not make the map: its activation_bytes exclude it.
-
-    Raises:
-        ValueError: an unknown layer type, or an input size that is not fixed.
+    - macs: of inference: convolutions, dense layers and the block's projections and products as `NonLocal2D`
+      computes them, one an element for a normalisation; nothing for biases, sums, maxima, exponentials.
+    - attention_macs: those of them between positions, theta . phi and attention . g.
+    - activation_bytes: float32 numbers that training keeps from the forward pass for the backward pass. A tensor
+      counts once, at the layer that makes it, if that layer or one that follows reads it: inputs of convolutions,
+      dense layers, normalisations, maxima and blocks; outputs of activations, maxima and dropout; inside a block,
+      what its products, pooling and normalisation read.
+    - attention_bytes: the attention as a map, N x M float32 numbers; 0 for `"none"`. The dot product in its
+      cheaper order does not make the map: its activation_bytes exclude it.
     """
-    kept = _kept_tensors(model)
-    rows = []
+    kept, rows = _kept_tensors(model), []
     for layer in model.layers:
         shape = _shape(layer)
-        costs = _non_local_costs(layer) if isinstance(layer, NonLocal2D) else {"macs": _macs(layer, shape)}
-        rows.append(
-            {
-                "layer": layer.name, "type": type(layer).__name__, "stage": stage_of(layer.name),
-                "output_shape": shape, "trainable_parameters": _size(layer.trainable_weights),
-                "parameters": _size(layer.weights), **dict.fromkeys(COSTS[2:], 0), **costs,
-            }
-        )  # fmt: skip
+        row = {"layer": layer.name, "type": type(layer).__name__, "stage": stage_of(layer.name)}
+        costs = _non_local_costs(layer) if isinstance(layer, NonLocal2D) else (_macs(layer, shape), 0, 0, 0)
+        costs = (_size(layer.trainable_weights), _size(layer.weights), *costs)
+        rows.append(row | {"output_shape": shape} | dict(zip(COSTS, costs, strict=True)))
         if id(_tensor(layer)) in kept:
             rows[-1]["activation_bytes"] += math.prod(shape) * FLOAT_BYTES
     # Stages are numbers and a word: without `object`, pandas would refuse one of them.
@@ -79,12 +68,8 @@ def cost_by_stage(depth=50, input_shape=(96, 96, 1), **arguments):
     Both of the paper's sentences are here: blocks cost more at lower stages, true of the attention, which grows
     with the square of the positions; lower stages raise the complexity less, true of the parameters.
 
-    Args:
-        depth, input_shape, **arguments: as for `resnet_v2`, without `non_local_stages`.
-
-    Returns:
-        A DataFrame of five rows, index `variant` (`"baseline"`, `"stage 1"` .. `"stage 4"`): `blocks`, the columns
-        of `COSTS` for the whole network, and `added_*` for each, the difference from the baseline.
+    Arguments as for `resnet_v2`. Five rows, index `variant` (`"baseline"`, `"stage 1"` .. `"stage 4"`): `blocks`,
+    the columns of `COSTS` for the whole network, and `added_*` for each, the difference from the baseline.
     """
     rows = []
     for stages in ((), *((stage,) for stage in STAGES)):
@@ -97,39 +82,28 @@ def cost_by_stage(depth=50, input_shape=(96, 96, 1), **arguments):
     return table.join(added)
 
 
-def measure(models, batch_size=64, rounds=3, repeats=5, warm_up=1, jit_compile=False, seed=0):
+def measure(models, batch_size=64, rounds=3, repeats=5, jit_compile=False):
     """Time inference and training on random images; the models themselves stay as they are.
 
-    Args:
-        models: dict of a name to a classifier with a fixed input size.
-        batch_size: images a step.
-        rounds: turns of every model; they alternate, so that a slow moment of the machine affects all of them.
-        repeats, warm_up: timed steps of each kind in a turn; untimed steps before the first turn.
-        jit_compile: as in `keras.Model.compile`; on JAX always on.
-        seed: of the random images and classes.
-
-    Returns:
-        A DataFrame: round (from 1), variant (name of the model), inference_seconds, training_seconds (medians).
+    `models` is a dict of a name to a classifier with a fixed input size. They alternate over `rounds` turns, so
+    that a slow moment of the machine affects all of them; a turn times `repeats` steps of each kind, and one step
+    goes untimed before the first turn. `jit_compile` is always on with JAX. Columns: round (from 1), variant (name
+    of the model), inference_seconds, training_seconds (medians).
     """
-    steps = {name: _steps(model, batch_size, jit_compile, seed) for name, model in models.items()}
-    for step in (step for pair in steps.values() for step in pair * warm_up):
+    steps = {name: _steps(model, batch_size, jit_compile) for name, model in models.items()}
+    for step in (step for pair in steps.values() for step in pair):
         step()
-    kinds = ("inference_seconds", "training_seconds")
-    rows = [
-        {"round": turn, "variant": name}
-        | {
-            kind: statistics.median(timeit.repeat(step, number=1, repeat=repeats))
-            for kind, step in zip(kinds, steps[name], strict=True)
-        }
-        for turn in range(1, rounds + 1)
-        for name in models
-    ]
-    return pd.DataFrame(rows)
+    rows = []
+    for turn in range(1, rounds + 1):
+        for name, pair in steps.items():
+            medians = (statistics.median(timeit.repeat(step, number=1, repeat=repeats)) for step in pair)
+            rows.append((turn, name, *medians))
+    return pd.DataFrame(rows, columns=["round", "variant", "inference_seconds", "training_seconds"])
 
 
-def _steps(model, batch_size, jit_compile, seed):
+def _steps(model, batch_size, jit_compile):
     """Return one step of inference and one of training, of a copy of the model, to be called."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     images = rng.random((batch_size, *model.input_shape[1:]), dtype="float32")
     classes = model.output_shape[-1]
     y_true = np.eye(classes, dtype="float32")[rng.integers(classes, size=batch_size)]
@@ -148,11 +122,9 @@ def stage_of(name):
 
 
 def _macs(layer, shape):
-    if isinstance(layer, layers.Conv2D):
-        # Each number of the output is a product with one column of the kernel, (height, width, in, out).
+    if isinstance(layer, (layers.Conv2D, layers.Dense)):
+        # Each number of the output is a product with one column of the kernel, ([height, width,] in, out).
         return math.prod(shape) * math.prod(layer.kernel.shape[:-1])
-    if isinstance(layer, layers.Dense):
-        return math.prod(shape) * layer.kernel.shape[0]
     if isinstance(layer, layers.BatchNormalization):
         return math.prod(shape)
     if isinstance(layer, _FREE):
@@ -161,28 +133,22 @@ def _macs(layer, shape):
 
 
 def _non_local_costs(layer):
-    """Return the columns of one block that its output and its weights do not give."""
+    """Return macs, attention_macs, activation_bytes without z, and attention_bytes of one block."""
     shape = _shape(layer)
     height, width, channels = (*shape[1:], shape[0]) if layer.data_format == "channels_first" else shape
     queries = height * width  # N
     keys = (height // 2) * (width // 2) if layer.subsample else queries  # M
     inner = layer.g.units  # D
-    embedded = layer.pairwise != "gaussian"
-    compared = inner if embedded else channels  # width of theta and phi
-
-    projections = (3 if embedded else 1) * queries * channels * inner
-    back = queries * inner * channels + queries * channels  # w_z and its normalisation
+    projected = 1 if layer.pairwise == "gaussian" else 3  # g alone, or theta, phi and g
+    compared = channels if projected == 1 else inner  # width of theta and phi
     products, between = _products(layer.pairwise, queries, keys, compared, inner)
-
-    numbers = queries * inner * (3 if embedded else 1)  # theta, phi, g (x is another layer's)
+    macs = products + projected * queries * channels * inner
+    macs += queries * inner * channels + queries * channels  # w_z and its normalisation
+    numbers = projected * queries * inner  # x is another layer's
     numbers += keys * (compared + inner) if layer.subsample else 0  # pooled phi (or x) and g
     numbers += between + queries * inner + queries * channels  # attention, y, w_z's output
-    return {
-        "macs": projections + products + back,
-        "attention_macs": products,
-        "activation_bytes": numbers * FLOAT_BYTES,
-        "attention_bytes": 0 if layer.pairwise == "none" else queries * keys * FLOAT_BYTES,
-    }
+    attention_bytes = 0 if layer.pairwise == "none" else queries * keys * FLOAT_BYTES
+    return macs, products, numbers * FLOAT_BYTES, attention_bytes
 
 
 def _products(pairwise, queries, keys, compared, inner):

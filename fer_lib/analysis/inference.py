@@ -26,8 +26,6 @@ class Interval:
 class Test(Interval):
     """A t test of an estimate against 0: interval, standard error, degrees of freedom, two-sided p-value."""
 
-    __test__ = False  # pytest takes classes of this name for its own
-
     standard_error: float
     df: float
     p_value: float
@@ -42,20 +40,14 @@ def wilson_interval(n_correct, n, level=0.95):
 
 
 def clustered_mean(values, clusters, level=0.95):
-    """Return the mean of values that come in clusters, with a t interval over clusters (Liang and Zeger 1986).
+    """Return the mean of values in clusters, an `Interval`; t limits over clusters (Liang and Zeger 1986).
 
-    Args:
-        values, clusters: `(n,)`, such as whether each image is classified correctly, and its subject.
-        level: confidence level.
-
-    Returns:
-        An `Interval` in the unit of the values; NaN limits with a single cluster.
+    `values` and `clusters` are `(n,)`, such as whether each image is classified correctly, and its subject. The
+    limits are NaN with a single cluster.
     """
     values, groups = np.asarray(values, dtype=float), np.unique(clusters, return_inverse=True)[1]
     if values.shape != groups.shape or values.ndim != 1 or not values.size:
-        raise ValueError(
-            f"Expected two arrays (n,) over the same images. Received: {values.shape}, {groups.shape}"
-        )
+        raise ValueError(f"Expected two arrays (n,) of the same images. Received: {values.shape}, {groups.shape}")
     if groups.max() == 0:
         return Interval(float(values.mean()), np.nan, np.nan)
     model = OLS(values, np.ones(values.size)).fit(cov_type="cluster", cov_kwds={"groups": groups}, use_t=True)
@@ -65,16 +57,12 @@ def clustered_mean(values, clusters, level=0.95):
 def mcnemar(first_correct, second_correct, level=0.95):
     """Return the exact McNemar test of two networks with Tango's interval; it says nothing of other seeds.
 
-    Args:
-        first_correct, second_correct: bool `(n,)`, the same images in the same order.
-        level: confidence level.
-
-    Returns:
-        A `Test` of the second's accuracy minus the first's; standard error and degrees of freedom are NaN.
+    Both are bool `(n,)`, the same images in the same order. A `Test` of the second's accuracy minus the first's,
+    whose standard error and degrees of freedom are NaN.
     """
     first, second = np.asarray(first_correct, dtype=bool), np.asarray(second_correct, dtype=bool)
     if first.shape != second.shape or first.ndim != 1 or not first.size:
-        raise ValueError(f"Expected two arrays (n,) over the same images. Received: {first.shape}, {second.shape}")
+        raise ValueError(f"Expected two arrays (n,) of the same images. Received: {first.shape}, {second.shape}")
     n, b, c = first.size, int((first & ~second).sum()), int((~first & second).sum())
     interval = tango_interval(b, c, n, level)
     p_value = float(stats.binomtest(c, b + c, 0.5).pvalue) if b + c else 1.0
@@ -85,12 +73,8 @@ def tango_interval(only_first, only_second, n, level=0.95):
     """Return the score interval of the difference of two paired proportions (Tango 1998, Stat. Med. 17:891).
 
     It holds all differences that the score test does not reject, and keeps its coverage where a Wald interval
-    does not (Fagerland, Lydersen and Laake 2014). An `Interval` of fractions, second minus first.
-
-    Args:
-        only_first, only_second: numbers of images that only the first, or only the second, classifies correctly.
-        n: images in all.
-        level: confidence level.
+    does not (Fagerland, Lydersen and Laake 2014). An `Interval` of fractions, second minus first. `only_first` and
+    `only_second` are the numbers of images that only one classifies correctly, of `n` in all.
     """
     b, c, z = only_first, only_second, stats.norm.isf((1 - level) / 2)
 
@@ -114,11 +98,8 @@ def crossed_mean(values, level=0.95):
     This is `obuchowski_rockette` for one network, or for the difference of two without pooling. With the mean
     squares of seeds (S), images (I) and their interaction (E), the variance of the mean is
     `(max(S, E) + max(I - E, 0)) / (seeds * images)`; degrees of freedom of Hillis (2007, Stat. Med. 26:596).
-
-    Args:
-        values: float `(seeds, images)`, at least 2 x 2: 1 for a correct image and 0 for another, or the difference
-            of two such matrices.
-        level: confidence level.
+    `values`, `(seeds, images)`, at least 2 x 2, are 1 for a correct image and 0 for another, or the difference of
+    two such matrices.
     """
     values = np.asarray(values, dtype=float)
     if values.ndim != 2 or min(values.shape) < 2:
@@ -149,8 +130,8 @@ class ObuchowskiRockette:
 
     Attributes:
         accuracies: float `(networks, seeds)`.
-        ms_networks, ms_interaction: mean squares of the networks, and of network x seed, pooled over the networks.
-        ms_error: what images and noise contribute to `ms_interaction`: variance - cov1 - cov2 + cov3.
+        ms_interaction: mean square of network x seed, pooled over the networks.
+        ms_error: what images and noise contribute to it: variance - cov1 - cov2 + cov3.
         cov1, cov2, cov3: covariances over images of two accuracies: same seed, other network; same network, other
             seed; other network, other seed.
         equal_variance_p: p-value of Bartlett's test that the variance over seeds is the same in all networks; NaN
@@ -158,7 +139,6 @@ class ObuchowskiRockette:
     """
 
     accuracies: np.ndarray
-    ms_networks: float
     ms_interaction: float
     ms_error: float
     cov1: float
@@ -171,43 +151,24 @@ class ObuchowskiRockette:
         """Whether the networks' variances over seeds differ significantly (5 %): pooling is not warranted."""
         return bool(self.equal_variance_p < 0.05)
 
-    @property
-    def error_term(self):
-        """The mean square that differences are tested with: `ms_interaction`, `ms_error` at least.
+    def with_seeds(self, seeds=None):
+        """Return (standard error, degrees of freedom) of the difference of two networks (Hillis 2007).
 
-        An interaction has no negative variance; without this bound, 2 networks with 2 seeds are found to differ in
-        12 % of the studies in which they do not (docs/inference.md).
+        They hold for this number of seeds, by default the study's own, on these images.
         """
-        return max(self.ms_interaction, self.ms_error)
-
-    @property
-    def standard_error(self):
-        """Standard error of the difference of two networks."""
-        return self.with_seeds(self.accuracies.shape[1])[0]
-
-    @property
-    def df(self):
-        """Degrees of freedom of the difference of two networks (Hillis 2007)."""
-        return self.with_seeds(self.accuracies.shape[1])[1]
-
-    @property
-    def f_test(self):
-        """(F, p-value) of the hypothesis that all networks are equally accurate; NaN if they never disagree."""
-        networks, seeds = self.accuracies.shape
-        f = self.ms_networks / (self.standard_error**2 * seeds / 2) if self.standard_error else np.nan
-        return f, float(stats.f.sf(f, networks - 1, self.df))
-
-    def with_seeds(self, seeds):
-        """Return (standard error of a difference, degrees of freedom) for this number of seeds on these images."""
-        spread = self.error_term + seeds * max(self.cov2 - self.cov3, 0.0)
-        df = (len(self.accuracies) - 1) * (seeds - 1)
-        df *= (spread / self.error_term) ** 2 if self.error_term else np.inf
+        networks, own = self.accuracies.shape
+        seeds = seeds or own
+        # An interaction has no negative variance. Without this bound, 2 networks with 2 seeds are found to differ
+        # in 12 % of the studies in which they do not (docs/inference.md).
+        error_term = max(self.ms_interaction, self.ms_error)
+        spread = error_term + seeds * max(self.cov2 - self.cov3, 0.0)
+        df = (networks - 1) * (seeds - 1) * ((spread / error_term) ** 2 if error_term else np.inf)
         return float(np.sqrt(2 * spread / seeds)), float(df)
 
     def difference(self, first, second, level=0.95):
         """Return the `Test` of the second network's accuracy minus the first's; both are row numbers."""
         means = self.accuracies.mean(axis=1)
-        return t_test(means[second] - means[first], self.standard_error, self.df, level)
+        return t_test(means[second] - means[first], *self.with_seeds(), level)
 
 
 def obuchowski_rockette(correct, clusters=None):
@@ -238,16 +199,10 @@ def obuchowski_rockette(correct, clusters=None):
     pairs = (network & seed, ~network & seed, network & ~seed, ~network & ~seed)
     variance, cov1, cov2, cov3 = (float(covariance[pair].mean()) for pair in pairs)
     varies = (np.ptp(accuracies, axis=1) > 0).all()
-    return ObuchowskiRockette(
-        accuracies,
-        ms_networks=float(seeds * accuracies.mean(1).var(ddof=1)),
-        ms_interaction=float((residual**2).sum() / ((networks - 1) * (seeds - 1))),
-        ms_error=variance - cov1 - cov2 + cov3,
-        cov1=cov1,
-        cov2=cov2,
-        cov3=cov3,
-        equal_variance_p=float(stats.bartlett(*accuracies).pvalue) if varies else np.nan,
-    )
+    equal_variance_p = float(stats.bartlett(*accuracies).pvalue) if varies else np.nan
+    ms_interaction = float((residual**2).sum() / ((networks - 1) * (seeds - 1)))
+    ms_error = variance - cov1 - cov2 + cov3
+    return ObuchowskiRockette(accuracies, ms_interaction, ms_error, cov1, cov2, cov3, equal_variance_p)
 
 
 def minimum_detectable_effect(standard_error, df, power=0.8, alpha=0.05):
@@ -261,25 +216,11 @@ def minimum_detectable_effect(standard_error, df, power=0.8, alpha=0.05):
     return float(special.nctdtrinc(df, 1 - power, critical) * standard_error)
 
 
-def seeds_needed(analysis, effect, power=0.8, alpha=0.05, most=500):
-    """Return the number of seeds with which one uncorrected comparison detects a true difference `effect`.
-
-    Variance components and images are those of the `ObuchowskiRockette`. None if more than `most` are needed, as
-    seeds do not remove the variation over images.
-    """
-    tried = range(2, most + 1)
-    found = (n for n in tried if minimum_detectable_effect(*analysis.with_seeds(n), power, alpha) <= effect)
-    return next(found, None)
-
-
 def mcnemar_power(n, discordance, difference, alpha=0.05):
     """Return the exact power of the exact McNemar test.
 
-    Args:
-        n: images.
-        discordance: share of the images that exactly one of the two networks classifies correctly.
-        difference: true difference of accuracy, a fraction, at most `discordance` in size.
-        alpha: significance level.
+    Of `n` images exactly one of the two networks classifies the share `discordance` correctly; `difference` is the
+    true difference of accuracy, a fraction, at most `discordance` in size.
     """
     if not abs(difference) <= discordance <= 1:
         raise ValueError(f"Expected |difference| <= discordance <= 1. Received: {difference} and {discordance}")

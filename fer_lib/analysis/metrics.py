@@ -26,16 +26,14 @@ class BinaryAccuracy:
 def binary_accuracy(probabilities, y_true):
     """Return the `BinaryAccuracy` at threshold 0.5; the all-negative baseline is `formats.BINARY_FLOOR`.
 
-    Args:
-        probabilities: float `(n, classes)`, rows summing to 1 (so at most one entry exceeds 0.5).
-        y_true: integers `(n,)`.
+    `probabilities` are float `(n, classes)`, rows summing to 1 (so at most one entry exceeds 0.5), `y_true` are
+    integers `(n,)`.
     """
     probabilities, y_true = np.asarray(probabilities), np.asarray(y_true)
     unsure = ~(probabilities > 0.5).any(axis=1)
     wrong = ~unsure & (probabilities.argmax(axis=1) != y_true)
-    return BinaryAccuracy(
-        *(float(part.mean()) for part in (correct_decisions(probabilities, y_true), wrong, unsure))
-    )
+    correct = correct_decisions(probabilities, y_true)
+    return BinaryAccuracy(float(correct.mean()), float(wrong.mean()), float(unsure.mean()))
 
 
 def correct_decisions(probabilities, y_true):
@@ -56,14 +54,9 @@ def accuracy_if_confident(value, classes=7):
 def reliability(probabilities, y_true, bins=15):
     """Return confidence against accuracy of the predicted class (Guo et al. 2017, arXiv:1706.04599).
 
-    Args:
-        probabilities: float `(n, classes)`.
-        y_true: integers `(n,)`.
-        bins: number of bins of equal width over 0..1; a bin holds confidences in (from, to].
-
-    Returns:
-        A DataFrame, one row a bin: from, to, n, confidence (mean probability of the predicted class), accuracy,
-        ci_low, ci_high (Wilson's 95 % CI of the accuracy); NaN in an empty bin.
+    Arguments as above; the bins have equal width over 0..1 and hold confidences in (from, to]. One row a bin:
+    from, to, n, confidence (mean probability of the predicted class), accuracy, ci_low, ci_high (Wilson's 95 % CI
+    of the accuracy); NaN in an empty bin.
     """
     probabilities, y_true = np.asarray(probabilities), np.asarray(y_true)
     edges = np.linspace(0, 1, bins + 1)

@@ -13,7 +13,6 @@ from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score
 from statsmodels.stats.multitest import multipletests
 
 from fer_lib.analysis import inference, metrics
-from fer_lib.datasets import CLASS_NAMES
 from fer_lib.errors import DataError, ParameterError, RunError
 from fer_lib.variants import Variant
 
@@ -26,25 +25,15 @@ COMPARISON = (
 CHANGES = (
     "variant", "seeds", "true_class", "predicted_class", "n", "baseline_share", "share", "difference", "p_value",
 )  # fmt: skip
-COSTS = ("parameters", "macs")
-_COSTS_TABLE = "3.4-variants.csv"
+COSTS = ["parameters", "macs"]
 
 
 def by_variant(runs):
-    """Return dict of variant -> list of `Run`, seeds rising; ParameterError where a seed occurs twice."""
+    """Return dict of variant -> list of `Run`, seeds rising; variants in the order of `runs`."""
     groups = {run.variant: [] for run in runs}
     for run in sorted(runs, key=lambda run: run.seed):
         groups[run.variant].append(run)
-    for variant, members in groups.items():
-        seeds = [run.seed for run in members]
-        if len(set(seeds)) < len(seeds):
-            raise ParameterError("A seed occurs twice among the runs of a variant", where=variant, found=seeds)
     return groups
-
-
-def class_names(run):
-    """Return the names of a run's classes, in label order; those of FER-2013 and KDEF where it has no others."""
-    return tuple(run.config.get("class_names", CLASS_NAMES))
 
 
 def aligned(runs, split="validation"):
@@ -54,21 +43,22 @@ def aligned(runs, split="validation"):
     """
     ids, y_true, y_pred = None, None, []
     for run in runs:
-        predictions = run.predictions(split)
-        order = np.argsort(predictions.ids)
+        found = run.predictions(split)
+        order = np.argsort(found.ids)
+        own_ids, own_true = found.ids[order], found.y_true[order]
         if ids is None:
-            ids, y_true = predictions.ids[order], predictions.y_true[order]
-        same = np.array_equal(predictions.ids[order], ids)
-        if not same or not np.array_equal(predictions.y_true[order], y_true):
+            ids, y_true = own_ids, own_true
+        same = np.array_equal(own_ids, ids)
+        if not same or not np.array_equal(own_true, y_true):
+            what = "true classes" if same else "images"
             raise DataError(
-                "Runs can be compared only on the same images; these differ in their "
-                + ("true classes" if same else "images"),
+                f"Runs can be compared only on the same images; these differ in their {what}",
                 where=f"{runs[0].variant}, seed {runs[0].seed}, and {run.variant}, seed {run.seed}",
                 expected=f"the same {len(ids)} images with the same classes",
-                found=f"{len(predictions.ids)} images, {np.intersect1d(ids, predictions.ids).size} of them shared",
+                found=f"{len(own_ids)} images, {np.intersect1d(ids, own_ids).size} of them shared",
                 advice="Train both on the same data with the same protocol",
             )
-        y_pred.append(predictions.y_pred[order])
+        y_pred.append(found.y_pred[order])
     return ids, y_true, np.array(y_pred)
 
 
@@ -96,7 +86,8 @@ def accuracy_by_variant(runs, split="validation"):
     """
     rows = []
     for variant, members in by_variant(runs).items():
-        correct = _correct(members, split)
+        _, y_true, y_pred = aligned(members, split)
+        correct = y_pred == y_true
         if len(correct) > 1:
             interval, sd = inference.crossed_mean(correct), correct.mean(axis=1).std(ddof=1)
         else:
@@ -109,19 +100,18 @@ def accuracy_by_variant(runs, split="validation"):
 def learned(runs, split="validation"):
     """Return whether each run learned: it predicts three classes or more and exceeds the commonest class's share.
 
-    Of two classes it must predict both.
-    Columns: variant, seed, accuracy, majority_share (of the commonest class), classes_predicted, learned (bool).
+    Of two classes it must predict both. Columns: variant, seed, accuracy, majority_share (of the commonest class),
+    classes_predicted, learned (bool).
     """
     rows = []
     for run in runs:
         found = run.predictions(split)
-        row = {"variant": run.variant, "seed": run.seed, "accuracy": found.correct.mean()}
-        row["majority_share"] = np.bincount(found.y_true).max() / len(found.y_true)
-        row["classes_predicted"] = len(np.unique(found.y_pred))
-        several = row["classes_predicted"] > min(2, len(class_names(run)) - 1)
-        row["learned"] = bool(several and row["accuracy"] > row["majority_share"])
-        rows.append(row)
-    return pd.DataFrame(rows)
+        accuracy, majority = found.correct.mean(), np.bincount(found.y_true).max() / len(found.y_true)
+        predicted = len(np.unique(found.y_pred))
+        has_learned = bool(predicted > min(2, len(run.class_names) - 1) and accuracy > majority)
+        rows.append((run.variant, run.seed, accuracy, majority, predicted, has_learned))
+    columns = ["variant", "seed", "accuracy", "majority_share", "classes_predicted", "learned"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def comparison(runs, baseline, split="validation", clusters=None):
@@ -130,29 +120,22 @@ def comparison(runs, baseline, split="validation", clusters=None):
     Seeds and images are random effects, the error term is pooled over all networks (`obuchowski_rockette`). With a
     single common seed each row is the exact McNemar test with Tango's CI, and speaks of single networks. A network
     is left out if one of its runs did not learn (see `learned`); the table is empty if the baseline did not. Only
-    seeds that all networks have are used, as the balanced analysis needs them.
+    seeds that all networks have are used, as the balanced analysis needs them. `clusters` is a Series from image
+    ids to clusters, such as subjects, if images are not independent.
 
-    Args:
-        runs: all runs of the study.
-        baseline: name of the variant to compare with.
-        split: of the predictions.
-        clusters: a Series from image ids to clusters, such as subjects, if images are not independent.
+    Columns `COMPARISON`, one row a network: family (`BLOCKS`; `CONTROL` for identity attention), difference
+    (variant minus baseline), standard_error and df (NaN with one seed), ci_low, ci_high (not corrected),
+    simultaneous_low, simultaneous_high (for the whole family, Bonferroni), p_holm (within the family), mde (the
+    true difference that one uncorrected comparison detects with 80 % power), and others.
 
-    Returns:
-        A DataFrame with the columns `COMPARISON`, one row a network: family (`BLOCKS`; `CONTROL` for identity
-        attention), difference (variant minus baseline), standard_error and df (NaN with one seed), ci_low, ci_high
-        (not corrected), simultaneous_low, simultaneous_high (for the whole family, Bonferroni), p_holm (within the
-        family), mde (the true difference that one uncorrected comparison detects with 80 % power), and others.
-
-    Raises:
-        DataError: the runs differ in their images, or an image has no cluster.
-        ParameterError: the baseline is not among the runs, or the networks have no seed in common.
+    Raises DataError if the runs differ in their images or an image has no cluster, ParameterError if the baseline
+    is not among the runs or the networks have no seed in common.
     """
     groups, analysis = _analysed(runs, baseline, split, clusters)
     others = [variant for variant in groups if variant != baseline]
-    rows = _family(BLOCKS, [v for v in others if not is_control(v)], baseline, groups, analysis)
-    rows += _family(CONTROL, [v for v in others if is_control(v)], baseline, groups, analysis)
-    return pd.DataFrame(rows, columns=COMPARISON)
+    controls = [variant for variant in others if Variant.from_name(variant).pairwise == "none"]
+    rows = _family(BLOCKS, [v for v in others if v not in controls], baseline, groups, analysis)
+    return pd.DataFrame(rows + _family(CONTROL, controls, baseline, groups, analysis), columns=COMPARISON)
 
 
 def against_control(runs, control, split="validation", clusters=None):
@@ -163,11 +146,6 @@ def against_control(runs, control, split="validation", clusters=None):
     groups, analysis = _analysed(runs, control, split, clusters)
     like = [variant for variant in groups if variant != control and _place(variant) == _place(control)]
     return pd.DataFrame(_family(AGAINST_CONTROL, like, control, groups, analysis), columns=COMPARISON)
-
-
-def is_control(variant):
-    """Return whether a variant of this name is the control, whose blocks mix no positions (identity attention)."""
-    return Variant.from_name(variant).pairwise == "none"
 
 
 def analyse(runs, baseline, split="validation", clusters=None):
@@ -189,10 +167,9 @@ def pooling_check(runs, baseline, split="validation"):
     """
     groups, analysis = _analysed(runs, baseline, split)
     rows, sentence = [], None
-    for variant in groups if analysis else ():
-        if variant != baseline:
-            pair = inference.crossed_mean(groups[variant].astype(int) - groups[baseline])
-            rows.append((variant, pair.estimate, pair.low, pair.high, groups[variant].mean(axis=1).std(ddof=1)))
+    for variant in [name for name in groups if analysis and name != baseline]:
+        pair = inference.crossed_mean(groups[variant].astype(int) - groups[baseline])
+        rows.append((variant, pair.estimate, pair.low, pair.high, groups[variant].mean(axis=1).std(ddof=1)))
     if analysis and analysis.pooling_doubtful:
         sentence = (
             "The networks vary over seeds by different amounts (Bartlett's test, p = "
@@ -212,13 +189,12 @@ def _comparable(runs, baseline, split):
     if baseline in failed:
         return {}
     groups = {variant: members for variant, members in groups.items() if variant not in failed}
-    seeds = set.intersection(*({run.seed for run in members} for members in groups.values()))
+    seeds_of = {variant: [run.seed for run in members] for variant, members in groups.items()}
+    seeds = set.intersection(*map(set, seeds_of.values()))
     if not seeds:
-        raise ParameterError(
-            "The networks have no seed in common",
-            expected=f"runs of every network with a seed among {[run.seed for run in groups[baseline]]}",
-            found="; ".join(f"{variant}: {[run.seed for run in members]}" for variant, members in groups.items()),
-        )
+        expected = f"runs of every network with a seed among {seeds_of[baseline]}"
+        found = "; ".join(f"{variant}: {own}" for variant, own in seeds_of.items())
+        raise ParameterError("The networks have no seed in common", expected=expected, found=found)
     return {variant: [run for run in members if run.seed in seeds] for variant, members in groups.items()}
 
 
@@ -247,16 +223,11 @@ def _family(family, variants, baseline, groups, analysis):
             pair = names.index(baseline), names.index(variant)
             test, wide = analysis.difference(*pair), analysis.difference(*pair, level)
             mde = inference.minimum_detectable_effect(test.standard_error, test.df)
-        rows.append(
-            {
-                "family": family, "variant": variant, "baseline": baseline,
-                "seeds": len(after), "n": after.shape[1],
-                "baseline_accuracy": before.mean(), "accuracy": after.mean(), "difference": test.estimate,
-                "standard_error": test.standard_error, "df": test.df, "ci_low": test.low, "ci_high": test.high,
-                "simultaneous_low": wide.low, "simultaneous_high": wide.high,
-                "p_value": test.p_value, "mde": mde, "method": POOLED if analysis else SINGLE_SEED,
-            }
-        )  # fmt: skip
+        row = {"family": family, "variant": variant, "baseline": baseline, "baseline_accuracy": before.mean()}
+        row |= {"seeds": len(after), "n": after.shape[1], "accuracy": after.mean(), "difference": test.estimate}
+        row |= {"standard_error": test.standard_error, "df": test.df, "ci_low": test.low, "ci_high": test.high}
+        row |= {"simultaneous_low": wide.low, "simultaneous_high": wide.high, "p_value": test.p_value, "mde": mde}
+        rows.append(row | {"method": POOLED if analysis else SINGLE_SEED})
     adjusted = multipletests([row["p_value"] for row in rows], method="holm")[1] if rows else []
     return [row | {"p_holm": p} for row, p in zip(rows, adjusted, strict=True)]
 
@@ -274,7 +245,7 @@ def class_scores(runs, split="validation"):
     rows = []
     for variant, members in by_variant(runs).items():
         _, y_true, y_pred = aligned(members, split)
-        for index, name in enumerate(class_names(members[0])):
+        for index, name in enumerate(members[0].class_names):
             true, predicted = np.broadcast_to(y_true == index, y_pred.shape), y_pred == index
             row = {"variant": variant, "seeds": len(members), "class": name, "support": int(true[0].sum())}
             for score in ("precision", "recall", "f1"):
@@ -308,7 +279,7 @@ def confusion_shares(runs, split="validation"):
     """
     shares = {}
     for variant, members in by_variant(runs).items():
-        names, (_, y_true, y_pred) = class_names(members[0]), aligned(members, split)
+        names, (_, y_true, y_pred) = members[0].class_names, aligned(members, split)
         matrices = [confusion_matrix(y_true, y, labels=range(len(names)), normalize="true") for y in y_pred]
         axes = pd.Index(names, name="true class"), pd.Index(names, name="predicted class")
         shares[variant] = pd.DataFrame(np.mean(matrices, axis=0), *axes)
@@ -326,22 +297,19 @@ def confusion_changes(runs, baseline, split="validation"):
     for variant in (name for name in groups if name != baseline):
         _, y_true, y_pred = aligned(groups[baseline] + groups[variant], split)
         before, after = np.split(y_pred, 2)
-        names = class_names(groups[variant][0])
+        names = groups[variant][0].class_names
         for true, true_class in enumerate(names):
             of_class, n = y_true == true, int((y_true == true).sum())
             for predicted, predicted_class in enumerate(names if n > 1 else ()):
-                shares = before[:, of_class] == predicted, after[:, of_class] == predicted
-                first, second = (share.mean() for share in shares)
-                cell = (variant, len(before), true_class, predicted_class, n, first, second, second - first)
-                rows.append((*cell, _paired_p(*shares)))
+                first, second = before[:, of_class] == predicted, after[:, of_class] == predicted
+                if len(first) == 1:
+                    p_value = inference.mcnemar(first[0], second[0]).p_value
+                else:
+                    p_value = inference.crossed_mean(second.astype(int) - first).p_value
+                shares = first.mean(), second.mean(), second.mean() - first.mean()
+                rows.append((variant, len(first), true_class, predicted_class, n, *shares, p_value))
     table = pd.DataFrame(rows, columns=CHANGES)
     return table.assign(p_holm=multipletests(table["p_value"], method="holm")[1] if rows else [])
-
-
-def _paired_p(first, second):
-    if len(first) == 1:
-        return inference.mcnemar(first[0], second[0]).p_value
-    return inference.crossed_mean(second.astype(int) - first).p_value
 
 
 def reliability_by_run(run, split="validation", bins=15):
@@ -391,14 +359,10 @@ def clustered(runs, baseline, clusters, split="validation"):
         accuracy, gain = inference.clustered_mean(own, groups), inference.Interval(np.nan, np.nan, np.nan)
         if variant != baseline and (baseline, seed) in correct:
             gain = inference.clustered_mean(own * 1.0 - correct[baseline, seed], groups)
-        rows.append(
-            {
-                "variant": variant, "seed": seed, "n": len(ids), "clusters": len(np.unique(groups)),
-                "accuracy": accuracy.estimate,
-                "ci_low": np.maximum(accuracy.low, 0.0), "ci_high": np.minimum(accuracy.high, 1.0),
-                "difference": gain.estimate, "difference_low": gain.low, "difference_high": gain.high,
-            }
-        )  # fmt: skip
+        row = {"variant": variant, "seed": seed, "n": len(ids), "clusters": len(np.unique(groups))}
+        low, high = np.maximum(accuracy.low, 0.0), np.minimum(accuracy.high, 1.0)
+        row |= {"accuracy": accuracy.estimate, "ci_low": low, "ci_high": high, "difference": gain.estimate}
+        rows.append(row | {"difference_low": gain.low, "difference_high": gain.high})
     return pd.DataFrame(rows)
 
 
@@ -407,11 +371,11 @@ def read_costs(study_dir, baseline):
 
     A DataFrame with the columns `COSTS`, indexed by variant; None without the table, RunError if it is damaged.
     """
-    path = Path(study_dir) / "tables" / _COSTS_TABLE
+    path = Path(study_dir) / "tables" / "3.4-variants.csv"
     if not path.is_file():
         return None
     try:
-        counts = pd.read_csv(path).set_index("variant")[list(COSTS)]
+        counts = pd.read_csv(path).set_index("variant")[COSTS]
         return counts / counts.loc[baseline]
     except (OSError, ValueError, KeyError, TypeError) as error:
         expected = f"variant, {', '.join(COSTS)} and a row {baseline}, as notebook 03 writes them"
@@ -426,18 +390,11 @@ def pareto_front(costs, scores):
     return ~(as_good & better).any(axis=1)
 
 
-def _correct(runs, split):
-    """Return which images each run classifies correctly, bool `(runs, images)`."""
-    _, y_true, y_pred = aligned(runs, split)
-    return y_pred == y_true
-
-
 def _accuracy(correct):
     """Return the columns n, n_correct, accuracy, ci_low, ci_high from a bool array over images."""
-    n_correct, n = int(correct.sum()), len(correct)
-    wilson = inference.wilson_interval(n_correct, n)
-    values = (n, n_correct, wilson.estimate, wilson.low, wilson.high)
-    return dict(zip(("n", "n_correct", "accuracy", "ci_low", "ci_high"), values, strict=True))
+    counts = {"n": len(correct), "n_correct": int(correct.sum())}
+    wilson = inference.wilson_interval(counts["n_correct"], counts["n"])
+    return counts | {"accuracy": wilson.estimate, "ci_low": wilson.low, "ci_high": wilson.high}
 
 
 def _looked_up(series, ids, what):
