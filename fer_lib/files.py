@@ -17,14 +17,14 @@ ROOT = Path(__file__).resolve().parents[1]
 _TEMPORARY = ".tmp-"
 
 
-def find_file(path, what):
-    """The path as a user means it: absolute, or in the working directory or the project's folder.
+def find_file(path, what, folders=(Path(), ROOT)):
+    """The absolute path that a user means: `~` is the home, a relative one is in the first of `folders`.
 
     Raises:
-        ParameterError: there is no such path; the message says `what`, such as "The data".
+        ParameterError: it is in none of them; the message says `what`, such as "The data".
     """
     expanded = os.path.expanduser(path)
-    places = [Path(folder, expanded) for folder in (Path.cwd(), ROOT) if expanded.strip()]
+    places = [Path(folder).absolute() / expanded for folder in folders if expanded.strip()]
     for place in places:
         if os.path.exists(place):
             return place
@@ -102,11 +102,9 @@ def reading(path, expected):
 
 
 def write_atomically(path, content):
-    """Writes `path` so that a reader sees the old file or the whole new one, never a part.
+    """Write `path`, and its parent folders, so that a reader sees the old file or the whole new one, never a part.
 
-    Args:
-        path: the file to write; missing parent folders are made.
-        content: text, bytes, or a callable that is given a temporary path with the same suffix and writes it.
+    `content`: text, bytes, or a callable that is given a temporary path with the same suffix and writes it.
 
     Raises:
         RunError: the folder cannot be written or the disk is full; the old file is as it was.

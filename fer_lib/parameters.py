@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import json
 import re
+from collections import Counter
 from typing import Annotated, ClassVar, Literal
 
 import yaml
@@ -154,11 +155,7 @@ class Parameters(BaseModel):
 
 
 def read_parameters(path, overrides=()):
-    """Reads a study's YAML file.
-
-    Args:
-        path: the file.
-        overrides: strings `key=value` (the value as YAML), which win over the file.
+    """Read a study's YAML file; `overrides`, strings `key=value` (the value as YAML), win over it.
 
     Raises:
         ParameterError: the file cannot be read as flat YAML, or `Parameters` refuses it.
@@ -185,11 +182,22 @@ def read_parameters(path, overrides=()):
 
 
 def build_parameters(values, where=None):
-    """`Parameters` from a dictionary; every problem is one readable ParameterError."""
+    """`Parameters` from a dictionary; ParameterError with the first problem, in the words of the file `where`."""
     try:
-        return Parameters(**values)
+        return Parameters.model_validate(values)
     except ValidationError as error:
-        raise _readable(error, where) from error
+        problem, others = error.errors()[0], error.error_count() - 1
+        key = ".".join(map(str, problem["loc"]))
+        place = ", ".join(str(part) for part in (where, key and f"key {key}") if part)
+        advice = f"{others} more after this one" if others else None
+        if problem["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(key, Parameters.model_fields, n=1, cutoff=0.5)
+            expected = f"perhaps {near[0]}" if near else "one of " + ", ".join(Parameters.model_fields)
+            raise ParameterError("A parameter is unknown", place, expected, repr(key), advice) from error
+        if isinstance(problem["input"], str) and problem["type"] in ("float_type", "int_type"):
+            advice = "YAML reads 1e-3 as text: write 1.0e-3" if "e" in problem["input"].lower() else advice
+        found, message = repr(problem["input"]) if key else None, problem["msg"].removeprefix("Value error, ")
+        raise ParameterError("A parameter cannot be used", place or None, message, found, advice) from error
 
 
 def write_parameters(parameters):
@@ -212,14 +220,11 @@ class _StrictLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node, deep=False):
-        seen = set()
-        for key, _ in node.value:
-            if key.tag != "tag:yaml.org,2002:str":
-                raise yaml.YAMLError("a key is no text")
-            if key.value in seen:
-                raise yaml.YAMLError(f"the key {key.value} is there twice")
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
+        mapping = super().construct_mapping(node, deep)
+        if len(mapping) < len(node.value):
+            [(key, _)] = Counter(key.value for key, _ in node.value).most_common(1)
+            raise yaml.YAMLError(f"the key {key} is there twice")
+        return mapping
 
 
 for _tag, _pattern, _first in (
@@ -229,21 +234,3 @@ for _tag, _pattern, _first in (
     ("float", r"[-+]?[0-9]+\.[0-9]*([eE][-+]?[0-9]{1,3})?", "-+0123456789"),
 ):
     _StrictLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^({_pattern})$"), list(_first))
-
-
-def _readable(error, where):
-    """The first problem that pydantic found, in the words of the parameters file."""
-    problem = error.errors()[0]
-    key = ".".join(str(part) for part in problem["loc"])
-    others = error.error_count() - 1
-    advice = f"{others} more after this one" if others else None
-    place = ", ".join(str(part) for part in (where, f"key {key}" if key else None) if part)
-    if problem["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, Parameters.model_fields, n=1, cutoff=0.5)
-        expected = f"perhaps {near[0]}" if near else "one of " + ", ".join(Parameters.model_fields)
-        return ParameterError("A parameter is unknown", place, expected, repr(key), advice)
-    found = repr(problem["input"]) if key else None
-    if isinstance(problem["input"], str) and problem["type"] in ("float_type", "int_type"):
-        advice = "YAML reads 1e-3 as text: write 1.0e-3" if "e" in problem["input"].lower() else advice
-    message = problem["msg"].removeprefix("Value error, ")
-    return ParameterError("A parameter cannot be used", place or None, message, found, advice)

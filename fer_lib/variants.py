@@ -27,16 +27,13 @@ _NAME = re.compile(
 
 @dataclass(frozen=True)
 class Variant:
-    """One network of the grid.
+    """One network of the grid; ParameterError for a value that is not among the known ones.
 
     Args:
         depth: a key of `STAGE_BLOCKS`.
-        stages: the stages (1 to 4, increasing) that get non-local blocks; empty is the plain network.
+        stages: the stages (1 to 4, increasing) that get non-local blocks; none in the baseline.
         pairwise: one of `PAIRWISE_FUNCTIONS`.
         placement: one of `PLACEMENTS`.
-
-    Raises:
-        ParameterError: a value outside these.
     """
 
     depth: int = 50
@@ -59,18 +56,13 @@ class Variant:
     def name(self):
         """The name that `from_name` reads; the paper's own function and placement are left unsaid."""
         if not self.stages:
-            return self.backbone
-        parts = [self.backbone, "nl" + "".join(map(str, self.stages))]
+            return f"resnet{self.depth}v2"
+        parts = [f"resnet{self.depth}v2", "nl" + "".join(map(str, self.stages))]
         if self.pairwise != "embedded_gaussian":
             parts.append(self.pairwise)
         if self.placement != "every":
             parts.append(self.placement)
         return "-".join(parts)
-
-    @property
-    def backbone(self):
-        """Name of the plain network under the blocks, the baseline of every comparison."""
-        return f"resnet{self.depth}v2"
 
     @property
     def label(self):

@@ -173,9 +173,9 @@ def test_keys_that_make_another_study():
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("1: 2", "a key is no text"),
-        ("? [a]\n: 1", "a key is no text"),
-        ("null: 1", "a key is no text"),
+        ("1: 2", "key 1. Expected: Keys should be strings"),
+        ("? [a]\n: 1", "unhashable key"),
+        ("null: 1", "key None. Expected: Keys should be strings"),
         ("epochs: 1\nepochs: 2", "epochs is there twice"),
         ("a: &x [1]\nb: *x", "anchors, aliases and tags"),
         ("epochs: !!int 0x1f", "anchors, aliases and tags"),
