@@ -7,7 +7,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import LogLocator
 
-from fer_lib.figures.style import PALETTE, SPLIT_COLOURS, WIDTH, new_figure, percent_axis, show_image, styled
+from fer_lib.figures import style
+from fer_lib.figures.style import PALETTE, SPLIT_COLOURS, WIDTH, new_figure, show_image, styled
 from fer_lib.formats import count, percent
 
 
@@ -56,14 +57,11 @@ def gallery(splits, ids, titles=None, columns=10):
         for split, faces in splits.items()
         for name, image, label in zip(faces.ids, faces.images, faces.labels, strict=True)
     }
-    columns = min(columns, len(ids))
-    lines = -(-len(ids) // columns)
-    figure, grid = new_figure(1.6 * lines, lines, columns, width=min(1.2 * columns, WIDTH), squeeze=False)
-    for axes in grid.flat[len(ids) :]:
-        axes.remove()
-    for number, (axes, name) in enumerate(zip(grid.flat, ids, strict=False)):
+    width = min(1.2 * min(columns, len(ids)), WIDTH)
+    figure, panels = style.small_multiples(len(ids), 1.6, columns, width)
+    for axes, name, title in zip(panels, ids, titles or [found[name][1] for name in ids], strict=True):
         show_image(axes, found[name][0])
-        axes.set_title(titles[number] if titles else found[name][1], loc="center", fontsize=10)
+        axes.set_title(title, loc="center", fontsize=10)
     return figure
 
 
@@ -120,7 +118,7 @@ def sharpness_by_split(sharpness):
         axes.axvline(np.median(values), color=SPLIT_COLOURS[split], linestyle=":", linewidth=1.4)
     axes.set(xlabel="variance of the Laplacian (grey values squared)", ylabel="share of the split")
     axes.xaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter="{x:,.0f}", minor_formatter="")
-    percent_axis(axes.yaxis)
+    style.percent_axis(axes.yaxis)
     return figure
 
 
