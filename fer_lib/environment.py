@@ -31,8 +31,7 @@ KERNEL_ARGUMENTS = ["--IPKernelApp.capture_fd_output=False"]
 # one function that is traced again and again. On JAX and a GPU Keras tries cuDNN's attention first, which cannot
 # train odd numbers of positions such as 9 x 9, and shows a traceback before it takes XLA's.
 _LEFT_OUT = {"tensorflow": "triggered tf.function retracing", "absl": "Failed to apply cudnn implementation"}
-# Backends of Keras that train, and how they are installed.
-_BACKENDS = {"tensorflow": "'.[tensorflow]'", "jax": "'.[jax]'", "torch": "'.[torch]'"}
+_BACKENDS = ("tensorflow", "jax", "torch")  # of Keras, that train; extras of pyproject.toml
 
 
 def describe_environment():
@@ -85,7 +84,7 @@ def require_backend():
         known = ", ".join(_BACKENDS)
         raise ParameterError("Keras has no such backend to train with", "KERAS_BACKEND", known, repr(backend))
     if importlib.util.find_spec(backend) is None:
-        advice = f"Install it with: pip install --editable {_BACKENDS[backend]}"
+        advice = f"Install it with: pip install --editable '.[{backend}]'"
         raise ParameterError(f"Keras' backend {backend} is not installed", advice=advice)
 
 

@@ -2,19 +2,16 @@
 
 
 class FerError(Exception):
-    """Base of every error that a user can cause.
+    """Base of every error that a user can cause; `str` of it is one paragraph.
 
     Args:
         what: one sentence, what went wrong.
         where: the file, the key or the run concerned.
-        expected: what would have been right.
-        found: the value that was there instead.
+        expected, found: what would have been right, and the value that was there instead.
         advice: what to do about it.
-
-    `str(error)` is one paragraph. `exit_status` is what the command line ends with.
     """
 
-    exit_status = 1
+    exit_status = 1  # of the command line
 
     def __init__(self, what, where=None, expected=None, found=None, advice=None):
         self.what, self.where, self.expected, self.found, self.advice = what, where, expected, found, advice

@@ -17,11 +17,9 @@ from fer_lib.variants import Variant
 _MAX_BYTES = 2**17  # of a parameters file
 
 PROTOCOLS = {
-    "fer2013": ("paper", "official"),
-    "synthetic": ("paper", "official"),
-    "kdef": ("random", "subject"),
+    "fer2013": ("paper", "official"), "synthetic": ("paper", "official"), "kdef": ("random", "subject"),
     "folders": ("official", "random"),
-}
+}  # fmt: skip
 # What a run's numbers depend on besides the data, the variant and the seed. Names of the study, the grid and
 # the way to the data are left out: the same network in another study is the same run.
 TRAINING_KEYS = (
