@@ -26,7 +26,6 @@ def class_counts(counts):
     return figure
 
 
-@styled
 def samples(faces, per_class=10, seed=0):
     """Draw a row of images of each class of a `FaceSet`, chosen at random; fewer where a class has fewer."""
     rng = np.random.default_rng(seed)
@@ -37,7 +36,6 @@ def samples(faces, per_class=10, seed=0):
     return image_table(images, faces.class_names, range(per_class), titles=[""] * per_class)
 
 
-@styled
 def one_subject(splits, angles):
     """Draw the first subject of a `Splits` of KDEF in one session: a row an expression, a column an angle."""
     first = splits.train.metadata[["subject", "session"]].min()
@@ -91,7 +89,6 @@ def mean_faces(faces):
     return figure
 
 
-@styled
 def image_pairs(splits, upper, lower, limit=8, seed=0):
     """Draw images over those that they are compared with; the lower title is dark red where the class differs.
 
