@@ -23,9 +23,7 @@ class _Stop(BaseException):
 class _Signals:
     """Takes the first signal that asks for the end; those that follow change nothing."""
 
-    def __init__(self):
-        self.status = None
-        self.timer = None
+    status = timer = None
 
     def take(self, number, frame):
         for each in _STOPPED:
@@ -38,11 +36,7 @@ class _Signals:
 
 
 def main(arguments=None):
-    """Runs a command; returns the exit status.
-
-    Args:
-        arguments: list of str; those of the process by default.
-    """
+    """Run a command, of the process's own arguments (list of str) by default; return the exit status."""
     signals = _Signals()
     try:
         if threading.current_thread() is threading.main_thread():
@@ -74,12 +68,10 @@ def _status(error):
     if isinstance(error, SystemExit):  # how Typer ends, usage errors included
         return error.code or 0
     if isinstance(error, (OSError, MemoryError)):
-        error = RunError(
-            "The work failed: the system refused",
-            where=getattr(error, "filename", None),
-            found=getattr(error, "strerror", None) or str(error) or "out of memory",
-            advice="What was finished stays: the same command goes on from there",
-        )
+        where = getattr(error, "filename", None)
+        found = getattr(error, "strerror", None) or str(error) or "out of memory"
+        advice = "What was finished stays: the same command goes on from there"
+        error = RunError("The work failed: the system refused", where, found=found, advice=advice)
     if not isinstance(error, FerError):
         raise error
     print(error, file=sys.stderr)

@@ -14,42 +14,30 @@ from fer_lib.parameters import Parameters, read_parameters
 
 app = typer.Typer(
     help="Do non-local blocks help a ResNetV2 recognise facial expressions? Studies from parameters to a report.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+)  # fmt: skip
 
 Params = Annotated[Path, typer.Argument(metavar="PARAMS.yaml", help="A study's parameters, see params/.")]
 Data = Annotated[str | None, typer.Option("--data", metavar="PATH", help="The data; written nowhere.")]
 Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Wins over the file; may be given several times."),
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Wins over the file; repeatable.")
 ]
-OutputRoot = Annotated[Path, typer.Option("--output-root", help="Studies are written to folders in this one.")]
+Chosen = Annotated[list[str] | None, typer.Option(metavar="01", help="Only this one; repeatable.")]
+Engine = Annotated[Literal["local", "ray"], typer.Option(help="Train here, or each run as a task of Ray.")]
+Address = Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Of a Ray cluster; `auto` finds one here.")]
+Jobs = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Train N runs at a time first; on Ray, N share a GPU.")
+]
+OutputRoot = Annotated[Path, typer.Option(help="Studies are written to folders in this one.")]
+Index = Annotated[int, typer.Option(help="Of the run in the list of `fer-study cells`.")]
+StudyFolder = Annotated[Path, typer.Argument(metavar="STUDY_DIR", help="Such as outputs/demo.")]
 
 
 @app.command()
 def run(
-    params: Params,
-    data: Data = None,
-    overrides: Overrides = None,
-    notebook: Annotated[
-        list[str] | None,
-        typer.Option("--notebook", metavar="01", help="Only this one; may be given several times."),
-    ] = None,
-    engine: Annotated[
-        Literal["local", "ray"], typer.Option(help="Train here, or each run as a task of Ray.")
-    ] = "local",
-    ray_address: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="Of a running Ray cluster; `auto` finds one here.")
-    ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Train N runs at a time first; with --engine ray, N share a GPU."),
-    ] = None,
-    output_root: OutputRoot = Path("outputs"),
-):
+    params: Params, data: Data = None, overrides: Overrides = None, notebook: Chosen = None,
+    engine: Engine = "local", ray_address: Address = None, jobs: Jobs = None, output_root: OutputRoot = "outputs",
+):  # fmt: skip
     """Run a study: check the data, execute the notebooks, write the report. What is finished is not done again."""
     if ray_address is not None and engine != "ray":
         raise ParameterError("There is a cluster, but no engine for it", "--ray-address", "--engine ray", engine)
@@ -93,19 +81,14 @@ def cells(params: Params, overrides: Overrides = None):
 
 @app.command()
 def cell(
-    params: Params,
-    index: Annotated[int, typer.Option(help="Of the run in the list of `fer-study cells`.")],
-    data: Data = None,
-    overrides: Overrides = None,
-    output_root: OutputRoot = Path("outputs"),
-):
+    params: Params, index: Index, data: Data = None, overrides: Overrides = None,
+    output_root: OutputRoot = "outputs",
+):  # fmt: skip
     """Train one run of a study, as a job of a batch system; `fer-study run` then finds it finished."""
     parameters = read_parameters(params, overrides or ())
     grid = parameters.cells()
     if not 0 <= index < len(grid):
-        raise ParameterError(
-            "There is no such run", where="--index", expected=f"0 to {len(grid) - 1}", found=index
-        )
+        raise ParameterError("There is no such run", "--index", f"0 to {len(grid) - 1}", index)
     require_backend()
     study_dir = output_root / parameters.study
     require_writable(study_dir)
@@ -122,7 +105,7 @@ def cell(
 
 @app.command("import")
 def import_(
-    study_dir: Annotated[Path, typer.Argument(metavar="STUDY_DIR", help="Such as outputs/demo.")],
+    study_dir: StudyFolder,
     folders: Annotated[list[Path], typer.Argument(metavar="RUN_FOLDER...", help="Finished runs of that study.")],
 ):
     """Copy finished runs from another machine into a study; each is verified before and after."""
@@ -146,7 +129,7 @@ def kernel():
 
 
 @app.command()
-def report(study_dir: Annotated[Path, typer.Argument(metavar="STUDY_DIR", help="Such as outputs/demo.")]):
+def report(study_dir: StudyFolder):
     """Write the report of a study again, from its files alone."""
     from fer_lib.report.page import write_report
 

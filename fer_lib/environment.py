@@ -1,10 +1,12 @@
 """The machine and the software that a study ran on, in words that name no folder and no host."""
 
+import contextlib
 import importlib.util
 import json
 import logging
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -29,15 +31,11 @@ KERNEL_ARGUMENTS = ["--IPKernelApp.capture_fd_output=False"]
 # one function that is traced again and again. On JAX and a GPU Keras tries cuDNN's attention first, which cannot
 # train odd numbers of positions such as 9 x 9, and shows a traceback before it takes XLA's.
 _LEFT_OUT = {"tensorflow": "triggered tf.function retracing", "absl": "Failed to apply cudnn implementation"}
-# Backends of Keras that train, and how they are installed.
-_BACKENDS = {"tensorflow": "'.[tensorflow]'", "jax": "'.[jax]'", "torch": "'.[torch]'"}
+_BACKENDS = ("tensorflow", "jax", "torch")  # of Keras, that train; extras of pyproject.toml
 
 
 def describe_environment():
-    """What `environment.json` holds: python, platform, processor, cpus, gpus, backend, packages, git.
-
-    `git` is the commit and whether code, notebooks or parameters differed from it; None outside of a checkout.
-    """
+    """What `environment.json` holds, see `files.Environment`; `git` is None outside of a checkout."""
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
@@ -56,17 +54,15 @@ def leave_out_messages():
     Keras is to be imported before: absl makes its logger then, of its own kind.
     """
     for logger in _LEFT_OUT:
-        logging.getLogger(logger).addFilter(_is_of_use)
+        logging.getLogger(logger).addFilter(lambda record: _LEFT_OUT[record.name] not in str(record.msg))
 
 
 def package_versions():
     """Versions of those of `PACKAGES` that are installed, by name."""
     versions = {}
     for name in PACKAGES:
-        try:
+        with contextlib.suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return versions
 
 
@@ -88,10 +84,8 @@ def require_backend():
         known = ", ".join(_BACKENDS)
         raise ParameterError("Keras has no such backend to train with", "KERAS_BACKEND", known, repr(backend))
     if importlib.util.find_spec(backend) is None:
-        raise ParameterError(
-            f"Keras' backend {backend} is not installed",
-            advice=f"Install it with: pip install --editable {_BACKENDS[backend]}",
-        )
+        advice = f"Install it with: pip install --editable '.[{backend}]'"
+        raise ParameterError(f"Keras' backend {backend} is not installed", advice=advice)
 
 
 def cores():
@@ -115,17 +109,11 @@ def install_kernel():
     return write_kernel_spec(folder, overrides={"env": variables}, extra_arguments=KERNEL_ARGUMENTS)
 
 
-def _is_of_use(record):
-    return _LEFT_OUT[record.name] not in str(record.msg)
-
-
 def _processor():
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text(encoding="utf-8") if cpuinfo.exists() else ""
+    name = re.search(r"^model name\s*: (.+)", text, re.MULTILINE)
+    return name[1].strip() if name else platform.processor()
 
 
 def _git():
@@ -138,8 +126,6 @@ def _git():
 
 def _lines(*command):
     """Lines that a command prints in the project's folder; None where it is not installed or fails."""
-    if shutil.which(command[0]) is None:
-        return None
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):

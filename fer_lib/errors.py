@@ -1,41 +1,26 @@
 """Errors written for the person who reads them: what, where, what was expected, what was found, what to do."""
 
 
-# Characters of a quoted value: what stands in a damaged file may have millions.
-_LONGEST = 240
-
-
 class FerError(Exception):
-    """Base of every error that a user can cause.
+    """Base of every error that a user can cause; `str` of it is one paragraph.
 
     Args:
         what: one sentence, what went wrong.
         where: the file, the key or the run concerned.
-        expected: what would have been right.
-        found: the value that was there instead.
+        expected, found: what would have been right, and the value that was there instead.
         advice: what to do about it.
-
-    `str(error)` is one paragraph. `exit_status` is what the command line ends with.
     """
 
-    exit_status = 1
+    exit_status = 1  # of the command line
 
     def __init__(self, what, where=None, expected=None, found=None, advice=None):
         self.what, self.where, self.expected, self.found, self.advice = what, where, expected, found, advice
         super().__init__(what)
 
     def __str__(self):
-        parts = [_sentence(self.what)]
-        for label, value, most in (
-            ("Where", self.where, 300),
-            ("Expected", self.expected, 1000),
-            ("Found", self.found, 200),
-        ):
-            if value is not None:
-                parts.append(_sentence(f"{label}: {shown(value, most)}"))
-        if self.advice:
-            parts.append(_sentence(self.advice))
-        return " ".join(parts)
+        quoted = {"Where": (self.where, 300), "Expected": (self.expected, 1000), "Found": (self.found, 200)}
+        parts = [f"{name}: {shown(value, most)}" for name, (value, most) in quoted.items() if value is not None]
+        return " ".join(_sentence(part) for part in (self.what, *parts, self.advice) if part)
 
 
 class DataError(FerError, ValueError):

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import secrets
 import stat
 import tempfile
 from pathlib import Path
@@ -17,25 +18,17 @@ _TEMPORARY = ".tmp-"
 
 
 def find_file(path, what, folders=(Path(), ROOT)):
-    """The path as a user means it: absolute, or in the first of `folders` that has it.
-
-    Args:
-        path: str or `Path`; `~` is the home.
-        what: words for the error, such as "The data".
-        folders: where a relative path is looked up; by default the working directory and the project's folder.
+    """The absolute path that a user means: `~` is the home, a relative one is in the first of `folders`.
 
     Raises:
-        ParameterError: it is in none of them.
+        ParameterError: it is in none of them; the message says `what`, such as "The data".
     """
-    try:
-        relative = Path(path).expanduser() if str(path).strip() else None
-    except RuntimeError:  # of a user who is not known
-        relative = None
-    places = [] if relative is None else [Path(folder).absolute() / relative for folder in folders]
+    expanded = os.path.expanduser(path)
+    places = [Path(folder).absolute() / expanded for folder in folders if expanded.strip()]
     for place in places:
         if os.path.exists(place):
             return place
-    tried = " or ".join(dict.fromkeys(os.path.normpath(place) for place in places))
+    tried = " or ".join(dict.fromkeys(map(os.path.normpath, places)))
     raise ParameterError(f"{what} cannot be found", where=tried or None, found=repr(str(path)))
 
 
@@ -74,12 +67,12 @@ class Environment(BaseModel):
     git: Commit | None = None
 
 
-def read_json(path, schema=dict, limit=2**22):
+def read_json(path, schema=dict):
     """Return a JSON file as `schema` (`dict` or a model), None where there is none; RunError if it is damaged."""
     if not os.path.lexists(path):
         return None
     with reading(path, f"JSON, {schema.__name__}"):
-        return TypeAdapter(schema).validate_json(read_regular(path, limit))
+        return TypeAdapter(schema).validate_json(read_regular(path, 2**22))
 
 
 def read_regular(path, limit):
@@ -107,40 +100,30 @@ def reading(path, expected):
 
 
 def write_atomically(path, content):
-    """Writes `path` so that a reader sees the old file or the whole new one, never a part.
+    """Write `path`, and its parent folders, so that a reader sees the old file or the whole new one, never a part.
 
-    Args:
-        path: the file to write; missing parent folders are made.
-        content: text, bytes, or a callable that is given a temporary path with the same suffix and writes it.
+    `content`: text, bytes, or a callable that is given a temporary path with the same suffix and writes it.
 
     Raises:
         RunError: the folder cannot be written or the disk is full; the old file is as it was.
     """
     path = Path(path)
-    temporary = None
+    temporary = path.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=_TEMPORARY, suffix=path.suffix, dir=path.parent)
-        os.close(handle)
         if callable(content):
-            content(temporary)
+            content(str(temporary))
         else:
-            Path(temporary).write_bytes(content.encode() if isinstance(content, str) else content)
+            temporary.write_bytes(content.encode() if isinstance(content, str) else content)
         _flush_to_disk(temporary)
-        os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except OSError as error:
-        raise RunError(
-            "A file could not be written",
-            where=path,
-            found=error.strerror or str(error),
-            advice="Free space or choose a folder that can be written, then give the same command again: "
-            "what is finished is kept",
-        ) from error
+        advice = "Free space or choose a folder that can be written, then give the same command again"
+        found, advice = error.strerror or str(error), f"{advice}: what is finished is kept"
+        raise RunError("A file could not be written", path, found=found, advice=advice) from error
     finally:
-        if temporary is not None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
+        with contextlib.suppress(OSError):  # renamed, or never made
+            temporary.unlink()
 
 
 def sweep(folder):
@@ -155,21 +138,10 @@ def require_writable(folder):
         Path(folder).mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise ParameterError(
-            "The study's folder cannot be written",
-            where=folder,
-            found=error.strerror,
-            advice="Choose another with --output-root",
-        ) from error
+        what, advice = "The study's folder cannot be written", "Choose another with --output-root"
+        raise ParameterError(what, folder, found=error.strerror, advice=advice) from error
 
 
 def _flush_to_disk(path):
     with open(path, "rb+") as file:
         os.fsync(file.fileno())
-
-
-def _umask():
-    # The only way to read the mask is to set it; mkstemp's private 0600 would hide outputs from a group.
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -17,30 +17,22 @@ _BACKEND_LOG = re.compile(r"^(WARNING: All log messages before absl|I\d{4} \d\d:
 
 
 def find_notebooks(chosen=None, folder=FOLDER):
-    """The numbered notebooks, by number.
-
-    Args:
-        chosen: numbers such as `"01"` (or whole names) of those that are wanted; all of them by default.
-        folder: where they lie.
+    """Paths of the numbered notebooks in a folder, by number: all, or those `chosen` by numbers (`"01"`) or names.
 
     Raises:
         ParameterError: there are none, or a chosen one is not there.
     """
-    found = sorted(Path(folder).glob("[0-9][0-9]_*.ipynb"))
+    paths = sorted(Path(folder).glob("[0-9][0-9]_*.ipynb"))
+    found = {path: {path.stem[:2], path.stem, path.name} for path in paths}
     if not found:
-        raise ParameterError(
-            "There are no notebooks to run",
-            where=folder,
-            expected="files such as 01_baseline.ipynb",
-            advice="Run the study from a checkout of the project, installed with `pip install -e .`",
-        )
-    if not chosen:
-        return found
-    for name in chosen:
-        if not any(_is_called(path, name) for path in found):
-            names = ", ".join(path.stem for path in found)
-            raise ParameterError("There is no such notebook", where="--notebook", expected=names, found=name)
-    return [path for path in found if any(_is_called(path, name) for name in chosen)]
+        advice = "Run the study from a checkout of the project, installed with `pip install -e .`"
+        expected = "files such as 01_baseline.ipynb"
+        raise ParameterError("There are no notebooks to run", where=folder, expected=expected, advice=advice)
+    for name in chosen or ():
+        if not any(name in names for names in found.values()):
+            known = ", ".join(path.stem for path in found)
+            raise ParameterError("There is no such notebook", where="--notebook", expected=known, found=name)
+    return [path for path, names in found.items() if not chosen or names.intersection(chosen)]
 
 
 def source_hash(path):
@@ -58,11 +50,7 @@ def read_notebook(path):
 
 
 def failed_cell(path):
-    """Words for the first cell of an executed notebook that ended in an error, or None.
-
-    Returns:
-        A pair: which cell, with the first line of its source; and the exception.
-    """
+    """The first cell that ended in an error, with the first line of its source, and the exception; or None."""
     for cell in read_notebook(path).cells:
         for output in cell.get("outputs", []):
             if output.output_type == "error":
@@ -80,15 +68,18 @@ def without_machine(notebook, name, private=()):
         private: paths, such as that of the data, of which the last part alone is kept.
     """
     notebook.metadata.get("papermill", {}).update(input_path=name, output_path=name)
-    # The environment lies inside the project's folder and that often in the home: the longest path first.
-    roots = {str(Path(sys.prefix).resolve()): "", str(ROOT): "", str(Path.home()): "~"}
-    names = {str(path): Path(path).name for path in private} | {
-        root + "/": short + "/" * bool(short) for root, short in roots.items()
-    }
-    names = dict(sorted(names.items(), key=lambda item: -len(item[0])))
+    names = {str(path): Path(path).name for path in private}
+    names |= {f"{Path(sys.prefix).resolve()}/": "", f"{ROOT}/": "", f"{Path.home()}/": "~/"}
+
+    def shorten(text):
+        # The environment lies inside the project's folder and that often in the home: the longest path first.
+        for path in sorted(names, key=len, reverse=True):
+            text = text.replace(path, names[path])
+        return text
+
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            _rewrite(output, lambda text: _shorten(text, names))
+            _rewrite(output, shorten)
         if "outputs" in cell:
             cell.outputs = [output for output in cell.outputs if output.get("text") != ""]
     return notebook
@@ -103,13 +94,3 @@ def _rewrite(output, change):
     for kind, content in output.get("data", {}).items():
         if kind.startswith("text/") and isinstance(content, str):
             output.data[kind] = change(content)
-
-
-def _shorten(text, names):
-    for long, short in names.items():
-        text = text.replace(long, short)
-    return text
-
-
-def _is_called(path, name):
-    return path.stem == name.removesuffix(".ipynb") or path.stem.split("_")[0] == name

@@ -4,7 +4,7 @@ import difflib
 import hashlib
 import json
 import re
-from pathlib import Path
+from collections import Counter
 from typing import Annotated, ClassVar, Literal
 
 import yaml
@@ -14,15 +14,12 @@ from fer_lib.errors import ParameterError
 from fer_lib.files import read_regular
 from fer_lib.variants import Variant
 
-# Of a parameters file: bytes, and values in it.
-_MAX_BYTES, _MAX_NODES = 1_000_000, 10_000
+_MAX_BYTES = 2**17  # of a parameters file
 
 PROTOCOLS = {
-    "fer2013": ("paper", "official"),
-    "synthetic": ("paper", "official"),
-    "kdef": ("random", "subject"),
+    "fer2013": ("paper", "official"), "synthetic": ("paper", "official"), "kdef": ("random", "subject"),
     "folders": ("official", "random"),
-}
+}  # fmt: skip
 # What a run's numbers depend on besides the data, the variant and the seed. Names of the study, the grid and
 # the way to the data are left out: the same network in another study is the same run.
 TRAINING_KEYS = (
@@ -30,13 +27,14 @@ TRAINING_KEYS = (
     "epochs", "batch_size", "optimizer", "learning_rate", "momentum", "schedule", "warmup_epochs",
     "weight_decay", "label_smoothing", "shift", "flip", "precision", "jit_compile",
 )  # fmt: skip
-
 # Keys in which two notebooks of one study may differ.
 _NOT_THE_STUDYS = {"title", "variants", "seeds", "data", "steps_per_execution"}
 
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$", max_length=64)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Angle = Literal["FL", "HL", "S", "HR", "FR"]
+Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 
 
 class Parameters(BaseModel):
@@ -49,14 +47,10 @@ class Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     # The study
-    study: str = Field(
-        "smoke", pattern=r"^[a-z0-9_]+$", max_length=64, description="name of the study and its folder"
-    )
+    study: Name = Field("smoke", description="name of the study and its folder")
     title: str = Field("Non-local blocks in a ResNetV2", max_length=200, description="title of the report")
-    variants: list[str] = Field(
-        ["resnet14v2", "resnet14v2-nl1", "resnet14v2-nl3"],
-        max_length=100,
-        description="networks, one the baseline",
+    variants: Annotated[list[str], Field(max_length=100)] = Field(
+        ["resnet14v2", "resnet14v2-nl1", "resnet14v2-nl3"], description="networks, one the baseline"
     )
     seeds: list[Seed] = Field([0], max_length=1000, description="each is one more run of every network")
 
@@ -96,9 +90,7 @@ class Parameters(BaseModel):
     norm_momentum: Fraction = Field(0.99, description="of the batch normalisations' moving averages")
     shift: Fraction = Field(0.1, description="augmentation: largest translation, as a share of the side")
     flip: bool = Field(True, description="augmentation: horizontal flip")
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
-        "float32", description="of the products"
-    )
+    precision: Precision = Field("float32", description="of the products")
     jit_compile: bool = Field(False, description="compile with XLA")
     steps_per_execution: int = Field(1, ge=1, le=10_000, description="training steps per device call")
 
@@ -109,18 +101,16 @@ class Parameters(BaseModel):
         if len({variant.name for variant in variants}) != len(names):
             raise ValueError("each variant once, found one twice")
         if sum(not variant.stages for variant in variants) != 1:
-            raise ValueError(
-                "exactly one network without blocks, such as resnet50v2, the baseline of the comparisons"
-            )
+            raise ValueError("exactly one network without blocks, the baseline, such as resnet50v2")
         # Stored as `Variant` writes it, so that two spellings of one network cannot become two runs.
         return [variant.name for variant in variants]
 
-    @field_validator("seeds")
+    @field_validator("seeds", "angles")
     @classmethod
-    def _seeds_are_distinct(cls, seeds):
-        if not seeds or len(set(seeds)) != len(seeds):
-            raise ValueError("at least one seed, each once")
-        return seeds
+    def _values_are_distinct(cls, values):
+        if not values or len(set(values)) != len(values):
+            raise ValueError("at least one, each once")
+        return values
 
     @model_validator(mode="after")
     def _keys_agree(self):
@@ -131,8 +121,6 @@ class Parameters(BaseModel):
             raise ValueError(f"colour: true needs dataset: kdef or folders; the images of {self.dataset} are grey")
         if self.labels != "original" and (self.dataset, self.protocol) != ("fer2013", "official"):
             raise ValueError(f"labels: {self.labels} needs dataset: fer2013 and protocol: official")
-        if not self.angles or len(set(self.angles)) != len(self.angles):
-            raise ValueError("angles needs at least one angle, each once")
         if self.warmup_epochs >= self.epochs and self.warmup_epochs > 0:
             raise ValueError(f"warmup_epochs ({self.warmup_epochs}) must be below epochs ({self.epochs})")
         return self
@@ -160,56 +148,54 @@ class Parameters(BaseModel):
 
     def differences(self, other):
         """Names of the keys by which two studies of one name are not the same study."""
-        return [
-            name
-            for name in type(self).model_fields
-            if name not in _NOT_THE_STUDYS and getattr(self, name) != getattr(other, name)
-        ]
+        names = [name for name in type(self).model_fields if name not in _NOT_THE_STUDYS]
+        return [name for name in names if getattr(self, name) != getattr(other, name)]
 
 
 def read_parameters(path, overrides=()):
-    """Reads a study's YAML file.
-
-    Args:
-        path: the file.
-        overrides: strings `key=value` (the value as YAML), which win over the file.
+    """Read a study's YAML file; `overrides`, strings `key=value` (the value as YAML), win over it.
 
     Raises:
         ParameterError: the file cannot be read as flat YAML, or `Parameters` refuses it.
     """
-    path = Path(path)
     try:
-        values = _load(read_regular(path, _MAX_BYTES).decode())
+        values = yaml.load(read_regular(path, _MAX_BYTES).decode(), _StrictLoader)
     except OSError as error:
-        raise ParameterError(
-            "The parameters file cannot be read", where=path, found=error.strerror, advice="Studies are in params/"
-        ) from error
+        what, advice = "The parameters file cannot be read", "Studies are in params/"
+        raise ParameterError(what, path, found=error.strerror, advice=advice) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ParameterError("The parameters file is not YAML", where=path, found=error) from error
     if not isinstance(values, dict):
-        raise ParameterError(
-            "The parameters file holds no parameters",
-            where=path,
-            expected="lines `key: value`",
-            found=repr(values),
-        )
+        expected = "lines `key: value`"
+        raise ParameterError("The parameters file holds no parameters", path, expected, repr(values))
     for override in overrides:
         key, separator, text = override.partition("=")
         if not separator or not key.strip():
             raise ParameterError("--set cannot be read", expected="KEY=VALUE", found=repr(override))
         try:
-            values[key.strip()] = _load(text)
+            values[key.strip()] = yaml.load(text, _StrictLoader)
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise ParameterError("--set has no YAML value", where=key.strip(), found=repr(text)) from error
     return build_parameters(values, where=path)
 
 
 def build_parameters(values, where=None):
-    """`Parameters` from a dictionary; every problem is one readable ParameterError."""
+    """`Parameters` from a dictionary; ParameterError with the first problem, in the words of the file `where`."""
     try:
-        return Parameters(**values)
+        return Parameters.model_validate(values)
     except ValidationError as error:
-        raise _readable(error, where) from error
+        problem, others = error.errors()[0], error.error_count() - 1
+        key = ".".join(map(str, problem["loc"]))
+        place = ", ".join(str(part) for part in (where, key and f"key {key}") if part)
+        advice = f"{others} more after this one" if others else None
+        if problem["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(key, Parameters.model_fields, n=1, cutoff=0.5)
+            expected = f"perhaps {near[0]}" if near else "one of " + ", ".join(Parameters.model_fields)
+            raise ParameterError("A parameter is unknown", place, expected, repr(key), advice) from error
+        if isinstance(problem["input"], str) and problem["type"] in ("float_type", "int_type"):
+            advice = "YAML reads 1e-3 as text: write 1.0e-3" if "e" in problem["input"].lower() else advice
+        found, message = repr(problem["input"]) if key else None, problem["msg"].removeprefix("Value error, ")
+        raise ParameterError("A parameter cannot be used", place or None, message, found, advice) from error
 
 
 def write_parameters(parameters):
@@ -229,18 +215,14 @@ class _StrictLoader(yaml.SafeLoader):
         event = self.peek_event()
         if isinstance(event, yaml.AliasEvent) or event.anchor or event.tag not in (None, "!"):
             raise yaml.YAMLError(f"anchors, aliases and tags are not read, line {event.start_mark.line + 1}")
-        self.nodes = getattr(self, "nodes", 0) + 1
-        if self.nodes > _MAX_NODES:
-            raise yaml.YAMLError(f"more than {_MAX_NODES:,} values")
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node, deep=False):
-        keys = [key.value for key, _ in node.value]
-        if any(key.tag != "tag:yaml.org,2002:str" for key, _ in node.value):
-            raise yaml.YAMLError("a key is no text")
-        if twice := [key for key in keys if keys.count(key) > 1]:
-            raise yaml.YAMLError(f"the key {twice[0]} is there twice")
-        return super().construct_mapping(node, deep)
+        mapping = super().construct_mapping(node, deep)
+        if len(mapping) < len(node.value):
+            [(key, _)] = Counter(key.value for key, _ in node.value).most_common(1)
+            raise yaml.YAMLError(f"the key {key} is there twice")
+        return mapping
 
 
 for _tag, _pattern, _first in (
@@ -250,30 +232,3 @@ for _tag, _pattern, _first in (
     ("float", r"[-+]?[0-9]+\.[0-9]*([eE][-+]?[0-9]{1,3})?", "-+0123456789"),
 ):
     _StrictLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^({_pattern})$"), list(_first))
-
-
-def _load(text):
-    """The value of one YAML document."""
-    loader = _StrictLoader(text)
-    try:
-        return loader.get_single_data()
-    finally:
-        loader.dispose()
-
-
-def _readable(error, where):
-    """The first problem that pydantic found, in the words of the parameters file."""
-    problem = error.errors()[0]
-    key = ".".join(str(part) for part in problem["loc"])
-    count = error.error_count()
-    advice = f"{count - 1} more after this one" if count > 1 else None
-    place = ", ".join(str(part) for part in (where, f"key {key}" if key else None) if part)
-    if problem["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, Parameters.model_fields, n=1, cutoff=0.5)
-        expected = f"perhaps {near[0]}" if near else "one of " + ", ".join(Parameters.model_fields)
-        return ParameterError("A parameter is unknown", place, expected, repr(key), advice)
-    found = repr(problem["input"]) if key else None
-    if isinstance(problem["input"], str) and problem["type"] in ("float_type", "int_type"):
-        advice = "YAML reads 1e-3 as text: write 1.0e-3" if "e" in problem["input"].lower() else advice
-    message = problem["msg"].removeprefix("Value error, ")
-    return ParameterError("A parameter cannot be used", place or None, message, found, advice)

@@ -9,14 +9,11 @@ from fer_lib.errors import ParameterError
 # small enough for a CPU (layers = 3 * bottlenecks + 2).
 STAGE_BLOCKS = {14: (1, 1, 1, 1), 26: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 # Equations (3) to (6) of the paper; "none" is the control without mixing between positions.
-PAIRWISE_FUNCTIONS = ("embedded_gaussian", "gaussian", "dot_product", "concatenation", "none")
 PAIRWISE_LABELS = {
-    "embedded_gaussian": "embedded Gaussian",
-    "gaussian": "Gaussian",
-    "dot_product": "dot product",
-    "concatenation": "concatenation",
-    "none": "identity attention (control)",
-}
+    "embedded_gaussian": "embedded Gaussian", "gaussian": "Gaussian", "dot_product": "dot product",
+    "concatenation": "concatenation", "none": "identity attention (control)",
+}  # fmt: skip
+PAIRWISE_FUNCTIONS = tuple(PAIRWISE_LABELS)
 # "every": after every bottleneck of the stage (the paper); "before_last": one block, before the stage's last
 # bottleneck (Wang et al. 2018).
 PLACEMENTS = ("every", "before_last")
@@ -30,16 +27,13 @@ _NAME = re.compile(
 
 @dataclass(frozen=True)
 class Variant:
-    """One network of the grid.
+    """One network of the grid; ParameterError for a value that is not among the known ones.
 
     Args:
         depth: a key of `STAGE_BLOCKS`.
-        stages: the stages (1 to 4, increasing) that get non-local blocks; empty is the plain network.
+        stages: the stages (1 to 4, increasing) that get non-local blocks; none in the baseline.
         pairwise: one of `PAIRWISE_FUNCTIONS`.
         placement: one of `PLACEMENTS`.
-
-    Raises:
-        ParameterError: a value outside these.
     """
 
     depth: int = 50
@@ -48,32 +42,27 @@ class Variant:
     placement: str = "every"
 
     def __post_init__(self):
-        _require("depth", self.depth, STAGE_BLOCKS)
-        _require("pairwise function", self.pairwise, PAIRWISE_FUNCTIONS)
-        _require("placement", self.placement, PLACEMENTS)
-        if list(self.stages) != sorted(set(self.stages)) or not set(self.stages) <= {1, 2, 3, 4}:
-            raise ParameterError(
-                "A variant names its stages wrongly",
-                expected="each of 1 to 4 at most once, in increasing order, such as nl34",
-                found="nl" + "".join(map(str, self.stages)),
-            )
+        known = {"depth": STAGE_BLOCKS, "pairwise": PAIRWISE_FUNCTIONS, "placement": PLACEMENTS}
+        for part, allowed in known.items():
+            if (value := getattr(self, part)) not in allowed:
+                expected = "one of " + ", ".join(map(str, allowed))
+                raise ParameterError(f"A variant's {part} is unknown", expected=expected, found=repr(value))
+        if list(self.stages) != sorted({1, 2, 3, 4}.intersection(self.stages)):
+            expected = "each of 1 to 4 at most once, in increasing order, such as nl34"
+            found = "nl" + "".join(map(str, self.stages))
+            raise ParameterError("A variant names its stages wrongly", expected=expected, found=found)
 
     @property
     def name(self):
         """The name that `from_name` reads; the paper's own function and placement are left unsaid."""
         if not self.stages:
-            return self.backbone
-        parts = [self.backbone, "nl" + "".join(map(str, self.stages))]
+            return f"resnet{self.depth}v2"
+        parts = [f"resnet{self.depth}v2", "nl" + "".join(map(str, self.stages))]
         if self.pairwise != "embedded_gaussian":
             parts.append(self.pairwise)
         if self.placement != "every":
             parts.append(self.placement)
         return "-".join(parts)
-
-    @property
-    def backbone(self):
-        """Name of the plain network under the blocks, the baseline of every comparison."""
-        return f"resnet{self.depth}v2"
 
     @property
     def label(self):
@@ -92,22 +81,8 @@ class Variant:
         """Reads `resnet<depth>v2[-nl<stages>[-<pairwise>][-<placement>]]`; ParameterError where it is none."""
         match = _NAME.fullmatch(str(name))
         if match is None:
-            raise ParameterError(
-                "A variant's name cannot be read",
-                expected="resnet<depth>v2[-nl<stages>[-<function>][-before_last]], such as resnet50v2-nl34",
-                found=repr(name),
-            )
-        found = match.groupdict()
-        return cls(
-            depth=int(found["depth"]),
-            stages=tuple(int(digit) for digit in found["stages"] or ""),
-            pairwise=found["pairwise"] or "embedded_gaussian",
-            placement=found["placement"] or "every",
-        )
-
-
-def _require(what, value, allowed):
-    if value not in allowed:
-        raise ParameterError(
-            f"A variant's {what} is unknown", expected="one of " + ", ".join(map(str, allowed)), found=repr(value)
-        )
+            expected = "resnet<depth>v2[-nl<stages>[-<function>][-before_last]], such as resnet50v2-nl34"
+            raise ParameterError("A variant's name cannot be read", expected=expected, found=repr(name))
+        stages = tuple(map(int, match["stages"] or ""))
+        pairwise, placement = match["pairwise"] or cls.pairwise, match["placement"] or cls.placement
+        return cls(int(match["depth"]), stages, pairwise, placement)

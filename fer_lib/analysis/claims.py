@@ -108,7 +108,7 @@ def architecture(costs, macs_at_224):
     elsewhere.
     """
     blocks = tuple(costs["blocks"].drop("baseline"))
-    claim = f"3, 4, 6, 3 bottlenecks in stages 1 to 4 of {Variant(50).backbone}"
+    claim = f"3, 4, 6, 3 bottlenecks in stages 1 to 4 of {Variant(50).name}"
     test = "blocks after every bottleneck of each stage, counted"
     verdict = EXACT if blocks == STAGE_BLOCKS[50] == (3, 4, 6, 3) else CONTRADICTED
     findings = [Finding("3.1.1", claim, test, ", ".join(map(str, blocks)), verdict)]

@@ -8,10 +8,9 @@ from fer_lib.figures import style
 from fer_lib.figures.style import INK, PALETTE, QUIET, new_figure, show_image, styled
 
 MEASURES = {
-    "distance": "mean distance (pixels)",
-    "entropy": "normalised entropy",
+    "distance": "mean distance (pixels)", "entropy": "normalised entropy",
     "relative_update": "relative update norm\n‖z − x‖ / ‖x‖",
-}
+}  # fmt: skip
 # The face is seen where a weight is uniform; orange covers it where the weight is more, blue where it is less.
 _COLOURS = [(0, to_rgba(PALETTE["navy"], 0.5)), (0.5, to_rgba("white", 0)), (1, to_rgba("#f27900", 0.8))]
 _LESS_OR_MORE = LinearSegmentedColormap.from_list("less or more", _COLOURS)
@@ -23,10 +22,9 @@ def attention_maps(images, maps, positions, titles):
     """Draw the attention of chosen positions over the images: a row a position, a column an image.
 
     Args:
-        images: uint8, (images, height, width, 1 or 3).
+        images: uint8, (images, height, width, 1 or 3), with a word or two each in `titles`.
         maps: float, (images, positions, key rows, key columns), each summing to 1.
         positions: dict of a name to its (row, column) in parts of the side; a ring marks it.
-        titles: one word or two an image.
     """
     side = min((style.WIDTH - 1.6) / len(images), 3.2)
     shape = len(positions), len(images)
@@ -39,7 +37,7 @@ def attention_maps(images, maps, positions, titles):
     for axes, title in zip(grid[0], titles, strict=True):
         axes.set_title(title, loc="center", fontsize=10)
     words = "attention weight relative to uniform"
-    bar = figure.colorbar(shown, ax=grid.ravel().tolist(), aspect=30, shrink=0.8, label=words)
+    bar = figure.colorbar(shown, ax=[*grid.flat], aspect=30, shrink=0.8, label=words)
     bar.set_ticks(range(-_WIDEST, _WIDEST + 1), labels=["≤ 1/4", "1/2", "1", "2", "≥ 4"])
     bar.outline.set_visible(False)
     return figure
@@ -64,11 +62,10 @@ def attention_by_block(table):
             style.draw_interval(axes, row, value, value - reach, value + reach, look, size=6)
             if measure == "distance":
                 axes.vlines(found["uniform_distance"], rows[label] - 0.4, rows[label] + 0.4, color=QUIET)
-        style.value_axis(axes, words, bins=3)
+        style.name_rows(axes, rows, words, bins=3)
         axes.set_xlim(left=0)
     if table["relative_update"].max() > 10:  # without a bound: the dot product's is not normalised
         panels[-1].set_xscale("symlog", linthresh=1)
-    style.name_rows(panels[0], list(rows))
     return figure
 
 
@@ -79,8 +76,7 @@ def attention_by_class(table, measure="distance"):
     `table` is as for `attention_by_block`, rows of single classes; `measure` is `"distance"` or `"entropy"`.
     """
     trained = table.assign(block=_block_labels(table))[table["state"] == "trained"]
-    classes = trained["class"].unique()
-    values = trained.groupby(["block", "class"], sort=False)[measure].mean().unstack()[list(classes)]
+    values = trained.pivot_table(measure, "block", "class", sort=False)
     figure, axes = new_figure(1.4 + 0.36 * len(values))
     pattern = ".1f" if measure == "distance" else ".2f"
     sns.heatmap(values, annot=True, fmt=pattern, cmap="Blues", cbar_kws={"label": MEASURES[measure]}, ax=axes)
@@ -93,8 +89,7 @@ def _draw_overlay(axes, image, weights, position):
     """An image, its attention (key rows, key columns) smoothly over it, a ring at the query; returns the map."""
     height, width = image.shape[:2]
     show_image(axes, image, "bicubic")
-    with np.errstate(divide="ignore"):  # a weight of 0 is at the end of the scale
-        powers = np.log2(weights.size * weights).clip(-_WIDEST, _WIDEST)
+    powers = np.log2(np.clip(weights.size * weights, 2.0**-_WIDEST, 2.0**_WIDEST))
     smooth = {"interpolation": "bicubic", "extent": (-0.5, width - 0.5, height - 0.5, -0.5)}
     shown = axes.imshow(powers, _LESS_OR_MORE, vmin=-_WIDEST, vmax=_WIDEST, **smooth)
     for colour, thickness in (("white", 3), (INK, 1.4)):

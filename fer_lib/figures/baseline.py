@@ -38,7 +38,7 @@ def two_accuracies(runs):
     last = runs[0].history["epoch"].max()
     axes.text(last, BINARY_FLOOR - 0.02, words, color=QUIET, ha="right", va="top")
     sns.move_legend(axes, "lower right")
-    axes.set(ylim=(0, 1))
+    axes.set_ylim(0, 1)
     percent_axis(axes.yaxis)
     return figure
 
@@ -53,8 +53,8 @@ def class_scores(scores):
         for score, shift, face in (("recall", -0.14, look["color"]), ("precision", 0.14, "white")):
             values = [found[f"{score}{limit}"] for limit in ("", "_low", "_high")]
             style.draw_interval(axes, row + shift, *values, look | {"markerfacecolor": face}, size=6)
-    style.name_rows(axes, [f"{found['class']} ({count(found['support'])})" for found in rows])
-    style.value_axis(axes, "score and 95 % CI; in brackets the images of the class")
+    names = [f"{found['class']} ({count(found['support'])})" for found in rows]
+    style.name_rows(axes, names, "score and 95 % CI; in brackets the images of the class")
     axes.set_xlim(-0.02, 1.02)
     percent_axis(axes.xaxis)
     axes.legend(axes.lines[1:4:2], ["recall", "precision"], loc="upper left", bbox_to_anchor=(1, 1))

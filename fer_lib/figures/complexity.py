@@ -17,8 +17,10 @@ _SCALING = {
     "attention_macs": ("MACs between positions", PALETTE["navy"]),
     "attention_bytes": ("attention map", PALETTE["blue"]),
 }
-_TITLES = ("parameters", "MACs", "attention maps", "activation memory")
-_COSTS = ("trainable_parameters", "macs", "attention_bytes", "activation_bytes")
+_COSTS = {
+    "trainable_parameters": "parameters", "macs": "MACs", "attention_bytes": "attention maps",
+    "activation_bytes": "activation memory",
+}  # fmt: skip
 
 
 @styled
@@ -26,16 +28,15 @@ def added_by_stage(costs):
     """Draw what blocks at a stage add, from `complexity.cost_by_stage`; filled: the MACs between positions."""
     figure, panels = new_figure(3.0, 1, 4, sharey=True)
     colours = [STAGE_COLOURS[(stage,)] for stage in range(1, len(costs))]
-    for axes, (measure, title) in zip(panels, zip(_COSTS, _TITLES, strict=True), strict=True):
+    for axes, (measure, title) in zip(panels, _COSTS.items(), strict=True):
         added, of_baseline = costs[f"added_{measure}"].iloc[1:], costs[measure].iloc[0]
         rises = [f" (+{percent(number / of_baseline, 0)})" if of_baseline else "" for number in added]
         words = [amount(number, measure) + rise for number, rise in zip(added, rises, strict=True)]
-        is_split = measure == "macs"
-        bars = axes.barh(added.index, added, 0.7, color="white" if is_split else colours, edgecolor=colours)
+        faces = "white" if measure == "macs" else colours
+        bars = axes.barh(added.index, added, 0.7, color=faces, edgecolor=colours)
         axes.bar_label(bars, words, padding=4, fontsize=10)
-        if is_split:
-            between = costs["added_attention_macs"].iloc[1:]
-            axes.barh(added.index, between, 0.7, color=colours, linewidth=0)
+        if measure == "macs":
+            axes.barh(added.index, costs["added_attention_macs"].iloc[1:], 0.7, color=colours, linewidth=0)
         axes.set(title=title, xticks=[], xlim=(0, 2.4 * added.max()), ylim=(len(added) - 0.5, -0.5))
         axes.spines[["bottom", "left"]].set_visible(False)
         axes.tick_params(left=False)
@@ -126,8 +127,7 @@ def measured_times(times):
     look = {"palette": [PALETTE["navy"], PALETTE["orange"]], "markers": ["o", "s"], "linestyle": "none"}
     look |= {"estimator": "median", "errorbar": ("pi", 100)}
     sns.pointplot(table, x="value", y="variant", hue="step", ax=axes, **look)
-    style.name_rows(axes, [style.label_of(name) for name in times["variant"].unique()])
-    style.value_axis(axes, "milliseconds an image")
+    style.name_rows(axes, map(style.label_of, times["variant"].unique()), "milliseconds an image")
     axes.legend(title=None)
     axes.set_xlim(left=0)
     return figure

@@ -22,13 +22,11 @@ def confusion_matrices(shares):
 @styled
 def confusion_changes(changes, alpha=0.05):
     """Draw shares minus the baseline's from `tables.confusion_changes`; framed: p (Holm-adjusted) below alpha."""
-    cells = changes.assign(difference=100 * changes["difference"])
-    cells = cells.set_index(["variant", "true_class", "predicted_class"])[["difference", "p_holm"]].unstack()
-    classes = changes["predicted_class"].unique()
-    cells = cells.reindex(columns=classes, level=1)
+    cells = changes.set_index(["variant", "true_class", "predicted_class"])[["difference", "p_holm"]].unstack()
+    classes = cells.columns.unique(1)  # one of a single image has no row
     tables = {name: cells.loc[name].reindex(classes) for name in changes["variant"].unique()}
-    values = {name: table["difference"] for name, table in tables.items()}
-    reach = max(cells["difference"].abs().max(axis=None), 1)
+    values = {name: 100 * table["difference"] for name, table in tables.items()}
+    reach = max(100 * changes["difference"].abs().max(), 1)
     figure, panels = _draw_matrices(values, "{:+.0f}", "change (pp)", cmap="PRGn_r", vmin=-reach, vmax=reach)
     for axes, table in zip(panels, tables.values(), strict=True):
         for row, column in np.argwhere(table["p_holm"].to_numpy() < alpha):
@@ -61,9 +59,8 @@ def group_scores(table, column, score="accuracy", baseline=None):
             limits = (found[value] for value in values)
             style.draw_interval(axes, row, *limits, variant_style(found["variant"]), size=5)
         axes.set_title(f"{name} ({count(rows.get('support', rows.get('n')).iloc[0])})")
-        style.value_axis(axes, bins=2)
+        style.name_rows(axes, map(style.label_of, variants), bins=2)
         style.percent_axis(axes.xaxis)
-    style.name_rows(panels[0], [style.label_of(variant) for variant in variants])
     figure.supxlabel(f"{score}, 95 % CI; in brackets the images", fontsize=11)
     return figure
 

@@ -7,7 +7,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import LogLocator
 
-from fer_lib.figures.style import PALETTE, SPLIT_COLOURS, WIDTH, new_figure, percent_axis, show_image, styled
+from fer_lib.figures import style
+from fer_lib.figures.style import PALETTE, SPLIT_COLOURS, WIDTH, new_figure, show_image, styled
 from fer_lib.formats import count, percent
 
 
@@ -25,7 +26,6 @@ def class_counts(counts):
     return figure
 
 
-@styled
 def samples(faces, per_class=10, seed=0):
     """Draw a row of images of each class of a `FaceSet`, chosen at random; fewer where a class has fewer."""
     rng = np.random.default_rng(seed)
@@ -36,7 +36,6 @@ def samples(faces, per_class=10, seed=0):
     return image_table(images, faces.class_names, range(per_class), titles=[""] * per_class)
 
 
-@styled
 def one_subject(splits, angles):
     """Draw the first subject of a `Splits` of KDEF in one session: a row an expression, a column an angle."""
     first = splits.train.metadata[["subject", "session"]].min()
@@ -56,14 +55,11 @@ def gallery(splits, ids, titles=None, columns=10):
         for split, faces in splits.items()
         for name, image, label in zip(faces.ids, faces.images, faces.labels, strict=True)
     }
-    columns = min(columns, len(ids))
-    lines = -(-len(ids) // columns)
-    figure, grid = new_figure(1.6 * lines, lines, columns, width=min(1.2 * columns, WIDTH), squeeze=False)
-    for axes in grid.flat[len(ids) :]:
-        axes.remove()
-    for number, (axes, name) in enumerate(zip(grid.flat, ids, strict=False)):
+    width = min(1.2 * min(columns, len(ids)), WIDTH)
+    figure, panels = style.small_multiples(len(ids), 1.6, columns, width)
+    for axes, name, title in zip(panels, ids, titles or [found[name][1] for name in ids], strict=True):
         show_image(axes, found[name][0])
-        axes.set_title(titles[number] if titles else found[name][1], loc="center", fontsize=10)
+        axes.set_title(title, loc="center", fontsize=10)
     return figure
 
 
@@ -93,7 +89,6 @@ def mean_faces(faces):
     return figure
 
 
-@styled
 def image_pairs(splits, upper, lower, limit=8, seed=0):
     """Draw images over those that they are compared with; the lower title is dark red where the class differs.
 
@@ -120,7 +115,7 @@ def sharpness_by_split(sharpness):
         axes.axvline(np.median(values), color=SPLIT_COLOURS[split], linestyle=":", linewidth=1.4)
     axes.set(xlabel="variance of the Laplacian (grey values squared)", ylabel="share of the split")
     axes.xaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter="{x:,.0f}", minor_formatter="")
-    percent_axis(axes.yaxis)
+    style.percent_axis(axes.yaxis)
     return figure
 
 

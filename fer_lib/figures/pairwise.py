@@ -11,10 +11,9 @@ from fer_lib.figures.style import INK, PALETTE, QUIET, new_figure, styled
 from fer_lib.variants import PAIRWISE_LABELS, Variant
 
 _COSTS = {
-    "trainable_parameters": ("parameters, millions", 1e6),
-    "macs": ("MACs, millions", 1e6),
+    "trainable_parameters": ("parameters, millions", 1e6), "macs": ("MACs, millions", 1e6),
     "activation_bytes": ("activation memory, MiB an image", 2**20),
-}
+}  # fmt: skip
 # Here hue is the function's, for all blocks are at one stage.
 _COLOURS = dict(zip(style.MARKERS, [*list(PALETTE.values())[:3], PALETTE["purple"], QUIET], strict=True))
 # What meets: the names of the vectors of query and key, their cells, the gap between them, formula, normalisation.
@@ -53,11 +52,10 @@ def accuracy_against_cost(table):
 
     `table`: `tables.accuracy_by_variant` of networks with blocks at one stage, joined with the costs of each.
     """
-    looks = {"baseline": ("p", style.BASELINE_COLOUR)}
-    looks |= {PAIRWISE_LABELS[key]: (marker, _COLOURS[key]) for key, marker in style.MARKERS.items()}
+    markers = {"baseline": "p"} | {PAIRWISE_LABELS[key]: marker for key, marker in style.MARKERS.items()}
+    palette = {"baseline": style.BASELINE_COLOUR} | {PAIRWISE_LABELS[key]: hue for key, hue in _COLOURS.items()}
     variants = [Variant.from_name(name) for name in table["variant"]]
     names = [PAIRWISE_LABELS[variant.pairwise] if variant.stages else "baseline" for variant in variants]
-    markers, palette = ({name: looks[name][part] for name in names} for part in (0, 1))
     figure, panels = new_figure(4.2, columns=len(_COSTS), sharey=True)
     for axes, (column, (words, unit)) in zip(panels, _COSTS.items(), strict=True):
         points = table.assign(cost=table[column] / unit, network=names)

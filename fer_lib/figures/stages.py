@@ -86,8 +86,7 @@ def accuracy_by_variant(summary, by_run):
         style.draw_interval(axes, row, found["accuracy"], *limits, variant_style(found["variant"]))
         style.write_beside(axes, row, {54: percent(found["accuracy"]), 190: interval(*limits, percent)})
     style.write_beside(axes, -0.9, {54: "accuracy", 190: "95 % CI"}, color=QUIET)
-    style.name_rows(axes, [style.label_of(name) for name in rows])
-    style.value_axis(axes, "7-class accuracy, 95 % CI")
+    style.name_rows(axes, map(style.label_of, rows), "7-class accuracy, 95 % CI")
     style.percent_axis(axes.xaxis)
     return figure
 
@@ -102,13 +101,11 @@ def forest_plot(comparison):
         look, values = variant_style(found["variant"]), [100 * found[name] for name in columns]
         axes.plot(values[3:], [row, row], color=look["color"], linewidth=1)
         style.draw_interval(axes, row, *values[:3], look, size=9)
-        limits = interval(found["ci_low"], found["ci_high"])
-        texts = {46: points(found["difference"]), 144: limits, 264: p_value(found["p_holm"])}
-        style.write_beside(axes, row, texts)
+        limits, p = interval(found["ci_low"], found["ci_high"]), p_value(found["p_holm"])
+        style.write_beside(axes, row, {46: points(found["difference"]), 144: limits, 264: p})
     style.write_beside(axes, -0.9, {46: "pp", 144: "95 % CI", 264: "p (Holm-adjusted)"}, color=QUIET)
-    style.name_rows(axes, [style.label_of(name) for name in comparison["variant"]])
-    words = style.label_of(comparison["baseline"].iloc[0])
-    style.value_axis(axes, f"accuracy minus that of '{words}', percentage points (pp)")
+    words = f"accuracy minus that of '{style.label_of(comparison['baseline'].iloc[0])}', percentage points (pp)"
+    style.name_rows(axes, map(style.label_of, comparison["variant"]), words)
     # As wide on both sides, so that better and worse are seen on one scale.
     reach = 110 * np.nanmax(comparison[columns].abs().to_numpy())
     axes.set_xlim(-reach, reach)

@@ -13,7 +13,6 @@ from fer_lib.variants import Variant
 # Notebooks show a figure at 72 pixels an inch: 9.6 inches fill a column of 700 pixels, and a point is a pixel.
 WIDTH = 9.6
 INK, QUIET = "#262626", "#767676"
-
 # Found by a search for the largest colour difference, with normal vision and with three colour blindnesses.
 PALETTE = {
     "blue": "#1481dd", "navy": "#03428c", "orange": "#ce800c", "dark red": "#96290a", "green": "#05773e",
@@ -50,11 +49,11 @@ def new_figure(height, rows=1, columns=1, width=WIDTH, **subplots):
     return figure, figure.subplots(rows, columns, **subplots)
 
 
-def small_multiples(number, height, columns=4):
+def small_multiples(number, height, columns=4, width=WIDTH):
     """Return a figure of `number` axes that share their scales, `height` inches each, and the axes as a list."""
     columns = min(number, columns)
     rows = -(-number // columns)
-    figure, grid = new_figure(height * rows, rows, columns, sharex=True, sharey=True, squeeze=False)
+    figure, grid = new_figure(height * rows, rows, columns, width, sharex=True, sharey=True, squeeze=False)
     for spare in grid.flat[number:]:
         spare.remove()
     for axes in grid.flat[max(number - columns, 0) : number]:
@@ -96,14 +95,11 @@ def draw_interval(axes, row, value, low, high, look, size=7):
     axes.plot(value, row, linestyle="", markersize=size, zorder=3, **look)
 
 
-def name_rows(axes, labels):
-    """Name the rows 0, 1, ... of axes, and of those that share them, the first at the top."""
-    axes.set_yticks(range(len(labels)), labels)
-    axes.set_ylim(len(labels) - 0.5, -0.5)
-
-
-def value_axis(axes, label="", bins=5):
-    """Give axes whose rows are named a grid, few ticks and a label for their values."""
+def name_rows(axes, names, label="", bins=5):
+    """Name the rows 0, 1, ... of axes, the first at the top; the values get a label, a grid and few ticks."""
+    names = list(names)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_locator(MaxNLocator(bins, steps=[1, 2, 2.5, 5, 10]))
