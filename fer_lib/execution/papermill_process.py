@@ -58,15 +58,9 @@ def main(arguments):
     try:
         # Relative paths and the working directory of the process: absolute ones would get into the metadata.
         execute_notebook(
-            source,
-            target,
-            json.loads(parameters),
-            kernel_name="python3",
-            language="python",
-            kernel_manager_class=OwnKernelManager,
-            progress_bar=False,
-            stdout_file=sys.stdout,
-        )
+            source, target, json.loads(parameters), kernel_name="python3", language="python", progress_bar=False,
+            kernel_manager_class=OwnKernelManager, stdout_file=sys.stdout,
+        )  # fmt: skip
     except PapermillExecutionError as error:  # the cell, with its error, is in the target
         return 2 if error.ename in ("ParameterError", "DataError") else 1
     except DeadKernelError as error:
