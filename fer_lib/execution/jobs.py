@@ -7,9 +7,9 @@ share of the cores it is given, so that its sums, and all of its numbers, are th
 import contextlib
 import math
 import os
-import queue
 import shutil
 import time
+from collections import deque
 from concurrent import futures
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,10 +71,6 @@ class Job:
             kind = DataError if status == DataError.exit_status else RunError
             raise kind(f"{self.title} failed", self.log, found=why_ended(status, self.log))
 
-    def is_finished(self, parameters):
-        identity = runs.run_identity(parameters, self.variant, self.seed, self.fingerprint)
-        return runs.is_finished(self.folder, identity)
-
     def epochs_done(self):
         """Epochs of which the history tells."""
         with contextlib.suppress(OSError):
@@ -88,11 +84,14 @@ class Board:
     def __init__(self, parameters, study_dir, data, fingerprint, program):
         given = Path(study_dir).absolute(), data, fingerprint, program
         grid = [Job(*cell, index, *given) for index, cell in enumerate(parameters.cells())]
-        todo = [job for job in grid if not job.is_finished(parameters)]
-        self.jobs = sorted(todo, key=lambda job: _cost(job.variant, parameters), reverse=True)
-        self.epochs = len(todo) * parameters.epochs
+        self.jobs = []
+        for job in sorted(grid, key=lambda job: _cost(job.variant, parameters), reverse=True):
+            identity = runs.run_identity(parameters, job.variant, job.seed, fingerprint)
+            if not runs.is_finished(job.folder, identity):
+                self.jobs.append(job)
+        self.epochs = len(self.jobs) * parameters.epochs
         self.epochs_before, self.started = self._epochs_done(), time.monotonic()
-        print(f"{len(grid)} runs, {len(grid) - len(todo)} of them finished before", flush=True)
+        print(f"{len(grid)} runs, {len(grid) - len(self.jobs)} of them finished before", flush=True)
 
     def collect(self, waiting):
         """Waits for all of a dictionary of `Future` to `Job`, saying how they end and how far they are.
@@ -131,18 +130,16 @@ class Board:
 def train_here(parameters, study_dir, data, fingerprint, jobs, program=PROGRAM):
     """Trains the runs that are not finished on this machine, `jobs` at a time; see `Board` and its `collect`."""
     board = Board(parameters, study_dir, data, fingerprint, program)
-    places, processes = queue.SimpleQueue(), []
-    for place in range(jobs):
-        places.put(place)
+    places, processes = deque(range(jobs)), []  # there are `jobs` threads: one that begins a job finds a place
 
     def train(job):
-        place = places.get()
+        place = places.popleft()
         try:
             process = _start(job, place, jobs)
             processes.append(process)
             job.require_success(process.wait())
         finally:
-            places.put(place)
+            places.append(place)
 
     pool = futures.ThreadPoolExecutor(jobs)
     try:
@@ -155,15 +152,14 @@ def train_here(parameters, study_dir, data, fingerprint, jobs, program=PROGRAM):
 def import_runs(study_dir, folders):
     """Copies finished run folders of another machine into a study; yields a line for each.
 
-    Raises:
-        ParameterError: `study_dir` has no `params.yaml`.
-        RunError: a run is not finished, is damaged, or is not of this study.
+    RunError where a run is not finished, is damaged, or is not of this study.
     """
     parameters = read_parameters(Path(study_dir) / "params.yaml")
     for folder in folders:
         run = runs.read_run(folder)
-        data = (runs.read_json(Path(study_dir) / "data.json") or run.config["identity"]).get
-        identity = runs.run_identity(parameters, run.variant, run.seed, data("fingerprint") or data("data"))
+        summary = runs.read_json(Path(study_dir) / "data.json") or {}
+        fingerprint = summary.get("fingerprint") or run.config["identity"]["data"]
+        identity = runs.run_identity(parameters, run.variant, run.seed, fingerprint)
         reason = runs.why_another(run.folder, identity)
         if reason or (run.variant, run.seed) not in parameters.cells():
             raise RunError("A run is not of this study", where=folder, found=reason or "not in its grid")
@@ -180,8 +176,8 @@ def import_runs(study_dir, folders):
 
 def _start(job, place, jobs):
     """Starts a job with its share of the machine: one of the GPUs, else every `jobs`-th core."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(len(gpus())))))
-    if visible:
+    numbers = ",".join(map(str, range(len(gpus()))))
+    if visible := os.environ.get("CUDA_VISIBLE_DEVICES", numbers):
         devices = visible.split(",")
         return job.start(devices[place % len(devices)])
     process = job.start()

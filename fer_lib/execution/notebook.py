@@ -20,11 +20,9 @@ from fer_lib import notebooks
 from fer_lib.environment import describe_environment, keras_backend, package_versions
 from fer_lib.errors import DataError, RunError
 from fer_lib.execution.processes import end, python, start, variables, why_ended
-from fer_lib.files import write_atomically
+from fer_lib.files import ROOT, write_atomically
 from fer_lib.parameters import Parameters
 from fer_lib.training.runs import read_json, write_json
-
-_LIBRARY = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -66,10 +64,9 @@ class Execution:
     def _made_from(self):
         """sha256 of all that the executed notebook is made from, the run folders apart."""
         settings = [self.parameters.model_dump(), self.fingerprint, keras_backend(), package_versions()]
-        digest = hashlib.sha256(json.dumps([notebooks.source_hash(self.source), settings]).encode())
-        for path in sorted(_LIBRARY.rglob("*.py")):
-            digest.update(path.read_bytes())
-        return digest.hexdigest()
+        library = b"".join(path.read_bytes() for path in sorted((ROOT / "fer_lib").rglob("*.py")))
+        made_from = json.dumps([notebooks.source_hash(self.source), settings]).encode() + library
+        return hashlib.sha256(made_from).hexdigest()
 
     def _is_finished(self, made_from):
         """Whether nothing changed; a run that was trained anew or a figure that was deleted is a change."""

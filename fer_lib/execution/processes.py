@@ -37,12 +37,10 @@ def end(processes):
         process.terminate()
     until = time.monotonic() + _GRACE
     for process in processes:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(max(0, until - time.monotonic()))
-        process.kill()
-        process.wait()
-        for stream in filter(None, (process.stdin, process.stdout)):
-            stream.close()
+        with process:  # closes its streams and waits for its end
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0, until - time.monotonic()))
+            process.kill()
 
 
 def end_with_parent():

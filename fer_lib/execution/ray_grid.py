@@ -87,8 +87,8 @@ def _needs(ray, jobs):
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     gpus = sum(node.get("GPU", 0) for node in nodes)
     cpus = 1 if gpus else max(1, int(min(node["CPU"] for node in nodes if node.get("CPU")) / jobs))
-    resources = {"num_gpus": 1 / jobs if gpus else 0, "num_cpus": cpus}
-    return resources | {"max_retries": _RETRIES, "retry_exceptions": [RunError]}
+    again = {"max_retries": _RETRIES, "retry_exceptions": [RunError]}
+    return {"num_gpus": 1 / jobs if gpus else 0, "num_cpus": cpus, **again}
 
 
 def _train(job, variables):

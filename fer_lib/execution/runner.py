@@ -19,7 +19,7 @@ from fer_lib.training.runs import study_runs, write_json
 def run_study(
     parameters, data=None, chosen=None, output_root="outputs", notebook_dir=notebooks.FOLDER, train_grid=None
 ):
-    """Checks the data, executes the notebooks in order, writes the report. What is finished is not done again.
+    """Checks the data, executes the notebooks in order, writes the report; returns its path. What is done is kept.
 
     Args:
         parameters: `Parameters`.
@@ -28,8 +28,6 @@ def run_study(
         output_root, notebook_dir: the study's folder is `output_root/<study>`; where the notebooks lie.
         train_grid: called with parameters, study_dir, data and fingerprint before the first notebook, to train
             all runs in processes of their own, see `jobs`; without it the notebooks train them one by one.
-
-    Returns the path of `report.html`.
 
     Raises:
         ParameterError: an unknown notebook, no backend, or a folder that cannot be written.

@@ -21,7 +21,6 @@ from fer_lib.files import ROOT, find_file, write_atomically
 from fer_lib.formats import count, network, percent, readable
 from fer_lib.parameters import Parameters, build_parameters, read_parameters, write_parameters
 from fer_lib.training import runs
-from fer_lib.variants import Variant
 
 _INJECTED = "# Parameters\n"  # how the cell begins in which papermill writes the values that it was given
 
@@ -41,10 +40,8 @@ class Study:
         `params` names the YAML file to begin with, looked up from the working directory, the project's folder and
         `notebooks/`; every other value that is not None wins over it. `papermill -f FILE` gives a whole file value
         by value: what that file leaves out then has its default. The study's folder is `outputs/<study>` in the
-        project's folder; `params.yaml` of a study's own folder opens the study there.
-
-        Raises:
-            ParameterError: a parameter is unknown or cannot be used, or the folder is another study's.
+        project's folder; `params.yaml` of a study's own folder opens the study there. ParameterError where a
+        parameter is unknown or cannot be used, or where the folder is another study's.
         """
         declared, given = _names(namespace)
         found = {name: namespace.get(name) for name in Parameters.model_fields if name in declared | given}
@@ -110,11 +107,9 @@ class Study:
         images = self.splits.validation
         return images.images[pd.Index(images.ids).get_indexer(ids)]
 
-    def variants(self, pairwise="embedded_gaussian", placement="every"):
-        """The study's variants with this function and placement, the baseline first."""
-        found = [Variant.from_name(name) for name in self.parameters.variants]
-        chosen = [v for v in found if v.stages and (v.pairwise, v.placement) == (pairwise, placement)]
-        return [self.parameters.baseline, *(variant.name for variant in chosen)]
+    def variants(self):
+        """The baseline, then the variants with the paper's own function and placement: no name says these two."""
+        return [self.parameters.baseline, *(name for name in self.parameters.variants if name.count("-") == 1)]
 
     def comparison(self):
         """The one table of all networks against the baseline, of all runs; kept as `tables/comparison.csv`."""
@@ -152,10 +147,9 @@ class Study:
     def show_figure(self, figure, name, caption, alt):
         """Shows a matplotlib `Figure` with its caption and keeps it as `figures/<name>.png`, the words beside it.
 
-        Args:
-            name: number and words, such as `3.2-attention-memory`; the number opens the caption.
-            caption: what it shows, of which runs and how many images, and how to read it.
-            alt: the same for somebody who does not see it, in one or two sentences.
+        `name`: number and words, such as `3.2-attention-memory`; the number opens the caption. `caption`: what it
+        shows, of which runs and how many images, and how to read it. `alt`: the same for somebody who does not see
+        it, in one or two sentences.
         """
         content = png(figure)
         write_atomically(self.folder / "figures" / f"{name}.png", content)
