@@ -7,9 +7,9 @@ share of the cores it is given, so that its sums, and all of its numbers, are th
 import contextlib
 import math
 import os
-import queue
 import shutil
 import time
+from collections import deque
 from concurrent import futures
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,28 +23,20 @@ from fer_lib.training import runs
 from fer_lib.variants import STAGE_BLOCKS, Variant
 
 PROGRAM = tuple(python("fer_lib.cli"))
-# Seconds between lines that say how far the runs are.
-_INTERVAL = 30
+_INTERVAL = 30  # seconds between lines that say how far the runs are
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a study.
-
-    Attributes:
-        variant, seed: which; `index` is their place in `Parameters.cells()`.
-        study_dir: folder of the study, absolute, with its `params.yaml`.
-        data, fingerprint: path of the data or None, and the fingerprint that was checked.
-        program: the command line that trains it.
-    """
+    """One run of a study; `index` is its place in `Parameters.cells()`, `fingerprint` that of the checked data."""
 
     variant: str
     seed: int
     index: int
-    study_dir: Path
+    study_dir: Path  # absolute, with the study's `params.yaml`
     data: str | None
     fingerprint: str
-    program: tuple
+    program: tuple  # the command line that trains it
 
     @property
     def title(self):
@@ -62,22 +54,22 @@ class Job:
         """Starts its process, which may share a GPU (`device`, its number) or the cores with others."""
         command = [*self.program, "cell", str(self.study_dir / "params.yaml"), "--index", str(self.index)]
         command += ["--output-root", str(self.study_dir.parent)]
-        threads = str(len(cores()))
-        shared = {"TF_NUM_INTRAOP_THREADS": threads, "OMP_NUM_THREADS": threads}
+        shared, own = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"), str(len(cores()))), {}
         if device is not None:
             shared |= {
                 "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # else the first takes nearly all of the memory
                 "TF_FORCE_GPU_ALLOW_GROWTH": "true",
                 "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".cache" / "jax"),  # seeds of a network are compiled once
             }
-        own = {"FER_PARENT": "stdin"} | ({} if device is None else {"CUDA_VISIBLE_DEVICES": device})
-        return start(command, self.log, {**shared, **variables(self.data, self.fingerprint), **own})
+            own["CUDA_VISIBLE_DEVICES"] = device
+        environment = {**shared, **variables(self.data, self.fingerprint), **own, "FER_PARENT": "stdin"}
+        return start(command, self.log, environment)
 
     def require_success(self, status):
         """Raises the error of a process that did not end with status 0."""
         if status:
             kind = DataError if status == DataError.exit_status else RunError
-            raise kind(f"{self.title} failed", where=self.log, found=why_ended(status, self.log))
+            raise kind(f"{self.title} failed", self.log, found=why_ended(status, self.log))
 
     def epochs_done(self):
         """Epochs of which the history tells."""
@@ -87,32 +79,22 @@ class Job:
 
 
 class Board:
-    """The runs that are not finished, the longest first, and what is said of them.
-
-    Args:
-        parameters: `Parameters`.
-        study_dir, data, fingerprint, program: see `Job`.
-    """
+    """The runs that are not finished, the longest first, and what is said of them; for the arguments see `Job`."""
 
     def __init__(self, parameters, study_dir, data, fingerprint, program):
-        cells = [
-            Job(*cell, index, Path(study_dir).absolute(), data, fingerprint, program)
-            for index, cell in enumerate(parameters.cells())
-        ]
-        identities = [runs.run_identity(parameters, job.variant, job.seed, fingerprint) for job in cells]
-        todo = [
-            j for j, identity in zip(cells, identities, strict=True) if not runs.is_finished(j.folder, identity)
-        ]
-        self.jobs = sorted(todo, key=lambda job: _cost(job.variant, parameters), reverse=True)
-        self.epochs = len(todo) * parameters.epochs
+        given = Path(study_dir).absolute(), data, fingerprint, program
+        grid = [Job(*cell, index, *given) for index, cell in enumerate(parameters.cells())]
+        self.jobs = []
+        for job in sorted(grid, key=lambda job: _cost(job.variant, parameters), reverse=True):
+            identity = runs.run_identity(parameters, job.variant, job.seed, fingerprint)
+            if not runs.is_finished(job.folder, identity):
+                self.jobs.append(job)
+        self.epochs = len(self.jobs) * parameters.epochs
         self.epochs_before, self.started = self._epochs_done(), time.monotonic()
-        print(f"{len(cells)} runs, {len(cells) - len(todo)} of them finished before", flush=True)
+        print(f"{len(grid)} runs, {len(grid) - len(self.jobs)} of them finished before", flush=True)
 
     def collect(self, waiting):
-        """Waits for jobs, saying how they end and how far they are.
-
-        Args:
-            waiting: dictionary of `concurrent.futures.Future` to `Job`.
+        """Waits for all of a dictionary of `Future` to `Job`, saying how they end and how far they are.
 
         Raises:
             RunError, DataError: jobs failed, the first of them for its reason; the others are finished.
@@ -121,9 +103,8 @@ class Board:
         while waiting:
             done, _ = futures.wait(waiting, timeout=1, return_when=futures.FIRST_COMPLETED)
             for future in done:
-                job, error = waiting.pop(future), future.exception()
-                how = "finished"
-                if error is not None:
+                job, how = waiting.pop(future), "finished"
+                if error := future.exception():
                     failures.append(_as_fer_error(error, job))
                     how = f"failed, see {os.path.relpath(job.log)}: {failures[-1].found}"
                 print(f"      {job.title}: {how}", flush=True)
@@ -131,12 +112,9 @@ class Board:
                 print(f"      {len(self.jobs) - len(waiting)} of {len(self.jobs)} runs{self._left()}", flush=True)
                 told = time.monotonic()
         if failures:
-            raise type(failures[0])(
-                f"{len(failures)} of {len(self.jobs)} runs failed",
-                where=failures[0].where,
-                found=failures[0].found,
-                advice="What was finished stays: the same command goes on from there",
-            )
+            first, what = failures[0], f"{len(failures)} of {len(self.jobs)} runs failed"
+            advice = "What was finished stays: the same command goes on from there"
+            raise type(first)(what, first.where, found=first.found, advice=advice)
 
     def _epochs_done(self):
         return sum(job.epochs_done() for job in self.jobs)
@@ -152,18 +130,16 @@ class Board:
 def train_here(parameters, study_dir, data, fingerprint, jobs, program=PROGRAM):
     """Trains the runs that are not finished on this machine, `jobs` at a time; see `Board` and its `collect`."""
     board = Board(parameters, study_dir, data, fingerprint, program)
-    places, processes = queue.SimpleQueue(), []
-    for place in range(jobs):
-        places.put(place)
+    places, processes = deque(range(jobs)), []  # there are `jobs` threads: one that begins a job finds a place
 
     def train(job):
-        place = places.get()
+        place = places.popleft()
         try:
             process = _start(job, place, jobs)
             processes.append(process)
             job.require_success(process.wait())
         finally:
-            places.put(place)
+            places.append(place)
 
     pool = futures.ThreadPoolExecutor(jobs)
     try:
@@ -176,15 +152,14 @@ def train_here(parameters, study_dir, data, fingerprint, jobs, program=PROGRAM):
 def import_runs(study_dir, folders):
     """Copies finished run folders of another machine into a study; yields a line for each.
 
-    Raises:
-        ParameterError: `study_dir` has no `params.yaml`.
-        RunError: a run is not finished, is damaged, or is not of this study.
+    RunError where a run is not finished, is damaged, or is not of this study.
     """
     parameters = read_parameters(Path(study_dir) / "params.yaml")
     for folder in folders:
         run = runs.read_run(folder)
-        data = (runs.read_json(Path(study_dir) / "data.json") or run.config["identity"]).get
-        identity = runs.run_identity(parameters, run.variant, run.seed, data("fingerprint") or data("data"))
+        summary = runs.read_json(Path(study_dir) / "data.json") or {}
+        fingerprint = summary.get("fingerprint") or run.config["identity"]["data"]
+        identity = runs.run_identity(parameters, run.variant, run.seed, fingerprint)
         reason = runs.why_another(run.folder, identity)
         if reason or (run.variant, run.seed) not in parameters.cells():
             raise RunError("A run is not of this study", where=folder, found=reason or "not in its grid")
@@ -201,9 +176,9 @@ def import_runs(study_dir, folders):
 
 def _start(job, place, jobs):
     """Starts a job with its share of the machine: one of the GPUs, else every `jobs`-th core."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    devices = visible.split(",") if visible else [] if visible == "" else [*map(str, range(len(gpus())))]
-    if devices:
+    numbers = ",".join(map(str, range(len(gpus()))))
+    if visible := os.environ.get("CUDA_VISIBLE_DEVICES", numbers):
+        devices = visible.split(",")
         return job.start(devices[place % len(devices)])
     process = job.start()
     # JAX has no setting for its threads but the cores that it is given.

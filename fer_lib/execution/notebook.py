@@ -20,24 +20,14 @@ from fer_lib import notebooks
 from fer_lib.environment import describe_environment, keras_backend, package_versions
 from fer_lib.errors import DataError, RunError
 from fer_lib.execution.processes import end, python, start, variables, why_ended
-from fer_lib.files import write_atomically
+from fer_lib.files import ROOT, write_atomically
 from fer_lib.parameters import Parameters
 from fer_lib.training.runs import read_json, write_json
-
-_LIBRARY = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
 class Execution:
-    """One notebook of a study.
-
-    Attributes:
-        source: the notebook.
-        parameters: `Parameters` of the study.
-        study_dir: its folder.
-        data: path of the data or None.
-        fingerprint: of the data.
-    """
+    """One notebook, `source`, of a study; `data` is the path of the data or None, `fingerprint` theirs."""
 
     source: Path
     parameters: Parameters
@@ -59,8 +49,8 @@ class Execution:
         started = time.perf_counter()
         self._execute()
         seconds = round(time.perf_counter() - started, 1)
-        done = {"made_from": made_from, "runs": self._runs(), "results": self._results()}
-        write_json(self._marker, done | {"seconds": seconds})
+        done = {"made_from": made_from, "runs": self._runs(), "results": self._results(), "seconds": seconds}
+        write_json(self._marker, done)
         print(f"      done in {seconds:.0f} s", flush=True)
 
     @property
@@ -74,10 +64,9 @@ class Execution:
     def _made_from(self):
         """sha256 of all that the executed notebook is made from, the run folders apart."""
         settings = [self.parameters.model_dump(), self.fingerprint, keras_backend(), package_versions()]
-        digest = hashlib.sha256(json.dumps([notebooks.source_hash(self.source), settings]).encode())
-        for path in sorted(_LIBRARY.rglob("*.py")):
-            digest.update(path.read_bytes())
-        return digest.hexdigest()
+        library = b"".join(path.read_bytes() for path in sorted((ROOT / "fer_lib").rglob("*.py")))
+        made_from = json.dumps([notebooks.source_hash(self.source), settings]).encode() + library
+        return hashlib.sha256(made_from).hexdigest()
 
     def _is_finished(self, made_from):
         """Whether nothing changed; a run that was trained anew or a figure that was deleted is a change."""
@@ -92,20 +81,19 @@ class Execution:
     def _runs(self):
         """sha256 of the `done.json` of each finished run, by its folder."""
         found = sorted(self.study_dir.glob("runs/*/seed-*/done.json"))
-        return {_place(p.parent, self.study_dir): hashlib.sha256(p.read_bytes()).hexdigest() for p in found}
+        return {self._place(path.parent): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
 
     def _results(self):
         """Its figures and tables: those whose names begin with the notebook's number, such as `3.2-memory.png`."""
-        pattern = f"{int(self.source.stem.split('_')[0])}.*"
-        found = [path for folder in ("figures", "tables") for path in self.study_dir.glob(f"{folder}/{pattern}")]
-        return sorted(_place(path, self.study_dir) for path in found)
+        number = int(self.source.stem.split("_")[0])
+        folders = (self.study_dir / name for name in ("figures", "tables"))
+        return sorted(self._place(path) for folder in folders for path in folder.glob(f"{number}.*"))
+
+    def _place(self, path):
+        return path.relative_to(self.study_dir).as_posix()
 
     def _execute(self):
-        """Executes the notebook in a process of its own.
-
-        Raises:
-            RunError, DataError: a cell failed, or the process ended. What it gave is kept as `*.failed.ipynb`.
-        """
+        """Executes the notebook in a process of its own; where that fails, what it gave is `*.failed.ipynb`."""
         partial = self._target.with_name(f".tmp-{self._target.name}")
         failed = self._target.with_name(f"{self._target.stem}.failed.ipynb")
         self._target.parent.mkdir(parents=True, exist_ok=True)
@@ -130,19 +118,15 @@ class Execution:
 
     def _failure(self, status, partial, failed, log):
         """The error that says which cell, and where what it gave is kept."""
-        where = kept = None
-        found = why_ended(status, log)
+        where, found, kept = None, why_ended(status, log), ""
         # What a full disk cut short cannot be read, or not be kept: then only why the process ended is known.
         with contextlib.suppress(RunError):
             self._keep(partial, failed)
             kept = f"What it gave is kept in {failed}. "
             where, found = notebooks.failed_cell(failed) or (None, found)
-        return (DataError if status == DataError.exit_status else RunError)(
-            f"Notebook {self.source.stem} failed",
-            where=where,
-            found=found,
-            advice=f"{kept or ''}What was finished stays: the same command goes on from there",
-        )
+        kind = DataError if status == DataError.exit_status else RunError
+        advice = f"{kept}What was finished stays: the same command goes on from there"
+        return kind(f"Notebook {self.source.stem} failed", where, found=found, advice=advice)
 
 
 def _run_process(command, log, environment, folder):
@@ -174,8 +158,4 @@ def _scratch(study_dir):
 
 
 def _relative(path, folder):
-    return os.path.relpath(path, folder).replace(os.sep, "/")
-
-
-def _place(path, folder):
-    return path.relative_to(folder).as_posix()
+    return Path(os.path.relpath(path, folder)).as_posix()

@@ -11,12 +11,10 @@ from pathlib import Path
 
 from ipykernel.kernelspec import get_kernel_dict
 from jupyter_client.kernelspec import KernelSpec
-from jupyter_client.localinterfaces import localhost
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.paths import jupyter_runtime_dir
 from nbclient.exceptions import DeadKernelError
 from papermill import PapermillExecutionError, execute_notebook
-from traitlets import default
 
 from fer_lib.environment import KERNEL_ARGUMENTS
 from fer_lib.execution.processes import end_with_parent, why_ended
@@ -31,13 +29,11 @@ class OwnKernelManager(AsyncKernelManager):
 
     ended = None  # the exit status of the kernel of this process, negative the signal that killed it
 
-    @default("transport")
-    def _transport(self):
+    def _transport_default(self):
         return "ipc" if os.name == "posix" else "tcp"
 
-    @default("ip")
-    def _ip(self):
-        return str(Path(jupyter_runtime_dir()) / "kernel") if self.transport == "ipc" else localhost()
+    def _ip_default(self):
+        return str(Path(jupyter_runtime_dir()) / "kernel") if self.transport == "ipc" else super()._ip_default()
 
     @property
     def kernel_spec(self):
@@ -58,15 +54,9 @@ def main(arguments):
     try:
         # Relative paths and the working directory of the process: absolute ones would get into the metadata.
         execute_notebook(
-            source,
-            target,
-            json.loads(parameters),
-            kernel_name="python3",
-            language="python",
-            kernel_manager_class=OwnKernelManager,
-            progress_bar=False,
-            stdout_file=sys.stdout,
-        )
+            source, target, json.loads(parameters), kernel_name="python3", language="python", progress_bar=False,
+            kernel_manager_class=OwnKernelManager, stdout_file=sys.stdout,
+        )  # fmt: skip
     except PapermillExecutionError as error:  # the cell, with its error, is in the target
         return 2 if error.ename in ("ParameterError", "DataError") else 1
     except DeadKernelError as error:

@@ -13,31 +13,21 @@ from pathlib import Path
 from fer_lib.environment import TENSORFLOW_SETTINGS
 from fer_lib.files import ROOT
 
-# Seconds for a process to end after SIGTERM, before it is killed.
-_GRACE = 20
+_GRACE = 20  # seconds for a process to end after SIGTERM, before it is killed
 
 
 def start(command, log, variables, folder=None, piped=False):
     """Starts a process whose standard input stays open as long as this one lives, see `end_with_parent`.
 
-    Args:
-        command, variables, folder: list of str, the whole environment, the working directory.
-        log: path of the file that gets its standard error and, unless it is `piped`, its standard output.
-        piped: whether its standard output is a pipe to read from.
+    `variables` is its whole environment, `folder` its working directory. The file `log` gets its standard error
+    and, unless that is `piped` to be read from, its standard output.
     """
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     with open(log, "wb") as file:  # of this attempt alone, so that `why_ended` finds its own reason
-        return subprocess.Popen(
-            command,
-            cwd=folder,
-            env=variables,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE if piped else file,
-            stderr=file,
-            encoding="utf-8",
-            errors="replace",
-            start_new_session=True,  # Ctrl-C reaches this process alone, which then ends the other in order
-        )
+        streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE if piped else file, "stderr": file}
+        text = {"encoding": "utf-8", "errors": "replace"}
+        # Of a session of its own: Ctrl-C reaches this process alone, which then ends the other in order.
+        return subprocess.Popen(command, cwd=folder, env=variables, start_new_session=True, **streams, **text)
 
 
 def end(processes):
@@ -47,12 +37,10 @@ def end(processes):
         process.terminate()
     until = time.monotonic() + _GRACE
     for process in processes:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(max(0, until - time.monotonic()))
-        process.kill()
-        process.wait()
-        for stream in filter(None, (process.stdin, process.stdout)):
-            stream.close()
+        with process:  # closes its streams and waits for its end
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0, until - time.monotonic()))
+            process.kill()
 
 
 def end_with_parent():
@@ -72,19 +60,14 @@ def end_with_parent():
 def variables(data, fingerprint):
     """The environment of such a process; what the user has set of the backend's stays.
 
-    Args:
-        data: path of the data or None; not an argument of the process, which would show it.
-        fingerprint: of the data as they were checked; the process refuses others.
+    `data`, a path or None, is no argument of the process, which would show it. The process refuses data of another
+    `fingerprint` than that of the checked data.
     """
     own = {
         "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
-        "PYTHONHASHSEED": "0",
-        "PYTHONUNBUFFERED": "1",
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        "FER_PROGRESS": "lines",
-        "FER_DATA": data,
-        "FER_FINGERPRINT": fingerprint,
-    }
+        "PYTHONHASHSEED": 0, "PYTHONUNBUFFERED": 1, "PYDEVD_DISABLE_FILE_VALIDATION": 1,
+        "FER_PROGRESS": "lines", "FER_DATA": data, "FER_FINGERPRINT": fingerprint,
+    }  # fmt: skip
     found = {**TENSORFLOW_SETTINGS, **os.environ, **own}
     return {name: str(value) for name, value in found.items() if value is not None}
 

@@ -16,15 +16,16 @@ from fer_lib.execution.processes import end
 
 # A run goes on from its last epoch, so trying again is cheap, after a lost node as after a failure of its own.
 _RETRIES = 3
-# Seconds for a cluster to answer.
-_TIMEOUT = 10
+_TIMEOUT = 10  # seconds for a cluster to answer
+# The runs need them as they are here. Ray sets the last by itself: a sum in other parts would be another number.
+_HANDED_OVER = ("KERAS_BACKEND", "FER_CACHE", "OMP_NUM_THREADS")
 
 
 def train_on_ray(parameters, study_dir, data, fingerprint, address=None, jobs=1, program=PROGRAM):
     """Trains the runs that are not finished, as many at a time as the cluster has room for.
 
     Args:
-        parameters, study_dir, data, fingerprint, program: see `Board`; on a disk that all nodes share.
+        parameters, study_dir, data, fingerprint, program: see `Job`; on a disk that all nodes share.
         address: of a running cluster, such as `auto` or `10.0.0.1:6379`; by default one is started on this
             machine for as long as the runs take.
         jobs: runs that share a GPU or, where there is none, a node.
@@ -38,7 +39,8 @@ def train_on_ray(parameters, study_dir, data, fingerprint, address=None, jobs=1,
         return
     with _cluster(address) as ray:
         train = ray.remote(**_needs(ray, jobs))(_train)
-        references = {train.remote(job, _handed_over()): job for job in board.jobs}
+        variables = {name: os.environ.get(name) for name in _HANDED_OVER}
+        references = {train.remote(job, variables): job for job in board.jobs}
         try:
             board.collect({reference.future(): job for reference, job in references.items()})
         finally:
@@ -50,9 +52,8 @@ def train_on_ray(parameters, study_dir, data, fingerprint, address=None, jobs=1,
 def _cluster(address):
     """Ray, connected; one that was connected before stays so."""
     if importlib.util.find_spec("ray") is None:
-        raise ParameterError(
-            "The engine ray is not installed", where="--engine ray", advice="pip install --editable '.[ray]'"
-        )
+        advice = "pip install --editable '.[ray]'"
+        raise ParameterError("The engine ray is not installed", "--engine ray", advice=advice)
     import ray
 
     if ray.is_initialized():
@@ -67,13 +68,12 @@ def _cluster(address):
         own = {"include_dashboard": False} if address is None else {}
         ray.init(address=address or "local", log_to_driver=False, logging_level="warning", **own)
     except Exception as error:  # where a node does not start in time, Ray raises just this
-        raise ParameterError(
-            "No Ray cluster answers",
-            where="--engine ray" if address is None else f"--ray-address {address}",
-            found=error,
-            advice="Start one with `ray start --head`, set RAY_AUTH_MODE=token here if it has a token, or leave "
-            "the address out for one on this machine alone",
-        ) from error
+        where = "--engine ray" if address is None else f"--ray-address {address}"
+        advice = (
+            "Start one with `ray start --head`, set RAY_AUTH_MODE=token here if it has a token, or leave the "
+            "address out for one on this machine alone"
+        )
+        raise ParameterError("No Ray cluster answers", where, found=error, advice=advice) from error
     for number, handler in handlers.items():
         signal.signal(number, handler)  # Ray ends the process at SIGTERM in its own way
     try:
@@ -91,17 +91,11 @@ def _needs(ray, jobs):
     return {"num_gpus": 1 / jobs if gpus else 0, "num_cpus": cpus, **again}
 
 
-def _handed_over():
-    """Variables that the runs need as they are here; None where they are not set."""
-    return {name: os.environ.get(name) for name in ("KERAS_BACKEND", "FER_CACHE", "OMP_NUM_THREADS")}
-
-
 def _train(job, variables):
     """Runs on a worker of Ray, which sets CUDA_VISIBLE_DEVICES to the run's GPU."""
     import ray
 
     for name, value in variables.items():
-        # Ray sets OMP_NUM_THREADS by itself: a sum in other parts would be another number.
         os.environ.pop(name, None) if value is None else os.environ.update({name: value})
     device = next(iter(ray.get_gpu_ids()), None)
     if device is None:

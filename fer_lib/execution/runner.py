@@ -1,6 +1,5 @@
 """A study from its parameters to its report: the data check, then each notebook in order, then the report."""
 
-import contextlib
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -20,19 +19,15 @@ from fer_lib.training.runs import study_runs, write_json
 def run_study(
     parameters, data=None, chosen=None, output_root="outputs", notebook_dir=notebooks.FOLDER, train_grid=None
 ):
-    """Checks the data, executes the notebooks in order, writes the report. What is finished is not done again.
+    """Checks the data, executes the notebooks in order, writes the report; returns its path. What is done is kept.
 
     Args:
         parameters: `Parameters`.
         data: path of the data; `parameters.data` when None. It is written nowhere.
         chosen: numbers of notebooks, such as `["01"]`; all by default.
-        output_root: the study's folder is `output_root/<study>`.
-        notebook_dir: where the notebooks lie.
+        output_root, notebook_dir: the study's folder is `output_root/<study>`; where the notebooks lie.
         train_grid: called with parameters, study_dir, data and fingerprint before the first notebook, to train
             all runs in processes of their own, see `jobs`; without it the notebooks train them one by one.
-
-    Returns:
-        Path of `report.html`.
 
     Raises:
         ParameterError: an unknown notebook, no backend, or a folder that cannot be written.
@@ -46,8 +41,8 @@ def run_study(
     study_dir = Path(output_root) / parameters.study
     require_writable(study_dir)
     with _only_process(study_dir):
-        for folder in (study_dir, *(study_dir / name for name in ("figures", "notebooks", "tables"))):
-            sweep(folder)
+        for name in (".", "figures", "notebooks", "tables"):
+            sweep(study_dir / name)
         study = Study(parameters, study_dir, data)
         summary = _check_data(study.splits)
         write_atomically(study_dir / "params.yaml", write_parameters(parameters))
@@ -64,50 +59,30 @@ def run_study(
 
 
 def refuse_problems(found):
-    """DataError where the data check found anything that would silently ruin a study.
-
-    Args:
-        found: `fer_lib.datasets.checks.Flaws`.
-    """
+    """DataError where the data check found (`checks.Flaws`) anything that would silently ruin a study."""
     if found.problems:
         others = len(found.problems) - 1
-        more = f" ({others} more problem{'s' if others > 1 else ''})" if others else ""
-        raise DataError(
-            "The dataset failed validation",
-            found=found.problems[0].rstrip(".") + more,
-            advice="`fer-study check` shows all that was found; get the data anew from their publisher",
-        )
+        more = f" ({others} more problem{'s' * (others > 1)})" if others else ""
+        advice = "`fer-study check` shows all that was found; get the data anew from their publisher"
+        first = found.problems[0].rstrip(".")
+        raise DataError("The dataset failed validation", found=first + more, advice=advice)
 
 
 def _check_data(splits):
     """Looks at all of the data; returns what `data.json` holds of them."""
     found = checks.check(splits)
     refuse_problems(found)
-    for note in (*splits.notes, *found.warnings):
+    notes = [*splits.notes, *found.warnings]
+    for note in notes:
         print(f"Note: {note}", flush=True)
-    return {
-        "dataset": splits.dataset,
-        "protocol": splits.protocol,
-        "fingerprint": splits.fingerprint,
-        "counts": {name: {key: int(n) for key, n in row.items()} for name, row in found.counts.iterrows()},
-        "totals": {name: int(value) for name, value in found.totals.items()},
-        "notes": [*splits.notes, *found.warnings],
-    }
+    summary = {name: getattr(splits, name) for name in ("dataset", "protocol", "fingerprint")}
+    return summary | {"counts": found.counts.to_dict("index"), "totals": found.totals.to_dict(), "notes": notes}
 
 
-@contextlib.contextmanager
 def _only_process(study_dir):
-    """Holds the study for this process; the lock ends with its process."""
-    lock = FileLock(study_dir.with_name(f".{study_dir.name}.lock"))
+    """Takes the lock of the study, a context that releases it; it ends with its process, too."""
     try:
-        lock.acquire(timeout=0)
+        return FileLock(study_dir.with_name(f".{study_dir.name}.lock")).acquire(timeout=0)
     except Timeout as error:
-        raise RunError(
-            "Another process is running this study",
-            where=study_dir,
-            advice="Wait for its end, or choose --output-root",
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
+        advice = "Wait for its end, or choose --output-root"
+        raise RunError("Another process is running this study", study_dir, advice=advice) from error

@@ -21,45 +21,31 @@ from fer_lib.files import ROOT, find_file, write_atomically
 from fer_lib.formats import count, network, percent, readable
 from fer_lib.parameters import Parameters, build_parameters, read_parameters, write_parameters
 from fer_lib.training import runs
-from fer_lib.variants import Variant
 
-_DPI = 144
-# How the cell begins in which papermill writes the values that it was given.
-_INJECTED = "# Parameters\n"
+_INJECTED = "# Parameters\n"  # how the cell begins in which papermill writes the values that it was given
 
 
 @dataclass(frozen=True)
 class Study:
-    """One study, opened by a notebook.
-
-    Attributes:
-        parameters: `Parameters`.
-        folder: `outputs/<study>`.
-        data: path of the data; by default what the runner says (`FER_DATA`), else the parameter `data`.
-    """
+    """One study, opened by a notebook; its folder is `outputs/<study>`."""
 
     parameters: Parameters
     folder: Path
-    data: str | None = None
+    data: str | None = None  # path of the data; by default what the runner says (`FER_DATA`), else the parameter
 
     @classmethod
     def open(cls, namespace):
-        """The study that a notebook's `parameters` cell and what papermill was given describe.
+        """The study that the `parameters` cell of a notebook, of which `namespace` is the `globals()`, describes.
 
         `params` names the YAML file to begin with, looked up from the working directory, the project's folder and
         `notebooks/`; every other value that is not None wins over it. `papermill -f FILE` gives a whole file value
         by value: what that file leaves out then has its default. The study's folder is `outputs/<study>` in the
-        project's folder; `params.yaml` of a study's own folder opens the study there.
-
-        Args:
-            namespace: the notebook's `globals()`.
-
-        Raises:
-            ParameterError: a parameter is unknown or cannot be used, or the folder is another study's.
+        project's folder; `params.yaml` of a study's own folder opens the study there. ParameterError where a
+        parameter is unknown or cannot be used, or where the folder is another study's.
         """
         declared, given = _names(namespace)
-        values = {name: namespace[name] for name in Parameters.model_fields if name in declared | given}
-        values = {name: value for name, value in values.items() if value is not None}
+        found = {name: namespace.get(name) for name in Parameters.model_fields if name in declared | given}
+        values = {name: value for name, value in found.items() if value is not None}
         if isinstance(values.get("study"), cls):  # the cell is executed once more
             values["study"] = values["study"].parameters.study
         source, base = None, {}
@@ -68,33 +54,25 @@ class Study:
             source = find_file(namespace["params"], "The parameters file `params`", places)
             base = read_parameters(source).model_dump()
         parameters = build_parameters(base | values, where=source)
-        folder = ROOT / "outputs" / parameters.study
-        if source is not None and (source.name, source.parent.name) == ("params.yaml", parameters.study):
-            folder = source.parent
+        own = source is not None and (source.name, source.parent.name) == ("params.yaml", parameters.study)
+        folder = Path(os.path.relpath(source.parent if own else ROOT / "outputs" / parameters.study))
         _claim(folder, parameters)
-        return cls(parameters, Path(os.path.relpath(folder)))
+        return cls(parameters, folder)
 
     @cached_property
     def splits(self):
         """The images; DataError where they are not those that the runner has checked (`FER_FINGERPRINT`)."""
         data = self.data or find_data(self.parameters, os.environ.get("FER_DATA"))
-        splits = datasets.load(self.parameters.model_copy(update={"data": None}), data)
+        splits = datasets.load(self.parameters, data)
         checked = os.environ.get("FER_FINGERPRINT", splits.fingerprint)
         if splits.fingerprint != checked:
-            raise DataError(
-                "The data changed while the study was running",
-                expected=f"fingerprint {checked[:12]}",
-                found=splits.fingerprint[:12],
-                advice="Run the study again: it checks them first",
-            )
+            expected, found = f"fingerprint {checked[:12]}", splits.fingerprint[:12]
+            advice = "Run the study again: it checks them first"
+            raise DataError("The data changed while the study was running", None, expected, found, advice)
         return splits
 
     def runs(self, variants=None, seeds=None):
-        """The finished runs of these variants and seeds, all of the study's by default; missing ones are trained.
-
-        Returns:
-            list of `Run`, seed by seed.
-        """
+        """List of `Run`, seed by seed, of these variants and seeds, by default all; missing ones are trained."""
         seeds, variants = seeds or self.parameters.seeds, variants or self.parameters.variants
         cells = [(variant, seed) for seed in seeds for variant in variants]
         return [self._run(*cell, (number, len(cells))) for number, cell in enumerate(cells, 1)]
@@ -108,9 +86,7 @@ class Study:
         from fer_lib.analysis.attention import observe  # notebooks that only read need not wait for Keras
         from fer_lib.training.loop import train_run
 
-        return train_run(
-            self.parameters, variant, seed, self.splits, self.folder, observe=observe, position=position
-        )
+        return train_run(self.parameters, variant, seed, self.splits, self.folder, observe, position)
 
     @property
     def split(self):
@@ -120,11 +96,10 @@ class Study:
     def describe_runs(self, variants=None, split=None):
         """Words for a caption: which runs, epochs and images a figure or table is of."""
         split, seeds = split or self.split, self.parameters.seeds
-        networks = len(variants or self.parameters.variants)
+        networks, images = len(variants or self.parameters.variants), count(len(getattr(self.splits, split)))
         return (
             f"{networks} network{'s' * (networks > 1)}, {len(seeds)} seed{'s' * (len(seeds) > 1)} each, "
-            f"{self.parameters.epochs} epochs, {count(len(getattr(self.splits, split)))} {split} images, "
-            f"protocol {self.splits.protocol}"
+            f"{self.parameters.epochs} epochs, {images} {split} images, protocol {self.splits.protocol}"
         )
 
     def images_of(self, ids):
@@ -132,11 +107,9 @@ class Study:
         images = self.splits.validation
         return images.images[pd.Index(images.ids).get_indexer(ids)]
 
-    def variants(self, pairwise="embedded_gaussian", placement="every"):
-        """The study's variants with this function and placement, the baseline first."""
-        found = [Variant.from_name(name) for name in self.parameters.variants]
-        chosen = [v for v in found if v.stages and (v.pairwise, v.placement) == (pairwise, placement)]
-        return [self.parameters.baseline, *(variant.name for variant in chosen)]
+    def variants(self):
+        """The baseline, then the variants with the paper's own function and placement: no name says these two."""
+        return [self.parameters.baseline, *(name for name in self.parameters.variants if name.count("-") == 1)]
 
     def comparison(self):
         """The one table of all networks against the baseline, of all runs; kept as `tables/comparison.csv`."""
@@ -151,24 +124,20 @@ class Study:
         from fer_lib.analysis.tables import learned
 
         failed = learned(runs, self.split).query("~learned")
-        if len(failed):
-            lines = [
-                f"> - {network(run.variant)}, seed {run.seed}: accuracy {percent(run.accuracy)}, commonest class "
-                f"{percent(run.majority_share)}, {run.classes_predicted} predicted classes"
-                for run in failed.itertuples()
-            ]
-            head = (
-                "> **These runs did not learn**: two predicted classes or fewer, or not above the commonest class."
-            )
-            display(Markdown("\n".join([f"{head} Their networks are not compared.", ">", *lines])))
+        if failed.empty:
+            return
+        head = "> **These runs did not learn**: two predicted classes or fewer, or not above the commonest class."
+        lines = [
+            f"> - {network(run.variant)}, seed {run.seed}: accuracy {percent(run.accuracy)}, commonest class "
+            f"{percent(run.majority_share)}, {run.classes_predicted} predicted classes"
+            for run in failed.itertuples()
+        ]
+        display(Markdown("\n".join([f"{head} Their networks are not compared.", ">", *lines])))
 
     def show_parameters(self):
-        """Shows what each parameter is, after all overrides."""
-        rows = [
-            (name, _text(getattr(self.parameters, name)), field.description)
-            for name, field in Parameters.model_fields.items()
-            if name != "data"
-        ]
+        """Shows what each parameter is, after all overrides; not where the data are."""
+        values = self.parameters.model_dump(exclude={"data"})
+        rows = [(name, _text(value), Parameters.model_fields[name].description) for name, value in values.items()]
         display(_styled(pd.DataFrame(rows, columns=["parameter", "value", "meaning"]), "parameters"))
 
     def finding(self, text):
@@ -176,15 +145,13 @@ class Study:
         display(Markdown(f"**Finding.** {text}"))
 
     def show_figure(self, figure, name, caption, alt):
-        """Shows a figure with its caption and keeps it as `figures/<name>.png`, with the words beside it.
+        """Shows a matplotlib `Figure` with its caption and keeps it as `figures/<name>.png`, the words beside it.
 
-        Args:
-            figure: a matplotlib `Figure`.
-            name: number and words, such as `3.2-attention-memory`; the number opens the caption.
-            caption: what it shows, of which runs and how many images, and how to read it.
-            alt: the same for somebody who does not see it, in one or two sentences.
+        `name`: number and words, such as `3.2-attention-memory`; the number opens the caption. `caption`: what it
+        shows, of which runs and how many images, and how to read it. `alt`: the same for somebody who does not see
+        it, in one or two sentences.
         """
-        content = _png(figure)
+        content = png(figure)
         write_atomically(self.folder / "figures" / f"{name}.png", content)
         runs.write_json(self.folder / "figures" / f"{name}.json", {"caption": caption, "alt": alt})
         figure.clear()  # else the inline backend shows it once more at the cell's end
@@ -193,13 +160,10 @@ class Study:
         display(Markdown(f"**Figure {name.split('-')[0]}.** {caption}"))
 
     def show_table(self, table, name, caption):
-        """Shows a table with its caption and keeps it, unrounded, with its own columns, as `tables/<name>.csv`.
+        """Shows a DataFrame with its caption and keeps it, unrounded and as it is, as `tables/<name>.csv`.
 
-        Args:
-            table: a DataFrame; its index is not kept, reset it where it matters. `formats.readable` gives its
-                columns headers with units, and its numbers one form.
-            name: number and words, such as `2.1-accuracy`.
-            caption: what it shows, of which runs and how many images.
+        Its index is not kept: reset it where it matters. What is shown has headers with units, and numbers in one
+        form, from `formats.readable`. `name` and `caption` are as for `show_figure`.
         """
         write_atomically(self.folder / "tables" / f"{name}.csv", table.to_csv(index=False))
         runs.write_json(self.folder / "tables" / f"{name}.json", {"caption": caption})
@@ -216,27 +180,20 @@ class Study:
         """Prints what the notebook ran on."""
         versions = package_versions()
         print(f"Python {platform.python_version()}, Keras {versions['keras']} on {keras_backend()}")
-        print(", ".join(f"{name} {versions[name]}" for name in ("numpy", "pandas", "seaborn") if name in versions))
+        print(", ".join(f"{name} {versions[name]}" for name in ("numpy", "pandas", "seaborn")))
 
 
 def find_data(parameters, data=None):
-    """Where the data are, absolute: `data`, else the parameter; None where both are None.
-
-    Raises:
-        ParameterError: a relative path is neither in the working directory nor in the project's folder.
-    """
+    """Where the data are, absolute: `data`, else the parameter; None where both are None; see `find_file`."""
     path = parameters.data if data is None else data
     return None if path is None else str(find_file(path, "The data"))
 
 
 def _names(namespace):
-    """Names that the notebook's `parameters` cell assigns, and names that papermill was given.
+    """Names that the `parameters` cell assigns, and names that papermill was given; ParameterError for an unknown.
 
     IPython keeps the source of the cells in `In`, and papermill writes one cell of assignments. So a variable of
     the notebook that happens to be called as a parameter is none.
-
-    Raises:
-        ParameterError: papermill was given what is no parameter, which it lets pass.
     """
     declared, given = set(), set()
     for source in namespace["In"]:
@@ -253,11 +210,9 @@ def _names(namespace):
 
 
 def _assigned(source):
-    targets = [
-        line.targets[0] if isinstance(line, ast.Assign) else getattr(line, "target", None)
-        for line in ast.parse(source).body
-    ]
-    return {target.id for target in targets if isinstance(target, ast.Name)}
+    """Names that code assigns."""
+    names = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)]
+    return {node.id for node in names if isinstance(node.ctx, ast.Store)}
 
 
 def _claim(folder, parameters):
@@ -266,12 +221,9 @@ def _claim(folder, parameters):
     if not path.exists():
         write_atomically(path, write_parameters(parameters.model_copy(update={"data": None})))
     elif differing := parameters.differences(read_parameters(path)):
-        raise ParameterError(
-            "The folder is that of another study of this name",
-            where=os.path.relpath(path),
-            found=f"other values of {', '.join(differing)}",
-            advice="Give this study a name of its own with the parameter `study`",
-        )
+        found = f"other values of {', '.join(differing)}"
+        advice = "Give this study a name of its own with the parameter `study`"
+        raise ParameterError("The folder is that of another study of this name", path, None, found, advice)
 
 
 def _text(value):
@@ -284,19 +236,16 @@ def _styled(table, name):
     left = {"text-align": "left", "white-space": "normal", "overflow-wrap": "anywhere"}
     words = [column for column in shown if not shown[column].str.fullmatch(r"[-−+<]?[ \d.,]+( to .*)?|–").all()]
     style = shown.style.set_uuid(name).format(escape="html").format_index(escape="html", axis="columns")
-    style = style.set_properties(subset=words, **left)
+    style.set_properties(subset=words, **left)
     return style.set_table_styles([{"selector": "th", "props": list(left.items())}]).hide(axis="index")
 
 
-def _png(figure):
+def png(figure, dpi=144):
     """The figure as an optimised PNG, in shades of grey where it has no colour."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI, bbox_inches="tight", facecolor="white")
-    with PIL.Image.open(buffer) as drawn:
-        picture = drawn.convert("RGB")
+    drawn, smaller = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=dpi, bbox_inches="tight", facecolor="white")
+    picture = PIL.Image.open(drawn).convert("RGB")
     grey = picture.convert("L")
-    if grey.convert("RGB").tobytes() == picture.tobytes():
-        picture = grey
-    smaller = io.BytesIO()
-    picture.save(smaller, "PNG", optimize=True, dpi=(_DPI, _DPI))
+    picture = grey if grey.convert("RGB").tobytes() == picture.tobytes() else picture
+    picture.save(smaller, "PNG", optimize=True, dpi=(dpi, dpi))
     return smaller.getvalue()
