@@ -138,7 +138,7 @@ def test_papermill_from_the_root_from_notebooks_and_from_elsewhere(tmp_path):
 
 def test_a_table_is_escaped_and_the_same_each_time_and_its_file_keeps_the_names(tmp_path, capsys, monkeypatch):
     shown = []
-    monkeypatch.setattr(module, "display", lambda *things, **_: shown.extend(things))
+    monkeypatch.setattr("IPython.display.display", lambda *things, **_: shown.extend(things))
     table = pd.DataFrame({"variant": ["<script>x</script>", "b"], "accuracy": [0.635, None], "n<b>": [1432, 2]})
     for _ in range(2):
         Study(Parameters(), tmp_path).show_table(

@@ -65,7 +65,7 @@ class _Explorer:
     def _choose_block(self, change=None):
         (rows, columns), _ = self._maps()[self.block.value][0]
         size = {"width": f"{_SIDE // columns}px", "height": f"{_SIDE // rows}px"}
-        layout = widgets.Layout(**size, padding="0", margin="0")
+        layout = widgets.Layout(**size, padding="0", margin="0", border="1px solid white")
         lines = [[self._button(row, column, layout) for column in range(columns)] for row in range(rows)]
         self.grid.children = [widgets.HBox(line) for line in lines]
         self._choose_position((rows // 2, columns // 2))

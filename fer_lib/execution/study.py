@@ -1,4 +1,7 @@
-"""A study as a notebook sees it: parameters, images, runs, and where figures and tables go."""
+"""A study as a notebook sees it: parameters, images, runs, and where figures and tables go.
+
+IPython is imported where something is shown: a run that is trained on a rented machine needs none.
+"""
 
 import ast
 import difflib
@@ -12,7 +15,6 @@ from pathlib import Path
 
 import pandas as pd
 import PIL.Image
-from IPython.display import Image, Markdown, display
 
 from fer_lib import datasets
 from fer_lib.environment import keras_backend, package_versions, require_backend
@@ -121,6 +123,7 @@ class Study:
 
     def warn_unless_learned(self, runs):
         """Shows a box that names the runs that did not learn; `comparison` leaves their networks out."""
+        from IPython.display import Markdown, display
         from fer_lib.analysis.tables import learned
 
         failed = learned(runs, self.split).query("~learned")
@@ -136,12 +139,16 @@ class Study:
 
     def show_parameters(self):
         """Shows what each parameter is, after all overrides; not where the data are."""
+        from IPython.display import display
+
         values = self.parameters.model_dump(exclude={"data"})
         rows = [(name, _text(value), Parameters.model_fields[name].description) for name, value in values.items()]
         display(_styled(pd.DataFrame(rows, columns=["parameter", "value", "meaning"]), "parameters"))
 
     def finding(self, text):
         """Shows one sentence, computed from the numbers, as a finding."""
+        from IPython.display import Markdown, display
+
         display(Markdown(f"**Finding.** {text}"))
 
     def show_figure(self, figure, name, caption, alt):
@@ -151,7 +158,11 @@ class Study:
         shows, of which runs and how many images, and how to read it. `alt`: the same for somebody who does not see
         it, in one or two sentences.
         """
+        from IPython.display import Image, Markdown, display
+
+        # Photographs under a map of colours are large, and no sharper for more pixels.
         content = png(figure)
+        content = png(figure, 100) if len(content) > 2**18 else content
         write_atomically(self.folder / "figures" / f"{name}.png", content)
         runs.write_json(self.folder / "figures" / f"{name}.json", {"caption": caption, "alt": alt})
         figure.clear()  # else the inline backend shows it once more at the cell's end
@@ -165,6 +176,8 @@ class Study:
         Its index is not kept: reset it where it matters. What is shown has headers with units, and numbers in one
         form, from `formats.readable`. `name` and `caption` are as for `show_figure`.
         """
+        from IPython.display import Markdown, display
+
         write_atomically(self.folder / "tables" / f"{name}.csv", table.to_csv(index=False))
         runs.write_json(self.folder / "tables" / f"{name}.json", {"caption": caption})
         display(Markdown(f"**Table {name.split('-')[0]}.** {caption}"))
@@ -234,8 +247,16 @@ def _styled(table, name):
     """A table for the page: escaped, text left and wrapped, numbers right, with ids that stay the same."""
     shown = readable(table.reset_index(drop=True))
     left = {"text-align": "left", "white-space": "normal", "overflow-wrap": "anywhere"}
-    words = [column for column in shown if not shown[column].str.fullmatch(r"[-−+<]?[ \d.,]+( to .*)?|–").all()]
-    style = shown.style.set_uuid(name).format(escape="html").format_index(escape="html", axis="columns")
+    words = [
+        column
+        for column in shown
+        if not shown[column].astype(str).str.fullmatch(r"[-−+<]?[ \d.,]+( to .*)?|–").all()
+    ]
+    style = (
+        shown.style.set_uuid(name.replace(".", "-"))
+        .format(escape="html")
+        .format_index(escape="html", axis="columns")
+    )
     style.set_properties(subset=words, **left)
     return style.set_table_styles([{"selector": "th", "props": list(left.items())}]).hide(axis="index")
 
