@@ -124,6 +124,7 @@ class Study:
     def warn_unless_learned(self, runs):
         """Shows a box that names the runs that did not learn; `comparison` leaves their networks out."""
         from IPython.display import Markdown, display
+
         from fer_lib.analysis.tables import learned
 
         failed = learned(runs, self.split).query("~learned")
