@@ -312,6 +312,7 @@ def test_the_committed_predictions_give_what_was_worked_out_by_hand(committed):
     standard_error, df = found.with_seeds()
     assert df == pytest.approx(14)
     assert standard_error == pytest.approx(0.00685, abs=5e-6)
+    assert found.f_test() == pytest.approx((1.39, 0.28), abs=5e-3)
     tests = [found.difference(0, other) for other in range(1, 8)]
     assert [round(100 * test.estimate, 1) for test in tests] == [0.1, 1.4, 0.9, 0.4, 1.2, 1.4, 0.6]
     assert [100 * (test.high - test.low) / 2 for test in tests] == pytest.approx([1.47] * 7, abs=5e-3)
@@ -373,6 +374,7 @@ def test_identical_networks_and_designs_that_cannot_be_analysed():
     same = np.broadcast_to(np.arange(50) % 2 == 0, (3, 2, 50))
     found = inference.obuchowski_rockette(same)
     assert (found.difference(0, 1).p_value, found.with_seeds()[0]) == (1, 0)
+    assert np.isnan(found.f_test()).all()
     assert not found.pooling_doubtful
     with pytest.raises(ValueError, match=r"at least 2 of each. Received: \(3, 1, 50\)"):
         inference.obuchowski_rockette(same[:, :1])

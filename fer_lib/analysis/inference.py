@@ -165,6 +165,12 @@ class ObuchowskiRockette:
         df = (networks - 1) * (seeds - 1) * ((spread / error_term) ** 2 if error_term else np.inf)
         return float(np.sqrt(2 * spread / seeds)), float(df)
 
+    def f_test(self):
+        """Return (F, p) of the hypothesis that all networks have the same accuracy; NaN if nothing varies."""
+        (standard_error, df), means = self.with_seeds(), self.accuracies.mean(axis=1)
+        f = 2 * means.var(ddof=1) / standard_error**2 if standard_error else np.nan
+        return float(f), float(stats.f.sf(f, len(means) - 1, df))
+
     def difference(self, first, second, level=0.95):
         """Return the `Test` of the second network's accuracy minus the first's; both are row numbers."""
         means = self.accuracies.mean(axis=1)
