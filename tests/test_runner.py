@@ -348,7 +348,7 @@ def test_a_study_that_is_stopped_leaves_no_kernel_and_the_same_command_goes_on(t
         return  # going on is the same after all three
     assert subprocess.run(command, cwd=tmp_path, env=environment, timeout=120).returncode == 0
     left = sorted(path.name for path in (tmp_path / "outputs" / "tiny" / "notebooks").iterdir())
-    assert left == ["01_first.done.json", "01_first.ipynb"]
+    assert left == ["01_first.done.json", "01_first.html", "01_first.ipynb"]
 
 
 def wait_for(look, seconds):
