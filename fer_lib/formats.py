@@ -62,8 +62,8 @@ def network(name):
         return str(name)
 
 
-def _bare_percent(fraction):
-    return percent(fraction).removesuffix(" %")
+def _bare_percent(fraction, digits=1):
+    return percent(fraction, digits).removesuffix(" %")
 
 
 def _words(value):
@@ -105,6 +105,14 @@ COLUMNS = {
     "trainable_parameters": ("trainable parameters", count), "parameters": ("parameters", count),
     "macs": ("MACs", count), "attention_macs": ("MACs between positions", count),
     "activation_bytes": ("activation memory (B)", count), "attention_bytes": ("attention maps (B)", count),
+    "added_trainable_parameters": ("parameters added", count), "added_macs": ("MACs added", count),
+    "added_attention_macs": ("MACs between positions added", count),
+    "added_attention_bytes": ("attention maps added (B)", count),
+    "added_activation_bytes": ("activation memory added (B)", count),
+    "reported": ("reported (%)", partial(_bare_percent, digits=2)), "above_floor": ("above 6/7 (pp)", points),
+    "if_confident": ("accuracy if confident (%)", _bare_percent), "seen": ("median here (%)", _bare_percent),
+    "seen_low": ("lowest (%)", _bare_percent), "seen_high": ("highest (%)", _bare_percent),
+    "epochs": ("epochs here", whole), "images_needed": ("images needed", count), "z": ("z", decimals(1)),
 }  # fmt: skip
 # Limits of an interval, `<name>_low` and `<name>_high` -> their header; the unit is that of the value beside it.
 LIMITS = {

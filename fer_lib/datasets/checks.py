@@ -8,6 +8,7 @@ import pandas as pd
 
 from fer_lib.datasets.fer2013 import PUBLISHED_SHARPNESS, published_counts
 from fer_lib.errors import shown
+from fer_lib.formats import percent
 
 SHARPNESS_FACTOR = 1.5
 SHARPNESS_MIN_IMAGES = 200
@@ -163,7 +164,7 @@ def _judged(totals, counts, leaks):
             yield True, f"{images} ({share:.0%}) are also in train: accuracy on them would be memory."
         else:
             advice = "report accuracy with and without them"
-            yield False, f"{images} ({share:.1%}) are exact copies of training images: {advice}."
+            yield False, f"{images} ({percent(share)}) are exact copies of training images: {advice}."
     if totals["contradicting"]:
         share = f"{totals['contradicting']:,} of {totals['groups']:,}"
         yield False, f"{share} groups of identical images have different labels."
