@@ -46,7 +46,8 @@ class Variant:
         for part, allowed in known.items():
             if (value := getattr(self, part)) not in allowed:
                 expected = "one of " + ", ".join(map(str, allowed))
-                raise ParameterError(f"A variant's {part} is unknown", expected=expected, found=repr(value))
+                what = part.replace("pairwise", "pairwise function")
+                raise ParameterError(f"A variant's {what} is unknown", expected=expected, found=repr(value))
         if list(self.stages) != sorted({1, 2, 3, 4}.intersection(self.stages)):
             expected = "each of 1 to 4 at most once, in increasing order, such as nl34"
             found = "nl" + "".join(map(str, self.stages))

@@ -189,7 +189,7 @@ def test_a_cell_is_trained_into_the_study_without_the_place_of_the_data(
 ):
     given = []
 
-    def train_run(parameters, variant, seed, splits, study_dir, **_):
+    def train_run(parameters, variant, seed, splits, study_dir, *_):
         given.append((parameters.data, variant, seed, splits, study_dir))
         return SimpleNamespace(folder="the/folder")
 
