@@ -85,7 +85,7 @@ def test_planted_copies_are_found(train, validation):
         "train_class": [CLASS_NAMES[20 % 7], CLASS_NAMES[0]],
     }
     assert flaws.problems == ()
-    assert any("2 of the 210 validation images (1.0%)" in text for text in flaws.warnings)
+    assert any("2 of the 210 validation images (1.0 %)" in text for text in flaws.warnings)
     mask = copies_of(with_images(train, images), with_images(validation, held_out))
     assert np.flatnonzero(mask).tolist() == [5, 6]
 
