@@ -247,7 +247,7 @@ def _text(value):
 def _styled(table, name):
     """A table for the page: escaped, text left and wrapped, numbers right, with ids that stay the same."""
     shown = readable(table.reset_index(drop=True))
-    left = {"text-align": "left", "white-space": "normal", "overflow-wrap": "anywhere"}
+    left = {"text-align": "left", "white-space": "normal", "overflow-wrap": "break-word"}
     words = [
         column
         for column in shown
