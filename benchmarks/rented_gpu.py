@@ -11,7 +11,7 @@ There, in the root of the checkout:
 
 At home again, the runs take their places, and the study goes on with what is missing:
 
-    fer-study import outputs/fer2013_paper out/runs.zip
+    unzip -n out/runs.zip -d outputs/fer2013_paper
     fer-study run params/fer2013_paper.yaml --data archive.zip
 
 `train` starts the runs that are still missing, seed by seed, as many beside one another as `--jobs` says. It
