@@ -189,13 +189,18 @@ def build_parameters(values, where=None):
         place = ", ".join(str(part) for part in (where, key and f"key {key}") if part)
         advice = f"{others} more after this one" if others else None
         if problem["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(key, Parameters.model_fields, n=1, cutoff=0.5)
-            expected = f"perhaps {near[0]}" if near else "one of " + ", ".join(Parameters.model_fields)
+            expected = nearest_or_all(key, Parameters.model_fields)
             raise ParameterError("A parameter is unknown", place, expected, repr(key), advice) from error
         if isinstance(problem["input"], str) and problem["type"] in ("float_type", "int_type"):
             advice = "YAML reads 1e-3 as text: write 1.0e-3" if "e" in problem["input"].lower() else advice
         found, message = repr(problem["input"]) if key else None, problem["msg"].removeprefix("Value error, ")
         raise ParameterError("A parameter cannot be used", place or None, message, found, advice) from error
+
+
+def nearest_or_all(name, known):
+    """What an unknown name was expected to be: the known one that is written alike, or else all of them."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"perhaps {near[0]}" if near else "one of " + ", ".join(known)
 
 
 def write_parameters(parameters):

@@ -7,10 +7,10 @@ from fer_lib.environment import TENSORFLOW_SETTINGS
 os.environ.update({"FER_PROGRESS": "lines", **TENSORFLOW_SETTINGS, **os.environ})
 
 import numpy as np
-import pandas as pd
 import pytest
+from data_files import face_set
 
-from fer_lib.datasets import CLASS_NAMES, FaceSet, Splits
+from fer_lib.datasets import Splits
 
 
 @pytest.fixture(scope="session")
@@ -20,14 +20,8 @@ def tiny_splits():
 
     def faces(count, usage):
         labels = np.arange(count) % 7
-        noise = generator.integers(0, 60, (count, 32, 32, 1))
-        return FaceSet(
-            images=(noise + 25 * labels[:, None, None, None]).astype("uint8"),
-            labels=labels.astype("int64"),
-            ids=np.array([f"{usage}/{i:03d}" for i in range(count)]),
-            class_names=CLASS_NAMES,
-            metadata=pd.DataFrame({"usage": [usage] * count}),
-        )
+        noise = generator.integers(0, 60, (count, 32, 32))
+        return face_set(labels, noise + 25 * labels[:, None, None], usage)
 
     return Splits(
         train=faces(70, "Training"),

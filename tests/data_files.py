@@ -1,12 +1,14 @@
-"""Small copies of data sets, written with Pillow and `zipfile` by rules of their own; and `refused`."""
+"""Small copies of data sets, written with Pillow and `zipfile` by rules of their own; `face_set`; `refused`."""
 
 import tarfile
 import zipfile
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
+from fer_lib.datasets import FaceSet
 from fer_lib.errors import DataError
 
 CLASSES = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
@@ -15,6 +17,16 @@ USAGES = {"Training": "train", "PublicTest": "test", "PrivateTest": "test"}
 
 def grey(seed, side=48):
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (side, side), dtype=np.uint8))
+
+
+def face_set(labels, pixels, usage):
+    """A `FaceSet` of grey images `(n, height, width)`, all of one usage."""
+    return FaceSet(
+        images=pixels[..., None].astype("uint8"),
+        labels=labels.astype("int64"),
+        ids=np.array([f"{usage}/{i:03d}" for i in range(len(labels))]),
+        metadata=pd.DataFrame({"usage": [usage] * len(labels)}),
+    )
 
 
 def write_tree(folder, train=6, public=5, private=2):

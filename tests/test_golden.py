@@ -10,10 +10,10 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import pandas as pd
 import pytest
+from data_files import face_set
 
-from fer_lib.datasets import CLASS_NAMES, FaceSet, Splits
+from fer_lib.datasets import Splits
 from fer_lib.parameters import Parameters
 from fer_lib.training.loop import train_run
 from fer_lib.variants import PAIRWISE_FUNCTIONS
@@ -49,14 +49,7 @@ def make_splits():
         labels = np.arange(count) % 7
         rows, columns = np.mgrid[0:32, 0:32]
         pattern = (rows * 5 + columns * 3 + np.arange(count)[:, None, None] * 17) % 97
-        pixels = (pattern + 20 * labels[:, None, None] * (columns < 12)).astype("uint8")
-        return FaceSet(
-            images=pixels[..., None],
-            labels=labels.astype("int64"),
-            ids=np.array([f"{usage}/{i:03d}" for i in range(count)]),
-            class_names=CLASS_NAMES,
-            metadata=pd.DataFrame({"usage": [usage] * count}),
-        )
+        return face_set(labels, pattern + 20 * labels[:, None, None] * (columns < 12), usage)
 
     return Splits(
         train=images(80, "Training"),

@@ -4,7 +4,6 @@ IPython is imported where something is shown: a run that is trained on a rented 
 """
 
 import ast
-import difflib
 import io
 import os
 import platform
@@ -21,7 +20,7 @@ from fer_lib.environment import keras_backend, package_versions, require_backend
 from fer_lib.errors import DataError, ParameterError
 from fer_lib.files import ROOT, find_file, write_atomically
 from fer_lib.formats import count, network, percent, readable
-from fer_lib.parameters import Parameters, build_parameters, read_parameters, write_parameters
+from fer_lib.parameters import Parameters, build_parameters, nearest_or_all, read_parameters, write_parameters
 from fer_lib.training import runs
 
 _INJECTED = "# Parameters\n"  # how the cell begins in which papermill writes the values that it was given
@@ -217,8 +216,7 @@ def _names(namespace):
             declared |= _assigned(source)
     known = [*Parameters.model_fields, "params"]
     for name in sorted(given - set(known)):
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        expected = f"perhaps {near[0]}" if near else "one of " + ", ".join(known)
+        expected = nearest_or_all(name, known)
         raise ParameterError("A parameter that papermill was given is unknown", None, expected, name)
     return declared, given
 
