@@ -223,7 +223,8 @@ def _against(low, high):
 def _gain(section, claim, row, parameters, sign):
     if row is None:
         return Finding(section, claim, "paired difference of accuracy", "the study has no such network", NOT_RUN)
-    test = f"accuracy of {row['variant']} minus that of {row['baseline']}, seeds and images as random effects"
+    random = "seeds and images as random effects" if row["seeds"] > 1 else "one run each, images alone as random"
+    test = f"accuracy of {row['variant']} minus that of {row['baseline']}, {random}"
     limits = formats.interval(row["simultaneous_low"], row["simultaneous_high"])
     outcome = f"{formats.points(row['difference'])} pp [{limits}], p {formats.p_value(row['p_holm'])}"
     outcome += f", {row['seeds']} seed{'s' if row['seeds'] > 1 else ''}"
