@@ -12,12 +12,7 @@ import threading
 from fer_lib.errors import FerError, RunError
 
 _STOPPED = {signal.SIGINT: 130, signal.SIGTERM: 75}
-# Seconds to end in order, children included; what swallows the exception does not keep the process.
-_GRACE = 60
-
-
-class _Stop(BaseException):
-    """Raised where the process is when a signal asks for its end."""
+_GRACE = 60  # seconds to end in order, children included, even where something swallows the exception
 
 
 class _Signals:
@@ -32,16 +27,15 @@ class _Signals:
         self.timer = threading.Timer(_GRACE, os._exit, [self.status])
         self.timer.daemon = True
         self.timer.start()
-        raise _Stop
+        sys.exit(self.status)
 
 
 def main(arguments=None):
     """Run a command, of the process's own arguments (list of str) by default; return the exit status."""
     signals = _Signals()
     try:
-        if threading.current_thread() is threading.main_thread():
-            for number in _STOPPED:
-                signal.signal(number, signals.take)
+        for number in _STOPPED:
+            signal.signal(number, signals.take)
         # Imported after the handlers are there: it takes its time.
         from fer_lib.commands import app
         from fer_lib.execution.processes import end_with_parent

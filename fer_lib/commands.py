@@ -42,16 +42,13 @@ def run(
     if ray_address is not None and engine != "ray":
         raise ParameterError("There is a cluster, but no engine for it", "--ray-address", "--engine ray", engine)
     parameters = read_parameters(params, overrides or ())
+    from fer_lib.execution.jobs import train_here, train_on_ray
     from fer_lib.execution.runner import run_study
 
     train_grid = None
     if engine == "ray":
-        from fer_lib.execution.ray_grid import train_on_ray
-
         train_grid = functools.partial(train_on_ray, address=ray_address, jobs=jobs or 1)
     elif jobs is not None:
-        from fer_lib.execution.jobs import train_here
-
         train_grid = functools.partial(train_here, jobs=jobs)
     typer.echo(f"Report: {run_study(parameters, data, notebook, output_root, train_grid=train_grid)}")
 
@@ -142,7 +139,7 @@ def fetch(
     target: Annotated[Path, typer.Argument(help="The folder to make.")] = Path("data/fer2013"),
 ):
     """Download a data set (needs network and the extra `fetch`)."""
-    from fer_lib.datasets.fetch import fetch_fer2013
+    from fer_lib.datasets.fer2013 import fetch_fer2013
 
     typer.echo(f"Data: {fetch_fer2013(target)}")
 

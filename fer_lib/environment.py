@@ -21,21 +21,20 @@ PACKAGES = (
     "keras", "tensorflow", "tensorflow-cpu", "jax", "jaxlib", "torch", "numpy", "pandas", "scipy", "scikit-learn",
     "pillow", "h5py", "matplotlib", "seaborn", "papermill", "nbclient", "nbconvert", "ipykernel",
 )  # fmt: skip
-# What TensorFlow finds in its environment unless the user has set it, before it is imported: few messages, and
-# oneDNN's kernels on every processor. Unasked it takes them on the newer ones alone; on the others its own kernels
-# take about twice as long, and round otherwise.
+# For TensorFlow, unless the user has set them: few messages, and oneDNN's kernels on every processor. By default
+# only newer ones use them; on the others its own kernels take about twice as long, and round otherwise.
 TENSORFLOW_SETTINGS = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1"}
-# With which a kernel lets what a backend prints past Python go to its terminal, not into the notebook.
+# What a backend prints past Python goes to the kernel's terminal, not into the notebook.
 KERNEL_ARGUMENTS = ["--IPKernelApp.capture_fd_output=False"]
-# Logger and words of messages that ask nothing of a reader. TensorFlow takes networks, each traced once, for
-# one function that is traced again and again. On JAX and a GPU Keras tries cuDNN's attention first, which cannot
-# train odd numbers of positions such as 9 x 9, and shows a traceback before it takes XLA's.
+# Logger -> words of a message that needs no action. TensorFlow takes networks, each traced once, for one function
+# that is traced again. On JAX and a GPU Keras tries cuDNN's attention first, which cannot train odd numbers of
+# positions such as 9 x 9, and shows a traceback before it takes XLA's.
 _LEFT_OUT = {"tensorflow": "triggered tf.function retracing", "absl": "Failed to apply cudnn implementation"}
 _BACKENDS = ("tensorflow", "jax", "torch")  # of Keras, that train; extras of pyproject.toml
 
 
 def describe_environment():
-    """What `environment.json` holds, see `files.Environment`; `git` is None outside of a checkout."""
+    """What `environment.json` holds; `git` (commit, and whether files differ) is None outside of a checkout."""
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
@@ -49,10 +48,7 @@ def describe_environment():
 
 
 def leave_out_messages():
-    """Keeps messages of TensorFlow and of Keras's JAX backend that need no action out of logs and notebooks.
-
-    Keras is to be imported before: absl makes its logger then, of its own kind.
-    """
+    """Keeps messages that need no action out of logs, once Keras is imported: absl then makes its logger."""
     for logger in _LEFT_OUT:
         logging.getLogger(logger).addFilter(lambda record: _LEFT_OUT[record.name] not in str(record.msg))
 
@@ -96,7 +92,7 @@ def cores():
 
 def gpus():
     """Names of the machine's GPUs, those of NVIDIA."""
-    return _lines("nvidia-smi", "--query-gpu=name", "--format=csv,noheader") or []
+    return _lines("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
 
 
 def install_kernel():
@@ -117,7 +113,7 @@ def _processor():
 
 
 def _git():
-    commit = _lines("git", "rev-parse", "HEAD") if (ROOT / ".git").exists() else None
+    commit = _lines("git", "rev-parse", "HEAD") if (ROOT / ".git").exists() else []
     if not commit:
         return None
     changed = _lines("git", "status", "--porcelain", "--", "fer_lib", "notebooks", "params")
@@ -125,9 +121,9 @@ def _git():
 
 
 def _lines(*command):
-    """Lines that a command prints in the project's folder; None where it is not installed or fails."""
+    """Lines that a command prints in the project's folder; none where it is not installed or fails."""
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
-        return None
+        return []
     return done.stdout.strip().splitlines()

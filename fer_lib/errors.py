@@ -4,11 +4,7 @@
 class FerError(Exception):
     """Base of every error that a user can cause; `str` of it is one paragraph.
 
-    Args:
-        what: one sentence, what went wrong.
-        where: the file, the key or the run concerned.
-        expected, found: what would have been right, and the value that was there instead.
-        advice: what to do about it.
+    `what` went wrong, in one sentence; `where`: file, key or run; what was `expected` and `found`; what to do.
     """
 
     exit_status = 1  # of the command line

@@ -8,7 +8,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 
 from fer_lib.errors import FerError, ParameterError, RunError
 
@@ -20,8 +20,7 @@ _TEMPORARY = ".tmp-"
 def find_file(path, what, folders=(Path(), ROOT)):
     """The absolute path that a user means: `~` is the home, a relative one is in the first of `folders`.
 
-    Raises:
-        ParameterError: it is in none of them; the message says `what`, such as "The data".
+    ParameterError where it is in none; its message names `what` was looked for, such as "The data".
     """
     expanded = os.path.expanduser(path)
     places = [Path(folder).absolute() / expanded for folder in folders if expanded.strip()]
@@ -30,41 +29,6 @@ def find_file(path, what, folders=(Path(), ROOT)):
             return place
     tried = " or ".join(dict.fromkeys(map(os.path.normpath, places)))
     raise ParameterError(f"{what} cannot be found", where=tried or None, found=repr(str(path)))
-
-
-class Caption(BaseModel):
-    """`figures/<name>.json` and `tables/<name>.json`: the words beside a figure or table."""
-
-    caption: str = ""
-    alt: str = ""
-
-
-class DataSummary(BaseModel):
-    """`data.json`, of the checked data. `counts`: images by split and class, with `total`."""
-
-    fingerprint: str = ""
-    counts: dict[str, dict[str, int]] = {}
-    notes: list[str] = []
-
-
-class Commit(BaseModel):
-    """The commit of the library, and whether code, notebooks or parameters differed from it."""
-
-    commit: str
-    changed: bool
-
-
-class Environment(BaseModel):
-    """`environment.json`, and `environment` of a run's `config.json`: software and machine."""
-
-    python: str = ""
-    platform: str = ""
-    processor: str = ""
-    cpus: int = 0
-    gpus: list[str] = []
-    backend: str = ""
-    packages: dict[str, str] = {}
-    git: Commit | None = None
 
 
 def read_json(path, schema=dict):
@@ -103,9 +67,7 @@ def write_atomically(path, content):
     """Write `path`, and its parent folders, so that a reader sees the old file or the whole new one, never a part.
 
     `content`: text, bytes, or a callable that is given a temporary path with the same suffix and writes it.
-
-    Raises:
-        RunError: the folder cannot be written or the disk is full; the old file is as it was.
+    RunError where the folder cannot be written or the disk is full; the old file is then as it was.
     """
     path = Path(path)
     temporary = path.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}{path.suffix}")
@@ -118,8 +80,8 @@ def write_atomically(path, content):
         _flush_to_disk(temporary)
         os.replace(temporary, path)
     except OSError as error:
-        advice = "Free space or choose a folder that can be written, then give the same command again"
-        found, advice = error.strerror or str(error), f"{advice}: what is finished is kept"
+        advice = "Free space or choose another folder, then give the same command again: what is finished is kept"
+        found = error.strerror or str(error)
         raise RunError("A file could not be written", path, found=found, advice=advice) from error
     finally:
         with contextlib.suppress(OSError):  # renamed, or never made

@@ -19,15 +19,13 @@ _BACKEND_LOG = re.compile(r"^(WARNING: All log messages before absl|I\d{4} \d\d:
 def find_notebooks(chosen=None, folder=FOLDER):
     """Paths of the numbered notebooks in a folder, by number: all, or those `chosen` by numbers (`"01"`) or names.
 
-    Raises:
-        ParameterError: there are none, or a chosen one is not there.
+    ParameterError where there are none, or a chosen one is not there.
     """
     paths = sorted(Path(folder).glob("[0-9][0-9]_*.ipynb"))
     found = {path: {path.stem[:2], path.stem, path.name} for path in paths}
     if not found:
-        advice = "Run the study from a checkout of the project, installed with `pip install -e .`"
-        expected = "files such as 01_baseline.ipynb"
-        raise ParameterError("There are no notebooks to run", where=folder, expected=expected, advice=advice)
+        expected = "files such as 01_baseline.ipynb, as in a checkout installed with `pip install -e .`"
+        raise ParameterError("There are no notebooks to run", folder, expected)
     for name in chosen or ():
         if not any(name in names for names in found.values()):
             known = ", ".join(path.stem for path in found)
@@ -54,18 +52,15 @@ def failed_cell(path):
     for cell in read_notebook(path).cells:
         for output in cell.get("outputs", []):
             if output.output_type == "error":
-                first_line = next((line for line in cell.source.splitlines() if line.strip()), "")
-                return f"cell [{cell.execution_count}], `{first_line.strip()}`", f"{output.ename}: {output.evalue}"
+                first_line = cell.source.strip().partition("\n")[0]
+                return f"cell [{cell.execution_count}], `{first_line}`", f"{output.ename}: {output.evalue}"
     return None
 
 
 def without_machine(notebook, name, private=()):
-    """Takes out of an executed notebook what tells of the machine: absolute paths and the backend's own log.
+    """Takes out of an executed notebook, in place, what tells of the machine: paths and the backend's own log.
 
-    Args:
-        notebook: changed in place.
-        name: its file's name, for papermill's metadata.
-        private: paths, such as that of the data, of which the last part alone is kept.
+    `name`: of its file, for papermill's metadata; `private`: paths, as of the data, whose last part alone is kept.
     """
     notebook.metadata.get("papermill", {}).update(input_path=name, output_path=name)
     names = {str(path): Path(path).name for path in private}
@@ -78,9 +73,9 @@ def without_machine(notebook, name, private=()):
         return text
 
     for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            _rewrite(output, shorten)
         if "outputs" in cell:
+            for output in cell.outputs:
+                _rewrite(output, shorten)
             cell.outputs = [output for output in cell.outputs if output.get("text") != ""]
     return notebook
 

@@ -14,8 +14,6 @@ from fer_lib.errors import ParameterError
 from fer_lib.files import read_regular
 from fer_lib.variants import Variant
 
-_MAX_BYTES = 2**17  # of a parameters file
-
 PROTOCOLS = {
     "fer2013": ("paper", "official"), "synthetic": ("paper", "official"), "kdef": ("random", "subject"),
     "folders": ("official", "random"),
@@ -38,11 +36,7 @@ Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 
 
 class Parameters(BaseModel):
-    """Everything that a study depends on. The defaults are the smallest study, on generated faces.
-
-    Raises (from `read_parameters`):
-        ParameterError: an unknown key (the near miss is named), a wrong type, an impossible combination.
-    """
+    """Everything that a study depends on. The defaults are the smallest study, on generated faces."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
@@ -155,11 +149,11 @@ class Parameters(BaseModel):
 def read_parameters(path, overrides=()):
     """Read a study's YAML file; `overrides`, strings `key=value` (the value as YAML), win over it.
 
-    Raises:
-        ParameterError: the file cannot be read as flat YAML, or `Parameters` refuses it.
+    ParameterError where the file is no flat YAML, or a key is unknown (the near miss is named), of a wrong type,
+    or impossible beside another.
     """
     try:
-        values = yaml.load(read_regular(path, _MAX_BYTES).decode(), _StrictLoader)
+        values = yaml.load(read_regular(path, 2**17).decode(), _StrictLoader)
     except OSError as error:
         what, advice = "The parameters file cannot be read", "Studies are in params/"
         raise ParameterError(what, path, found=error.strerror, advice=advice) from error

@@ -56,13 +56,10 @@ class Variant:
     @property
     def name(self):
         """The name that `from_name` reads; the paper's own function and placement are left unsaid."""
-        if not self.stages:
-            return f"resnet{self.depth}v2"
-        parts = [f"resnet{self.depth}v2", "nl" + "".join(map(str, self.stages))]
-        if self.pairwise != "embedded_gaussian":
-            parts.append(self.pairwise)
-        if self.placement != "every":
-            parts.append(self.placement)
+        parts = [f"resnet{self.depth}v2"]
+        if self.stages:
+            block = "nl" + "".join(map(str, self.stages)), self.pairwise, self.placement
+            parts += [part for part in block if part not in ("embedded_gaussian", "every")]
         return "-".join(parts)
 
     @property

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import pytest
 
 from fer_lib import cli, datasets
-from fer_lib.datasets import checks, fetch, kdef
+from fer_lib.datasets import checks, fer2013, kdef
 from fer_lib.errors import DataError, RunError
-from fer_lib.execution import jobs, ray_grid, runner
+from fer_lib.execution import jobs, runner
 from fer_lib.parameters import Parameters
 
 
@@ -131,7 +131,7 @@ def test_where_the_runs_are_trained(capsys, monkeypatch, params):
     assert given[0] is None
     assert (given[1].func, given[1].keywords) == (jobs.train_here, {"jobs": 2})
     assert (given[2].func, given[2].keywords) == (
-        ray_grid.train_on_ray, {"address": "10.0.0.1:6379", "jobs": 4}
+        jobs.train_on_ray, {"address": "10.0.0.1:6379", "jobs": 4}
     )  # fmt: skip
     status, _, err = call(capsys, "run", params, "--ray-address", "auto")
     assert (status, "Expected: --engine ray. Found: local." in err) == (2, True)
@@ -240,7 +240,7 @@ def test_report_of_no_study(capsys, tmp_path):
 
 
 def test_fetch_and_reorganise(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(fetch, "fetch_fer2013", lambda target: target)
+    monkeypatch.setattr(fer2013, "fetch_fer2013", lambda target: target)
     assert call(capsys, "fetch", "fer2013", str(tmp_path / "x"))[:2] == (0, f"Data: {tmp_path / 'x'}\n")
     done = kdef.Reorganised(4898, 2, ("Two were misnamed.",))
     monkeypatch.setattr(kdef, "reorganise_kdef", lambda source, target: done)

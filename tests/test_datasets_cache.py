@@ -27,6 +27,12 @@ class Reader:
         return Splits(train, train.subset([4, 0]), None, "kdef", "random", notes=("One.", "Two."))
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("FER_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
 @pytest.fixture
 def source(tmp_path):
     path = tmp_path / "archive.zip"
@@ -40,8 +46,8 @@ def entries(folder):
 
 def test_the_second_load_is_the_first_without_reading(source, tmp_path):
     reader = Reader()
-    made = cached_splits(source, {"protocol": "random"}, reader, tmp_path / "cache")
-    found = cached_splits(source, {"protocol": "random"}, reader, tmp_path / "cache")
+    made = cached_splits(source, {"protocol": "random"}, reader)
+    found = cached_splits(source, {"protocol": "random"}, reader)
     assert reader.calls == 1
     assert found.test is None
     assert [found.dataset, found.protocol, found.notes] == ["kdef", "random", ("One.", "Two.")]
@@ -55,19 +61,19 @@ def test_the_second_load_is_the_first_without_reading(source, tmp_path):
 
 
 def test_a_moved_source_is_found_and_a_changed_one_is_not(source, tmp_path):
-    reader, cache = Reader(), tmp_path / "cache"
-    cached_splits(source, {}, reader, cache)
-    cached_splits(source.rename(tmp_path / "other name"), {}, reader, cache)
+    reader = Reader()
+    cached_splits(source, {}, reader)
+    cached_splits(source.rename(tmp_path / "other name"), {}, reader)
     assert reader.calls == 1
     (tmp_path / "other name").write_bytes(b"content!")
-    cached_splits(tmp_path / "other name", {}, reader, cache)
+    cached_splits(tmp_path / "other name", {}, reader)
     assert reader.calls == 2
 
 
-def test_what_the_result_depends_on_is_part_of_the_key(source, tmp_path):
-    reader, cache = Reader(), tmp_path / "cache"
+def test_what_the_result_depends_on_is_part_of_the_key(source):
+    reader = Reader()
     for how in ({"protocol": "paper"}, {"protocol": "official"}, {"protocol": "paper", "size": 96}):
-        cached_splits(source, how, reader, cache)
+        cached_splits(source, how, reader)
     assert reader.calls == 3
 
 
@@ -105,14 +111,14 @@ DAMAGE = {
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_entry_is_recognised_and_made_again(source, tmp_path, damage):
     reader, cache = Reader(), tmp_path / "cache"
-    whole = cached_splits(source, {}, reader, cache)
+    whole = cached_splits(source, {}, reader)
     (entry,) = entries(cache)
     entry.write_bytes(DAMAGE[damage](entry.read_bytes()))
     with pytest.warns(UserWarning, match="damaged"):
-        again = cached_splits(source, {}, reader, cache)
+        again = cached_splits(source, {}, reader)
     assert reader.calls == 2
     assert np.array_equal(again.train.images, whole.train.images)
-    cached_splits(source, {}, reader, cache)
+    cached_splits(source, {}, reader)
     assert reader.calls == 2
 
 
@@ -122,37 +128,40 @@ def test_any_flipped_bits_are_noticed(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("flipped")
     (folder / "source").write_bytes(b"content")
     reader = Reader()
-    whole = cached_splits(folder / "source", {}, reader, folder / "cache")
-    (entry,) = entries(folder / "cache")
-    content = bytearray(entry.read_bytes())
-    for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=8, unique=True)):
-        content[place] ^= data.draw(st.integers(1, 255))
-    entry.write_bytes(content)
-    with pytest.warns(UserWarning, match="damaged"):
-        again = cached_splits(folder / "source", {}, reader, folder / "cache")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("FER_CACHE", str(folder / "cache"))
+        whole = cached_splits(folder / "source", {}, reader)
+        (entry,) = entries(folder / "cache")
+        content = bytearray(entry.read_bytes())
+        for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=8, unique=True)):
+            content[place] ^= data.draw(st.integers(1, 255))
+        entry.write_bytes(content)
+        with pytest.warns(UserWarning, match="damaged"):
+            again = cached_splits(folder / "source", {}, reader)
     assert reader.calls == 2 and again.fingerprint == whole.fingerprint
 
 
 @pytest.mark.parametrize("kind", ["folder", "fifo", "/dev/zero"])
 def test_something_else_in_an_entrys_place(source, tmp_path, kind):
-    cached_splits(source, {}, Reader(), tmp_path / "cache")
+    cached_splits(source, {}, Reader())
     (entry,) = entries(tmp_path / "cache")
     entry.unlink()
     {"folder": entry.mkdir, "fifo": lambda: os.mkfifo(entry)}.get(kind, lambda: entry.symlink_to(kind))()
     with pytest.warns(UserWarning, match="damaged"):
-        assert len(cached_splits(source, {}, Reader(), tmp_path / "cache").train) == 5
+        assert len(cached_splits(source, {}, Reader()).train) == 5
 
 
-def test_a_cache_that_cannot_be_written_is_a_warning(source, tmp_path):
+def test_a_cache_that_cannot_be_written_is_a_warning(source, tmp_path, monkeypatch):
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
+    monkeypatch.setenv("FER_CACHE", str(blocked / "cache"))
     with pytest.warns(UserWarning, match="not kept"):
-        splits = cached_splits(source, {}, Reader(), blocked / "cache")
+        splits = cached_splits(source, {}, Reader())
     assert len(splits.train) == 5
 
 
 def test_no_half_written_entry_stays_behind(source, tmp_path):
-    cached_splits(source, {}, Reader(), tmp_path / "cache")
+    cached_splits(source, {}, Reader())
     assert len(entries(tmp_path / "cache")) == 1
 
 

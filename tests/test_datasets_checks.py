@@ -112,14 +112,15 @@ def test_hashes_agree_with_comparing_every_pair():
     assert pixel_hashes(images.reshape(60, 4, 1, 1))[0] != hashes[0]
 
 
-def test_sharpness_is_the_variance_of_scipys_laplacian():
+def test_sharpness_is_the_variance_of_the_laplacian_without_borders():
+    def by_hand(grey):
+        neighbours = grey[1:-1, :-2] + grey[1:-1, 2:] + grey[:-2, 1:-1] + grey[2:, 1:-1]
+        return (neighbours - 4 * grey[1:-1, 1:-1]).var()
+
     images = faces(5, 3, "a", channels=3).images
-    grey = images.astype(float).mean(axis=-1)
-    expected = [scipy.ndimage.laplace(image)[1:-1, 1:-1].var() for image in grey]
+    expected = [by_hand(image) for image in images.astype(float).mean(axis=-1)]
     np.testing.assert_allclose(sharpness(images), expected, rtol=1e-4)
-    np.testing.assert_allclose(
-        sharpness(images[..., :1])[0], scipy.ndimage.laplace(images[0, ..., 0] * 1.0)[1:-1, 1:-1].var()
-    )
+    np.testing.assert_allclose(sharpness(images[..., :1])[0], by_hand(images[0, ..., 0].astype(float)))
     assert sharpness(images[:0]).shape == (0,)
 
 

@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from fer_lib.datasets.fetch import fetch_fer2013
+from fer_lib.datasets.fer2013 import fetch_fer2013
 from fer_lib.errors import ParameterError, RunError
 
 

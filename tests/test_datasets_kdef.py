@@ -96,9 +96,10 @@ def whole_zip(tmp_path_factory):
 
 
 @pytest.fixture
-def load_whole(whole_zip):
+def load_whole(whole_zip, own_cache, monkeypatch):
     """`load_kdef` of the whole data set, with a cache that outlives a test."""
-    return functools.partial(load_kdef, whole_zip, size=16, cache_dir=whole_zip.parent / "cache")
+    monkeypatch.setenv("FER_CACHE", str(whole_zip.parent / "cache"))
+    return functools.partial(load_kdef, whole_zip, size=16)
 
 
 def said(splits, *words):

@@ -52,11 +52,10 @@ def test_seven_folders_of_copies(source, tmp_path):
     assert any("AM31SUHR" in note for note in done.notes) and any("readme.txt" in note for note in done.notes)
 
 
-def test_it_is_read_as_its_source(source, tmp_path):
+def test_it_is_read_as_its_source(source, tmp_path, monkeypatch):
+    monkeypatch.setenv("FER_CACHE", str(tmp_path / "cache"))
     reorganise_kdef(source, tmp_path / "classes")
-    one, other = (
-        load_kdef(path, size=16, cache_dir=tmp_path / "cache") for path in (source, tmp_path / "classes")
-    )
+    one, other = (load_kdef(path, size=16) for path in (source, tmp_path / "classes"))
     assert one.fingerprint == other.fingerprint
 
 

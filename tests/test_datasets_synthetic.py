@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
-from fer_lib.datasets.synthetic import expressions, face, forms, make_synthetic
+from fer_lib.datasets import make_synthetic
+from fer_lib.datasets.synthetic import face, forms
 from fer_lib.errors import DataError, ParameterError, RunError
 
 CLASSES = ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"]
@@ -289,11 +290,11 @@ def test_every_expression_contracts_its_own_muscles():
         "sad": {1, 4, 15},
         "surprise": {1, 2, 5},
     }
-    assert list(expressions.EXPRESSIONS) == CLASSES
-    for name, variants in expressions.EXPRESSIONS.items():
-        assert all(core[name] <= variant.keys() <= expressions.ACTION_UNITS.keys() for variant in variants)
-    assert all(variant.keys() & {26, 27} for variant in expressions.EXPRESSIONS["surprise"])
-    assert expressions.EXPRESSIONS["neutral"] == ({},)
+    assert list(face.EXPRESSIONS) == CLASSES
+    for name, variants in face.EXPRESSIONS.items():
+        assert all(core[name] <= variant.keys() <= face.ACTION_UNITS.keys() for variant in variants)
+    assert all(variant.keys() & {26, 27} for variant in face.EXPRESSIONS["surprise"])
+    assert face.EXPRESSIONS["neutral"] == ({},)
 
 
 def view(**changes):
@@ -316,7 +317,7 @@ def frontal_faces(count, seed):
     rng = np.random.default_rng(seed)
     images, labels = [], []
     for label, name in enumerate(CLASSES * count):
-        units = expressions.random_expression(rng, name, rng.uniform(0.7, 1.0))
+        units = face.random_expression(rng, name, rng.uniform(0.7, 1.0))
         image = face.draw_face(face.random_subject(rng), units, view(span=2.1), (48, 48), (128, 128, 128), rng)
         image = np.asarray(Image.fromarray(image).convert("L").reduce(3), float)
         images.append((image - image.mean()) / image.std())
@@ -336,7 +337,7 @@ def test_a_smile_raises_the_corners_of_the_mouth_and_a_dropped_jaw_opens_it():
 
     def mouth(units):
         head = face.Head(someone(), view(), 0.0, np.array([96, 96]))
-        return [(u, v) for u, v, *_ in face._mouth(head, expressions.displacements(units))]
+        return [(u, v) for u, v, *_ in face._mouth(head, face.displacements(units))]
 
     def corner_height(units):
         u, v = mouth(units)[0]

@@ -59,8 +59,8 @@ def test_one_image_and_position_make_one_overlay():
 def test_blocks_by_distance_entropy_and_update_norm():
     figure = figures.attention_by_block(table_of()[lambda rows: rows["class"] == "angry"])
     assert len(figure.axes) == 3
-    assert [line.get_xdata()[0] for line in markers(figure.axes[0])] == [10, 10, 11, 11]
-    assert [line.get_markerfacecolor() == "white" for line in markers(figure.axes[0])] == [True, False] * 2
+    assert [line.get_xdata()[0] for line in markers(figure.axes[0])] == [10, 11, 10, 11]
+    assert [line.get_markerfacecolor() == "white" for line in markers(figure.axes[0])] == [True] * 2 + [False] * 2
     assert np.ptp(figure.axes[0].lines[0].get_xdata()) == pytest.approx(2 * 1.96 * 2 / 10)
     assert figure.axes[0].collections[0].get_segments()[0][0, 0] == 20  # of uniform attention
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["stage 3, block 1"]

@@ -29,18 +29,18 @@ def test_the_diagram_has_each_function_and_the_control_meets_itself_only():
     assert sorted(titles) == sorted(PAIRWISE_LABELS.values())
     by_title = dict(zip(titles, panels, strict=True))
     for title, axes in by_title.items():
-        met = [patch for patch in axes.patches if to_hex(patch.get_facecolor()) == PALETTE["blue"]]
+        colours = [to_hex(colour) for colour in axes.collections[0].get_facecolors()]
+        met = colours.count(PALETTE["blue"])
+        assert colours.count(PALETTE["orange"]) == 1 and met == (0 if title == PAIRWISE_LABELS["none"] else 15)
         words = " ".join(text.get_text() for text in axes.texts)
         control = title == PAIRWISE_LABELS["none"]
         assert len(axes.lines) == (0 if control else 16) and bool(met) != control
         assert ("softmax" in words) == ("Gaussian" in title)
         assert ("divided by N" in words) == (title in ("dot product", "concatenation"))
-    # theta and phi are half as wide as x, about: 5 cells against 3; the other 15 are positions.
-    keys = [
-        sum(to_hex(patch.get_facecolor()) == PALETTE["blue"] for patch in by_title[title].patches) - 15
-        for title in ("Gaussian", "embedded Gaussian", "concatenation")
-    ]
-    assert keys == [5, 3, 3]
+    # theta and phi are half as wide as x, about: 5 cells against 3.
+    for title, cells in {"Gaussian": 5, "embedded Gaussian": 3, "concatenation": 3}.items():
+        by_colour = {to_hex(text.get_color()): text.get_text() for text in by_title[title].texts}
+        assert [by_colour[PALETTE[name]].count("■") for name in ("orange", "blue")] == [cells, cells]
 
 
 def test_accuracy_against_cost():

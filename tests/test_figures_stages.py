@@ -100,7 +100,7 @@ def test_accuracy_by_variant_draws_the_intervals_of_the_table_and_the_seeds():
     axes = figures.accuracy_by_variant(summary(), by_run()).axes[0]
     np.testing.assert_allclose(intervals(axes, 7 / 3), by_row(summary()[["ci_low", "ci_high"]]))
     assert [label.get_text() for label in axes.get_yticklabels()] == [label_of(name) for name in VARIANTS]
-    assert texts(axes)[:2] == ["60.0 %", "58.0 % to 63.0 %"]
+    assert texts(axes)[:2] == ["60.0", "58.0 to 63.0"] and texts(axes)[-2:] == ["accuracy (%)", "95 % CI (%)"]
     dots = np.concatenate([dots.get_offsets() for dots in axes.collections])
     expected = by_run()["accuracy"].to_numpy()
     np.testing.assert_allclose(np.sort(dots[:, 0]), np.sort(expected))

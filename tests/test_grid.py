@@ -11,7 +11,7 @@ from test_jobs import PARAMETERS, count, events, finished_is_what_the_fake_says,
 from test_runner import is_alive, wait_for
 
 from fer_lib.errors import ParameterError, RunError
-from fer_lib.execution import ray_grid as grid
+from fer_lib.execution import jobs as grid
 
 ray = pytest.importorskip("ray", reason="ray: not installed")
 

@@ -326,7 +326,7 @@ def test_the_readme_has_the_answer_and_its_table_between_the_marks(study, tmp_pa
     assert lines[2].startswith("One seed cannot answer") and len(lines[2].split()) <= 90
     header = "| network | accuracy (%) | 95 % CI (%) | difference (pp) | 95 % CI (pp) | p (Holm-adjusted) |"
     assert lines[4] == header and lines[5] == "|---|---:|---:|---:|---:|---:|"
-    assert lines[6] == "| baseline | 60.0 | 50.2 to 69.1 | – | – | – |"
+    assert lines[6] == "| baseline | 60.0 | 50.2\u00a0to\u00a069.1 | – | – | – |"
     assert lines[-3].endswith("figures/2.4-differences.png)")
     readme.write_text("no marks")
     assert main(["report", str(tmp_path)]) == 2

@@ -19,7 +19,6 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from fer_lib import datasets, files
 from fer_lib.datasets import checks
 from fer_lib.errors import DataError, ParameterError, RunError
-from fer_lib.execution import notebook as execution
 from fer_lib.execution import runner
 from fer_lib.execution.processes import why_ended
 from fer_lib.parameters import build_parameters
@@ -75,7 +74,7 @@ def test_a_study_from_its_notebooks_to_its_report_and_then_again(folder, capsys,
 
     # Nothing has changed: no notebook is executed.
     with monkeypatch.context() as patched:
-        patched.setattr(execution, "_run_process", lambda *_: pytest.fail("a finished notebook was executed"))
+        patched.setattr(runner, "_run_process", lambda *_: pytest.fail("a finished notebook was executed"))
         run(folder, epochs=5)
     assert "[1/2] 01_first: finished before" in capsys.readouterr().out
 
@@ -135,7 +134,7 @@ def pretend_to_execute(folder, monkeypatch):
         nbformat.write(nbformat.read(folder / "notebooks" / command[3], as_version=4), target)
         return 0
 
-    monkeypatch.setattr(execution, "_run_process", pretend)
+    monkeypatch.setattr(runner, "_run_process", pretend)
     return executed
 
 
@@ -179,10 +178,10 @@ def test_a_notebook_that_a_full_disk_cut_short_is_not_taken_for_the_reason(folde
         log.write_text("Traceback (most recent call last):\nOSError: [Errno 28] No space left on device\n")
         return 1
 
-    monkeypatch.setattr(execution, "_run_process", cut_short)
+    monkeypatch.setattr(runner, "_run_process", cut_short)
     with pytest.raises(RunError, match=r"01_first failed\. Found: OSError: .*No space left on device\. What was"):
         run(folder)
-    assert list((folder / "outputs" / "tiny" / "notebooks").iterdir()) == []
+    assert not list((folder / "outputs" / "tiny").rglob("*.ipynb"))
 
 
 def test_outputs_of_a_notebook_are_no_change_of_it(folder):
@@ -306,7 +305,7 @@ def test_what_killed_processes_left_is_swept(folder, monkeypatch):
     for path in left:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    with execution._scratch(study) as scratch:
+    with runner._scratch(study) as scratch:
         pass
     scratch.mkdir()
     (scratch / "kernel-ipc-1").touch()

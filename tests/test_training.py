@@ -22,7 +22,6 @@ from fer_lib import files
 from fer_lib.errors import RunError
 from fer_lib.parameters import build_parameters
 from fer_lib.training import loop, runs
-from fer_lib.training.progress import Progress
 
 VARIANT = "resnet14v2-nl2"
 PARAMETERS = build_parameters(
@@ -462,7 +461,7 @@ def test_progress_is_lines_unless_jupyterlab_shows_a_bar(session, monkeypatch, c
     if session:
         monkeypatch.setenv("JPY_SESSION_NAME", session)
     row = {"epoch": 1, "loss": 1.5, "accuracy": 0.25, "val_loss": 1.25, "val_accuracy": 0.5}
-    progress = Progress("resnet14v2", 0, epochs=2, steps=3, done=0, position=(2, 4))
+    progress = loop.Progress("resnet14v2", 0, epochs=2, steps=3, done=0, position=(2, 4))
     for epoch in (1, 2):
         progress.on_train_batch_end(1)
         progress.on_train_batch_end(2)

@@ -31,9 +31,9 @@ class Attention:
 
     Attributes:
         images: a DataFrame, the images that there are maps of: class, id, correct (by this run).
-        table: a DataFrame, one row a state, block and class, and `"all"` for all classes: state, block, stage,
-            class, images, distance and distance_sd (pixels; mean and standard deviation over images), entropy
-            and entropy_sd (normalised), relative_update (see `observer`), uniform_distance (of uniform attention).
+        table: a DataFrame, one row a state, block and class (`"all"`: of all classes): state, block, stage, class,
+            images, distance and entropy with standard deviations over images, distance_sd and entropy_sd,
+            relative_update (of these, see `observer`), uniform_distance (pixels, of uniform attention).
         maps: dict of (state, block) to float32, (images, positions, key rows, key columns): the attention weights
             of each of `POSITIONS`, in order; each map sums to 1, or to 0 where a position attends to nothing.
         ablation: a DataFrame, the trained network with only its blocks changed: blocks (`"as trained"`; `"uniform
@@ -124,9 +124,9 @@ def _by_class(block, seen, faces, image_size):
 def observer(classifier, image_size):
     """Return a `keras.Model` that shows what every non-local block of a network does with its present weights.
 
-    Its outputs are a dict of a block's name to a dict: `distance` and `entropy`, (batch,), see `mean_distance` and
-    `mean_entropy`; `relative_update`, (batch,), ||z - x|| / ||x||, 0 of the identity; `shares`, (batch, positions,
-    M), the attention weights of each of `POSITIONS`. `image_size` is the side of the images in pixels.
+    Its outputs are a dict of a block's name to a dict: `distance` (in the unit of `image_size`, pixels) and
+    `entropy`, (batch,); `relative_update`, (batch,), ||z - x|| / ||x||, 0 of the identity; `shares`, (batch,
+    positions, M), the attention weights of each of `POSITIONS`.
     """
     outputs = {}
     for block in _blocks(classifier):
@@ -173,11 +173,9 @@ def centres(grid, image_size, queries=None):
 
     `grid` is (rows, columns), and so is `queries`, of which 2 x 2 pooling made the grid, without an odd last row.
     """
-    lines = []
-    for cells, whole in zip(grid, queries or grid, strict=True):
-        step = image_size / whole * (2 if cells < whole else 1)
-        lines.append((np.arange(cells) + 0.5) * step)
-    return np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).reshape(-1, 2).astype("float32")
+    sizes = zip(grid, queries or grid, strict=True)
+    steps = [image_size / whole * (2 if cells < whole else 1) for cells, whole in sizes]
+    return ((np.indices(grid).reshape(2, -1).T + 0.5) * steps).astype("float32")
 
 
 def cell_of(position, grid):
@@ -199,8 +197,8 @@ def shares(attention):
 def mean_distance(attention, queries, keys):
     """Return how far positions attend: the mean over queries of sum_j share_ij |p_i - p_j|, (batch,).
 
-    `attention` is (batch, N, M), as `NonLocal2D` returns it; queries that attend to nothing do not count.
-    `queries` and `keys` are their places, float (N, 2) and (M, 2), whose unit is the result's.
+    `attention` is (batch, N, M); queries that attend to nothing do not count. `queries` and `keys` are their
+    places, float (N, 2) and (M, 2), whose unit is the result's.
     """
     gaps = np.linalg.norm(queries[:, None] - keys[None], axis=-1).astype("float32")  # (N, M)
     return _over_queries(attention, ops.sum(shares(attention) * gaps, axis=-1))

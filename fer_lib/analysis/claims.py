@@ -5,19 +5,18 @@ verdict, which follows from values by a rule that the function's docstring state
 data is not judged. Fractions throughout.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from fer_lib import formats
 from fer_lib.analysis import inference, metrics
 from fer_lib.analysis.tables import aligned
 from fer_lib.datasets.checks import copies_of
 from fer_lib.datasets.fer2013 import published_counts
 from fer_lib.errors import DataError
-from fer_lib.formats import BINARY_FLOOR, DATASET_NAMES
+from fer_lib.formats import BINARY_FLOOR, DATASET_NAMES, interval, p_value, percent, points
 from fer_lib.variants import STAGE_BLOCKS, Variant
 
 VERDICTS = ("exact", "reproduced", "contradicted", "inconclusive", "not run here")
@@ -30,9 +29,9 @@ KDEF_IMAGES = 4_900
 PARAMETERS = {"baseline": 23_527_431, "stage 3": 36_131_847, "stage 4": 48_714_759}
 MACS_AT_224 = 3.8e9
 ACCURACIES = {
-    "fer2013": {(): 0.8921, (3, 4): 0.9013, (1, 2): 0.8982},
-    "kdef": {(): 0.7602, (3, 4): 0.7714, (1, 2): 0.7668},
-}
+    ("fer2013", ()): 0.8921, ("fer2013", (3, 4)): 0.9013, ("fer2013", (1, 2)): 0.8982,
+    ("kdef", ()): 0.7602, ("kdef", (3, 4)): 0.7714, ("kdef", (1, 2)): 0.7668,
+}  # fmt: skip
 _TABLES = {"fer2013": "Table I", "kdef": "Table II"}
 # What of the paper's network and recipe is known.
 SETUP = {"image_size": 96, "width": 1.0, "stem": "imagenet", "batch_size": 64, "epochs": 50}
@@ -54,7 +53,7 @@ class Finding:
 
 def findings_table(findings):
     """Return one row a `Finding`, in the order of the paper: section, claim, test, outcome, verdict."""
-    return pd.DataFrame([asdict(finding) for finding in sorted(findings, key=lambda f: SECTIONS.index(f.section))])
+    return pd.DataFrame(sorted(findings, key=lambda finding: SECTIONS.index(finding.section)))
 
 
 def image_counts(splits, train_limit=None):
@@ -103,9 +102,8 @@ def kdef_counts(splits):
 def architecture(costs, macs_at_224):
     """Return findings on bottlenecks a stage and the three parameter counts (exact or contradicted), and on FLOPs.
 
-    `costs` is `complexity.cost_by_stage(50, (96, 96, 1))`. The FLOPs are compared with the MACs of the baseline
-    for 224 px, 3 channels and 1,000 classes; reproduced within a tenth: they are He et al.'s and Keras strides
-    elsewhere.
+    `costs` is `complexity.cost_by_stage(50, (96, 96, 1))`, `macs_at_224` of the baseline for 224 px, 3 channels
+    and 1,000 classes; FLOPs are reproduced within a tenth: they are He et al.'s and Keras strides elsewhere.
     """
     blocks = tuple(costs["blocks"].drop("baseline"))
     claim = f"3, 4, 6, 3 bottlenecks in stages 1 to 4 of {Variant(50).name}"
@@ -120,17 +118,16 @@ def architecture(costs, macs_at_224):
         findings.append(Finding("5", f"{claimed:,} trainable parameters", test, f"{number:,}", verdict))
     excess = macs_at_224 / MACS_AT_224 - 1
     test = "MACs of Keras' network at 224 px with 1,000 classes, within a tenth"
-    outcome = f"{macs_at_224:.2e} ({formats.points(excess, 0)} %)"
+    outcome = f"{macs_at_224:.2e} ({points(excess, 0)} %)"
     verdict = REPRODUCED if abs(excess) <= 0.1 else CONTRADICTED
     return [*findings, Finding("3.1.1", "3.8e9 FLOPs (Figure 4)", test, outcome, verdict)]
 
 
 def complexity_sentences(costs):
-    """Return findings on the two sentences on complexity, each by every cost that it could mean.
+    """Return findings on the two sentences on complexity; `costs` as for `architecture`.
 
-    Low stages are 1 and 2, high ones 3 and 4. A cost supports a sentence if every low stage adds more of it (the
-    abstract) or less (the discussion) than every high one. Reproduced if a cost does, else contradicted. `costs`
-    as for `architecture`.
+    Reproduced if a cost that it could mean supports a sentence, else contradicted: each low stage, 1 and 2, adds
+    more of it (the abstract) or less (the discussion) than each high one, 3 and 4.
     """
     abstract = "Complexity gets larger when adding blocks to lower layers than to higher ones"
     discussion = "Adding blocks to lower stages leads to less rise of complexity"
@@ -167,13 +164,12 @@ def reported_accuracies(accuracy, readings, parameters):
         outcome, verdict = f"{own}, {DATASET_NAMES[parameters.dataset]}", NOT_RUN
         if same_setup and parameters.dataset == dataset and variant.name in trained.index:
             found = trained.loc[variant.name]
-            limits = formats.interval(found["ci_low"], found["ci_high"], formats.percent)
-            outcome = f"{formats.percent(found['accuracy'])} [{limits}]"
+            outcome = f"{percent(found['accuracy'])} [{interval(found['ci_low'], found['ci_high'], percent)}]"
             verdict = REPRODUCED if found["ci_low"] <= reported <= found["ci_high"] else CONTRADICTED
-        as_binary = f"{formats.percent(row['if_confident'])} if all predictions are confident"
+        as_binary = f"{percent(row['if_confident'])} if all predictions are confident"
         if row["above_floor"] < 0:
-            as_binary = f"{formats.points(row['above_floor'])} pp from the all-negative baseline"
-        claim = f"{formats.percent(reported, 2)} accuracy, {variant.label}, {DATASET_NAMES[dataset]}"
+            as_binary = f"{points(row['above_floor'])} pp from the all-negative baseline"
+        claim = f"{percent(reported, 2)} accuracy, {variant.label}, {DATASET_NAMES[dataset]}"
         test, outcome = f"7-class accuracy of {variant.name}, 95 % CI", f"{outcome}; as BinaryAccuracy {as_binary}"
         findings.append(Finding(_TABLES[dataset], claim, test, outcome, verdict))
     return findings
@@ -193,7 +189,7 @@ def gains(comparison, parameters):
     if judged and (high["simultaneous_low"] > highest or high["simultaneous_high"] < lowest):
         better = replace(better, verdict=CONTRADICTED)
     worse = _gain("abstract", "Blocks at lower layers get worse performance", low, parameters, -1)
-    own = formats.points(ACCURACIES["fer2013"][1, 2] - ACCURACIES["fer2013"][()], 2)
+    own = points(ACCURACIES["fer2013", (1, 2)] - ACCURACIES["fer2013", ()], 2)
     verdict = REPRODUCED if worse.verdict == REPRODUCED else CONTRADICTED
     worse = replace(worse, outcome=f"the paper's own Table I: {own} pp; here: {worse.outcome}", verdict=verdict)
     stages = [rows[name] for stage in (1, 2, 3, 4) if (name := f"{parameters.baseline}-nl{stage}") in rows]
@@ -207,17 +203,16 @@ def pick(variants, stages):
 
     Only the paper's own function and placement count; the first of equals is taken.
     """
-    found = [Variant.from_name(name) for name in variants]
+    found = [v for v in map(Variant.from_name, variants) if v == Variant(v.depth, v.stages)]
     found = [v for v in found if v.stages and set(v.stages) <= set(stages)]
-    found = [v for v in found if (v.pairwise, v.placement) == ("embedded_gaussian", "every")]
     return max(found, key=lambda v: len(v.stages)).name if found else None
 
 
 def _against(low, high):
     """Return the row of `high` against `low`: the pooled analysis has one standard error for every difference."""
     test = inference.t_test(high["difference"] - low["difference"], high["standard_error"], high["df"])
-    shown = {"baseline": low["variant"], "difference": test.estimate, "p_holm": test.p_value}
-    return high | shown | {"simultaneous_low": test.low, "simultaneous_high": test.high}
+    found = test.columns("difference", "simultaneous")
+    return high | found | {"baseline": low["variant"], "p_holm": test.p_value}
 
 
 def _gain(section, claim, row, parameters, sign):
@@ -225,9 +220,9 @@ def _gain(section, claim, row, parameters, sign):
         return Finding(section, claim, "paired difference of accuracy", "the study has no such network", NOT_RUN)
     random = "seeds and images as random effects" if row["seeds"] > 1 else "one run each, images alone as random"
     test = f"accuracy of {row['variant']} minus that of {row['baseline']}, {random}"
-    limits = formats.interval(row["simultaneous_low"], row["simultaneous_high"])
-    outcome = f"{formats.points(row['difference'])} pp [{limits}], p {formats.p_value(row['p_holm'])}"
-    outcome += f", {row['seeds']} seed{'s' if row['seeds'] > 1 else ''}"
+    limits = interval(row["simultaneous_low"], row["simultaneous_high"])
+    seeds = f"{row['seeds']} seed{'s' if row['seeds'] > 1 else ''}"
+    outcome = f"{points(row['difference'])} pp [{limits}], p {p_value(row['p_holm'])}, {seeds}"
     if parameters.dataset == "synthetic":
         return Finding(section, claim, test, f"{outcome}; {_GENERATED}", NOT_RUN)
     verdict = INCONCLUSIVE
@@ -261,29 +256,26 @@ def readings(epochs):
     """Return the paper's six accuracies, read as BinaryAccuracy, beside the epochs of `epochs_table`.
 
     Columns: dataset, stages (tuple), network (label), reported, above_floor (reported minus 6/7), if_confident
-    (`metrics.accuracy_if_confident`), epochs (how many are within half a point of it), seen, seen_low, seen_high
-    (their median, lowest and highest accuracy; NaN without any).
+    (`metrics.accuracy_if_confident`), epochs (how many are within 0.5 pp), seen, seen_low, seen_high (their
+    median, lowest and highest accuracy; NaN without any).
     """
     rows = []
-    for dataset, numbers in ACCURACIES.items():
-        for stages, reported in numbers.items():
-            near = epochs.loc[(epochs["binary_accuracy"] - reported).abs() <= _NEAR, "accuracy"]
-            row = {"dataset": dataset, "stages": stages, "network": Variant(50, stages).label}
-            row |= {"reported": reported, "above_floor": reported - BINARY_FLOOR}
-            row |= {"if_confident": metrics.accuracy_if_confident(reported), "epochs": len(near)}
-            row |= {"seen": near.median(), "seen_low": near.min(), "seen_high": near.max()}
-            rows.append(row)
+    for (dataset, stages), reported in ACCURACIES.items():
+        near = epochs.loc[(epochs["binary_accuracy"] - reported).abs() <= _NEAR, "accuracy"]
+        row = {"dataset": dataset, "stages": stages, "network": Variant(50, stages).label, "reported": reported}
+        row |= {"above_floor": reported - BINARY_FLOOR, "if_confident": metrics.accuracy_if_confident(reported)}
+        row |= {"epochs": len(near), "seen": near.median(), "seen_low": near.min(), "seen_high": near.max()}
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
 def noise_table(runs, baseline, images=IMAGES["validation"], split="validation"):
     """Return what the differences of Table I are worth, from one run of each network on so many images.
 
-    How much two networks disagree is `disagreement` of the study. Only the images are random; another seed adds to
-    the error. One row a difference and reading (`"7-class accuracy"`, `"BinaryAccuracy"`): network, reading,
-    difference (the paper's), standard_error, z (their ratio), p_value (two-sided, normal), mde (minimum detectable
-    effect at 80 % power), images_needed (to detect the paper's difference, about). NaN if the networks differ on
-    no image.
+    Only the images are random, by `disagreement`; another seed adds to the error. One row a difference and reading
+    (`"7-class accuracy"`, `"BinaryAccuracy"`): network, reading, difference (the paper's), standard_error, z,
+    p_value (two-sided, normal), mde (minimum detectable effect at 80 % power), images_needed (to detect the
+    paper's difference, about). NaN if the networks differ on no image.
     """
     discordant, variance = disagreement(runs, baseline, split)
     error = np.sqrt(variance / images)
@@ -291,10 +283,10 @@ def noise_table(runs, baseline, images=IMAGES["validation"], split="validation")
         "7-class accuracy": (np.sqrt(discordant / images), inference.mcnemar_detectable(images, discordant)),
         "BinaryAccuracy": (error, inference.minimum_detectable_effect(error, images - 1)),
     }
-    rows, reported = [], ACCURACIES["fer2013"]
+    rows = []
     for stages in ((3, 4), (1, 2)):
+        difference = ACCURACIES["fer2013", stages] - ACCURACIES["fer2013", ()]
         for reading, (error, mde) in readings.items():
-            difference = reported[stages] - reported[()]
             z = difference / error if error else np.nan
             row = {"network": Variant(50, stages).label, "reading": reading, "difference": difference}
             row |= {"standard_error": error, "z": z, "p_value": 2 * stats.norm.sf(z), "mde": mde}

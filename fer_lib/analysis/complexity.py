@@ -2,7 +2,6 @@
 
 import math
 import re
-import statistics
 import timeit
 
 import keras
@@ -19,12 +18,13 @@ leave_out_messages()
 FLOAT_BYTES = 4
 STAGES = (1, 2, 3, 4)
 COSTS = ("trainable_parameters", "parameters", "macs", "attention_macs", "activation_bytes", "attention_bytes")
-_MAXIMA = (layers.MaxPooling2D, layers.GlobalMaxPooling2D)
-_NO_WEIGHTS = (layers.Activation, layers.Add, layers.Dropout, layers.GlobalAveragePooling2D, layers.InputLayer)
-_FREE = (*_MAXIMA, *_NO_WEIGHTS, layers.ZeroPadding2D)  # layers without MACs
-# Layers whose backward pass reads their input, or their output.
-_READS_INPUT = (layers.Conv2D, layers.Dense, layers.BatchNormalization, *_MAXIMA, NonLocal2D)
-_READS_OUTPUT = (layers.Activation, *_MAXIMA, layers.Dropout)
+# What the backward pass of each layer that can be counted reads.
+_READS = {
+    layers.Conv2D: "input", layers.Dense: "input", layers.BatchNormalization: "input", NonLocal2D: "input",
+    layers.Activation: "output", layers.Dropout: "output", layers.MaxPooling2D: "input, output",
+    layers.GlobalMaxPooling2D: "input, output", layers.GlobalAveragePooling2D: "", layers.Add: "",
+    layers.ZeroPadding2D: "", layers.InputLayer: "",
+}  # fmt: skip
 
 
 def count(model):
@@ -38,9 +38,8 @@ def count(model):
       computes them, one an element for a normalisation; nothing for biases, sums, maxima, exponentials.
     - attention_macs: those of them between positions, theta . phi and attention . g.
     - activation_bytes: float32 numbers that training keeps from the forward pass for the backward pass. A tensor
-      counts once, at the layer that makes it, if that layer or one that follows reads it: inputs of convolutions,
-      dense layers, normalisations, maxima and blocks; outputs of activations, maxima and dropout; inside a block,
-      what its products, pooling and normalisation read.
+      counts once, at the layer that makes it, if that layer or one that follows reads it; inside a block, what its
+      products, pooling and normalisation read.
     - attention_bytes: the attention as a map, N x M float32 numbers; 0 for `"none"`. The dot product in its
       cheaper order does not make the map: its activation_bytes exclude it.
     """
@@ -49,8 +48,9 @@ def count(model):
         shape = _shape(layer)
         row = {"layer": layer.name, "type": type(layer).__name__, "stage": stage_of(layer.name)}
         costs = _non_local_costs(layer) if isinstance(layer, NonLocal2D) else (_macs(layer, shape), 0, 0, 0)
-        costs = (_size(layer.trainable_weights), _size(layer.weights), *costs)
-        rows.append(row | {"output_shape": shape} | dict(zip(COSTS, costs, strict=True)))
+        trainable = sum(math.prod(weight.shape) for weight in layer.trainable_weights)
+        costs = dict(zip(COSTS, (trainable, layer.count_params(), *costs), strict=True))
+        rows.append(row | {"output_shape": shape} | costs)
         if id(_tensor(layer)) in kept:
             rows[-1]["activation_bytes"] += math.prod(shape) * FLOAT_BYTES
     # Stages are numbers and a word: without `object`, pandas would refuse one of them.
@@ -64,9 +64,6 @@ def by_stage(table):
 
 def cost_by_stage(depth=50, input_shape=(96, 96, 1), **arguments):
     """Return what blocks at each single stage add to the baseline, without any training.
-
-    Both of the paper's sentences are here: blocks cost more at lower stages, true of the attention, which grows
-    with the square of the positions; lower stages raise the complexity less, true of the parameters.
 
     Arguments as for `resnet_v2`. Five rows, index `variant` (`"baseline"`, `"stage 1"` .. `"stage 4"`): `blocks`,
     the columns of `COSTS` for the whole network, and `added_*` for each, the difference from the baseline.
@@ -86,9 +83,8 @@ def measure(models, batch_size=64, rounds=3, repeats=5, jit_compile=False):
     """Time inference and training on random images; the models themselves stay as they are.
 
     `models` is a dict of a name to a classifier with a fixed input size. They alternate over `rounds` turns, so
-    that a slow moment of the machine affects all of them; a turn times `repeats` steps of each kind, and one step
-    goes untimed before the first turn. `jit_compile` is always on with JAX. Columns: round (from 1), variant (name
-    of the model), inference_seconds, training_seconds (medians).
+    that a slow moment of the machine affects all of them; a turn times `repeats` steps of each kind. `jit_compile`
+    is always on with JAX. Columns: round (from 1), variant, inference_seconds, training_seconds (medians).
     """
     steps = {name: _steps(model, batch_size, jit_compile) for name, model in models.items()}
     for step in (step for pair in steps.values() for step in pair):
@@ -96,7 +92,7 @@ def measure(models, batch_size=64, rounds=3, repeats=5, jit_compile=False):
     rows = []
     for turn in range(1, rounds + 1):
         for name, pair in steps.items():
-            medians = (statistics.median(timeit.repeat(step, number=1, repeat=repeats)) for step in pair)
+            medians = (np.median(timeit.repeat(step, number=1, repeat=repeats)) for step in pair)
             rows.append((turn, name, *medians))
     return pd.DataFrame(rows, columns=["round", "variant", "inference_seconds", "training_seconds"])
 
@@ -115,21 +111,15 @@ def _steps(model, batch_size, jit_compile):
 
 def stage_of(name):
     """Return the stage of a layer by its name: 3 of `conv4_block6_out`, 0 of the stem, `"head"` of all else."""
-    if name in ("images", "conv1_pad", "conv1_conv", "pool1_pad", "pool1_pool"):
-        return 0
-    found = re.match(r"conv([2-5])_block", name)
-    return int(found[1]) - 1 if found else "head"
+    found = re.match(r"(?:conv|pool)([1-5])_", name)
+    return int(found[1]) - 1 if found else 0 if name == "images" else "head"
 
 
 def _macs(layer, shape):
     if isinstance(layer, (layers.Conv2D, layers.Dense)):
         # Each number of the output is a product with one column of the kernel, ([height, width,] in, out).
         return math.prod(shape) * math.prod(layer.kernel.shape[:-1])
-    if isinstance(layer, layers.BatchNormalization):
-        return math.prod(shape)
-    if isinstance(layer, _FREE):
-        return 0
-    raise ValueError(f"`count` does not know layers of type {type(layer).__name__}. Received: {layer.name!r}")
+    return math.prod(shape) if isinstance(layer, layers.BatchNormalization) else 0
 
 
 def _non_local_costs(layer):
@@ -170,11 +160,14 @@ def _kept_tensors(model):
     """Return the ids of the symbolic tensors that some backward pass reads."""
     kept = set()
     for layer in model.layers:
-        if isinstance(layer, _READS_INPUT):
+        if type(layer) not in _READS:
+            kind = type(layer).__name__
+            raise ValueError(f"`count` does not know layers of type {kind}. Received: {layer.name!r}")
+        if "input" in _READS[type(layer)]:
             kept.update(id(tensor) for tensor in keras.tree.flatten(layer.input))
         # A dense layer's own activation, the softmax, reads its output too.
         softmax = isinstance(layer, layers.Dense) and layer.activation is not keras.activations.linear
-        if isinstance(layer, _READS_OUTPUT) or softmax:
+        if "output" in _READS[type(layer)] or softmax:
             kept.add(id(_tensor(layer)))
     return kept
 
@@ -189,7 +182,3 @@ def _shape(layer):
     if None in shape:
         raise ValueError(f"`count` needs a fixed input size. Received: layer {layer.name!r} of shape {shape}")
     return shape
-
-
-def _size(weights):
-    return sum(math.prod(weight.shape) for weight in weights)

@@ -5,7 +5,7 @@ images alone as random, `crossed_mean` and `obuchowski_rockette` treat seeds and
 docs/inference.md has the model, the formulas and a simulation of their error rates.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,16 @@ class Interval:
     estimate: float
     low: float
     high: float
+
+    def within_0_1(self):
+        """Return the interval of a proportion without what is below 0 or above 1."""
+        return Interval(self.estimate, max(self.low, 0.0), min(self.high, 1.0))
+
+    def columns(self, name, limits="ci"):
+        """Return a dict for a row of a table: `name`, `<limits>_low`, `<limits>_high`, a test's other fields."""
+        found = asdict(self)
+        own = {name: found.pop("estimate")} | {f"{limits}_{end}": found.pop(end) for end in ("low", "high")}
+        return own | found
 
 
 @dataclass(frozen=True)
@@ -42,8 +52,7 @@ def wilson_interval(n_correct, n, level=0.95):
 def clustered_mean(values, clusters, level=0.95):
     """Return the mean of values in clusters, an `Interval`; t limits over clusters (Liang and Zeger 1986).
 
-    `values` and `clusters` are `(n,)`, such as whether each image is classified correctly, and its subject. The
-    limits are NaN with a single cluster.
+    `values` and `clusters`, such as subjects, are `(n,)`. The limits are NaN with a single cluster.
     """
     values, groups = np.asarray(values, dtype=float), np.unique(clusters, return_inverse=True)[1]
     if values.shape != groups.shape or values.ndim != 1 or not values.size:
@@ -57,8 +66,8 @@ def clustered_mean(values, clusters, level=0.95):
 def mcnemar(first_correct, second_correct, level=0.95):
     """Return the exact McNemar test of two networks with Tango's interval; it says nothing of other seeds.
 
-    Both are bool `(n,)`, the same images in the same order. A `Test` of the second's accuracy minus the first's,
-    whose standard error and degrees of freedom are NaN.
+    Both are bool `(n,)`, of the same images. A `Test` of the second's accuracy minus the first's, whose standard
+    error and degrees of freedom are NaN.
     """
     first, second = np.asarray(first_correct, dtype=bool), np.asarray(second_correct, dtype=bool)
     if first.shape != second.shape or first.ndim != 1 or not first.size:
@@ -72,9 +81,8 @@ def mcnemar(first_correct, second_correct, level=0.95):
 def tango_interval(only_first, only_second, n, level=0.95):
     """Return the score interval of the difference of two paired proportions (Tango 1998, Stat. Med. 17:891).
 
-    It holds all differences that the score test does not reject, and keeps its coverage where a Wald interval
-    does not (Fagerland, Lydersen and Laake 2014). An `Interval` of fractions, second minus first. `only_first` and
-    `only_second` are the numbers of images that only one classifies correctly, of `n` in all.
+    An `Interval` of fractions, second minus first; it keeps its coverage where a Wald interval does not. Of `n`
+    images in all, `only_first` and `only_second` are classified correctly by only one network.
     """
     b, c, z = only_first, only_second, stats.norm.isf((1 - level) / 2)
 
@@ -95,24 +103,14 @@ def tango_interval(only_first, only_second, n, level=0.95):
 def crossed_mean(values, level=0.95):
     """Return the mean over seeds and images with both as random effects, a `Test`.
 
-    This is `obuchowski_rockette` for one network, or for the difference of two without pooling. With the mean
-    squares of seeds (S), images (I) and their interaction (E), the variance of the mean is
-    `(max(S, E) + max(I - E, 0)) / (seeds * images)`; degrees of freedom of Hillis (2007, Stat. Med. 26:596).
-    `values`, `(seeds, images)`, at least 2 x 2, are 1 for a correct image and 0 for another, or the difference of
-    two such matrices.
+    This is `obuchowski_rockette` for one network, or for the difference of two without pooling, against a network
+    whose accuracy is always 0. `values`, `(seeds, images)`, at least 2 x 2, are 1 for a correct image and 0 for
+    another, or the difference of two such matrices.
     """
     values = np.asarray(values, dtype=float)
     if values.ndim != 2 or min(values.shape) < 2:
         raise ValueError(f"Expected (seeds, images), at least 2 of each. Received: {values.shape}")
-    seeds, images = values.shape
-    mean, of_seed, of_image = values.mean(), values.mean(1), values.mean(0)
-    residual = values - of_seed[:, None] - of_image + mean
-    square_error = (residual**2).sum() / ((seeds - 1) * (images - 1))
-    square_seeds = max(images * of_seed.var(ddof=1), square_error)
-    square_images = max(seeds * of_image.var(ddof=1) - square_error, 0)
-    total = square_seeds + square_images
-    df = (seeds - 1) * (total / square_seeds) ** 2 if square_seeds else np.inf
-    return t_test(mean, np.sqrt(total / values.size), df, level)
+    return obuchowski_rockette([np.zeros_like(values), values]).difference(0, 1, level)
 
 
 def t_test(estimate, standard_error, df, level=0.95):
@@ -126,25 +124,15 @@ def t_test(estimate, standard_error, df, level=0.95):
 
 @dataclass(frozen=True, eq=False)
 class ObuchowskiRockette:
-    """All networks of a study in one analysis; seeds are the readers and images the cases of that literature.
+    """All networks of a study in one analysis; seeds are the readers and images the cases of that literature."""
 
-    Attributes:
-        accuracies: float `(networks, seeds)`.
-        ms_interaction: mean square of network x seed, pooled over the networks.
-        ms_error: what images and noise contribute to it: variance - cov1 - cov2 + cov3.
-        cov1, cov2, cov3: covariances over images of two accuracies: same seed, other network; same network, other
-            seed; other network, other seed.
-        equal_variance_p: p-value of Bartlett's test that the variance over seeds is the same in all networks; NaN
-            if a network does not vary at all.
-    """
-
-    accuracies: np.ndarray
-    ms_interaction: float
-    ms_error: float
-    cov1: float
-    cov2: float
-    cov3: float
-    equal_variance_p: float
+    accuracies: np.ndarray  # float, (networks, seeds)
+    ms_interaction: float  # mean square of network x seed, pooled over the networks
+    ms_error: float  # what images and noise contribute to it: variance - cov1 - cov2 + cov3
+    cov1: float  # covariance over images of two accuracies: same seed, other network
+    cov2: float  # same network, other seed
+    cov3: float  # other network, other seed
+    equal_variance_p: float  # Bartlett's test that all networks vary alike over seeds; NaN if one does not vary
 
     @property
     def pooling_doubtful(self):
@@ -154,7 +142,7 @@ class ObuchowskiRockette:
     def with_seeds(self, seeds=None):
         """Return (standard error, degrees of freedom) of the difference of two networks (Hillis 2007).
 
-        They hold for this number of seeds, by default the study's own, on these images.
+        `seeds` is their number, by default the study's own.
         """
         networks, own = self.accuracies.shape
         seeds = seeds or own
@@ -180,14 +168,14 @@ class ObuchowskiRockette:
 def obuchowski_rockette(correct, clusters=None):
     """Return the `ObuchowskiRockette` analysis of every network, seed and image.
 
-    The accuracy of network i and seed j is modelled as mean + network + seed + network x seed + error, the error
-    covariances over images estimated from the 0/1 matrices (Obuchowski and Rockette 1995, Commun. Stat. 24:285;
-    Hillis 2007, Stat. Med. 26:596; Hillis 2014, Stat. Med. 33:330).
+    An accuracy is modelled as mean + network + seed + network x seed + error, the error covariances over images
+    estimated from the 0/1 matrices (Obuchowski and Rockette 1995, Commun. Stat. 24:285; Hillis 2007, Stat. Med.
+    26:596; Hillis 2014, Stat. Med. 33:330).
 
     Args:
         correct: bool `(networks, seeds, images)`, at least 2 of each; every network has the same seeds.
         clusters: `(images,)`, the cluster of each, such as its subject, if images are not independent (Obuchowski
-            1997, Biometrics 53:567). Default `None`: they are.
+            1997, Biometrics 53:567).
     """
     correct = np.asarray(correct, dtype=float)
     if correct.ndim != 3 or min(correct.shape) < 2:
@@ -225,8 +213,8 @@ def minimum_detectable_effect(standard_error, df, power=0.8, alpha=0.05):
 def mcnemar_power(n, discordance, difference, alpha=0.05):
     """Return the exact power of the exact McNemar test.
 
-    Of `n` images exactly one of the two networks classifies the share `discordance` correctly; `difference` is the
-    true difference of accuracy, a fraction, at most `discordance` in size.
+    Exactly one of the two networks classifies the share `discordance` of `n` images correctly; `difference`, of
+    their true accuracies, is a fraction, at most `discordance` in size.
     """
     if not abs(difference) <= discordance <= 1:
         raise ValueError(f"Expected |difference| <= discordance <= 1. Received: {difference} and {discordance}")

@@ -10,24 +10,17 @@ from fer_lib.analysis.inference import wilson_interval
 
 @dataclass(frozen=True)
 class BinaryAccuracy:
-    """Keras' `BinaryAccuracy` over one-hot outputs, and what it is made of.
+    """Keras' `BinaryAccuracy` over one-hot outputs, and what it is made of."""
 
-    Attributes:
-        value: share of the n x classes binary decisions that are correct, `1 - (2 wrong + unsure) / classes`.
-        wrong: share of the images for which a wrong class has a probability above 0.5 (two wrong decisions).
-        unsure: share of the images for which no class has (one wrong decision).
-    """
-
-    value: float
-    wrong: float
-    unsure: float
+    value: float  # share of the n x classes binary decisions that are correct, 1 - (2 wrong + unsure) / classes
+    wrong: float  # share of the images for which a wrong class has a probability above 0.5, two wrong decisions
+    unsure: float  # share of the images for which no class has, one wrong decision
 
 
 def binary_accuracy(probabilities, y_true):
     """Return the `BinaryAccuracy` at threshold 0.5; the all-negative baseline is `formats.BINARY_FLOOR`.
 
-    `probabilities` are float `(n, classes)`, rows summing to 1 (so at most one entry exceeds 0.5), `y_true` are
-    integers `(n,)`.
+    `probabilities` are float `(n, classes)`, rows summing to 1, `y_true` are integers `(n,)`.
     """
     probabilities, y_true = np.asarray(probabilities), np.asarray(y_true)
     unsure = ~(probabilities > 0.5).any(axis=1)
@@ -45,8 +38,7 @@ def correct_decisions(probabilities, y_true):
 def accuracy_if_confident(value, classes=7):
     """Return the accuracy behind a BinaryAccuracy if no prediction were unsure: `1 - classes / 2 * (1 - value)`.
 
-    With unsure predictions this is `1 - wrong - unsure / 2`, so the accuracy is lower wherever more than half of
-    the unsure predictions are wrong, as in networks of 40 to 60 %. The all-negative baseline gives one half.
+    The accuracy is lower if more than half of the unsure predictions are wrong.
     """
     return 1 - classes / 2 * (1 - value)
 
@@ -60,15 +52,14 @@ def reliability(probabilities, y_true, bins=15):
     """
     probabilities, y_true = np.asarray(probabilities), np.asarray(y_true)
     edges = np.linspace(0, 1, bins + 1)
-    confidence = probabilities.max(axis=1)
-    of_bin = np.digitize(confidence, edges[1:-1], right=True)
-    n = np.bincount(of_bin, minlength=bins)
-    n_correct = np.bincount(of_bin, weights=probabilities.argmax(axis=1) == y_true, minlength=bins)
-    intervals = [wilson_interval(k, count) for k, count in zip(n_correct, n, strict=True)]
-    table = pd.DataFrame({"from": edges[:-1], "to": edges[1:], "n": n})
-    table["confidence"] = np.bincount(of_bin, weights=confidence, minlength=bins) / np.where(n, n, np.nan)
-    table[["accuracy", "ci_low", "ci_high"]] = [(one.estimate, one.low, one.high) for one in intervals]
-    return table
+    images = pd.DataFrame({"n": 1, "confidence": probabilities.max(axis=1).astype(float)})
+    images["n_correct"] = probabilities.argmax(axis=1) == y_true
+    of_bin = np.digitize(images["confidence"], edges[1:-1], right=True)
+    sums = images.groupby(of_bin).sum().reindex(range(bins), fill_value=0)
+    table = pd.DataFrame({"from": edges[:-1], "to": edges[1:], "n": sums["n"]})
+    table["confidence"] = sums["confidence"] / sums["n"]
+    limits = (wilson_interval(*row).columns("accuracy") for row in zip(sums["n_correct"], sums["n"], strict=True))
+    return table.join(pd.DataFrame(limits))
 
 
 def expected_calibration_error(probabilities, y_true, bins=15):

@@ -5,6 +5,7 @@ nothing else, so a table can be made again from the files. Rates and differences
 `ci_high` are limits of a 95 % CI.
 """
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score
 from statsmodels.stats.multitest import multipletests
 
 from fer_lib.analysis import inference, metrics
-from fer_lib.errors import DataError, ParameterError, RunError
+from fer_lib.errors import DataError, ParameterError
+from fer_lib.files import reading
 from fer_lib.variants import Variant
 
 BLOCKS, CONTROL, AGAINST_CONTROL = "non-local blocks", "control", "against the control"
@@ -21,9 +23,6 @@ POOLED, SINGLE_SEED = "Obuchowski-Rockette-Hillis", "exact McNemar"
 COMPARISON = (
     "family", "variant", "baseline", "seeds", "n", "baseline_accuracy", "accuracy", "difference", "standard_error",
     "df", "ci_low", "ci_high", "simultaneous_low", "simultaneous_high", "p_value", "p_holm", "mde", "method",
-)  # fmt: skip
-CHANGES = (
-    "variant", "seeds", "true_class", "predicted_class", "n", "baseline_share", "share", "difference", "p_value",
 )  # fmt: skip
 COSTS = ["parameters", "macs"]
 
@@ -88,12 +87,11 @@ def accuracy_by_variant(runs, split="validation"):
     for variant, members in by_variant(runs).items():
         _, y_true, y_pred = aligned(members, split)
         correct = y_pred == y_true
-        if len(correct) > 1:
+        interval, sd = inference.wilson_interval(correct.sum(), correct.size), np.nan
+        if len(members) > 1:
             interval, sd = inference.crossed_mean(correct), correct.mean(axis=1).std(ddof=1)
-        else:
-            interval, sd = inference.wilson_interval(correct.sum(), correct.size), np.nan
-        limits = max(interval.low, 0.0), min(interval.high, 1.0)
-        rows.append((variant, *correct.shape, interval.estimate, sd, *limits))
+        row = {"variant": variant, "seeds": len(members), "n": len(y_true), "sd": sd}
+        rows.append(row | interval.within_0_1().columns("accuracy"))
     return pd.DataFrame(rows, columns=["variant", "seeds", "n", "accuracy", "sd", "ci_low", "ci_high"])
 
 
@@ -106,12 +104,12 @@ def learned(runs, split="validation"):
     rows = []
     for run in runs:
         found = run.predictions(split)
-        accuracy, majority = found.correct.mean(), np.bincount(found.y_true).max() / len(found.y_true)
-        predicted = len(np.unique(found.y_pred))
-        has_learned = bool(predicted > min(2, len(run.class_names) - 1) and accuracy > majority)
-        rows.append((run.variant, run.seed, accuracy, majority, predicted, has_learned))
-    columns = ["variant", "seed", "accuracy", "majority_share", "classes_predicted", "learned"]
-    return pd.DataFrame(rows, columns=columns)
+        row = {"variant": run.variant, "seed": run.seed, "accuracy": found.correct.mean()}
+        row["majority_share"] = np.bincount(found.y_true).max() / len(found.y_true)
+        row["classes_predicted"] = len(np.unique(found.y_pred))
+        enough = row["classes_predicted"] > min(2, len(run.class_names) - 1)
+        rows.append(row | {"learned": bool(enough and row["accuracy"] > row["majority_share"])})
+    return pd.DataFrame(rows)
 
 
 def comparison(runs, baseline, split="validation", clusters=None):
@@ -119,14 +117,13 @@ def comparison(runs, baseline, split="validation", clusters=None):
 
     Seeds and images are random effects, the error term is pooled over all networks (`obuchowski_rockette`). With a
     single common seed each row is the exact McNemar test with Tango's CI, and speaks of single networks. A network
-    is left out if one of its runs did not learn (see `learned`); the table is empty if the baseline did not. Only
-    seeds that all networks have are used, as the balanced analysis needs them. `clusters` is a Series from image
-    ids to clusters, such as subjects, if images are not independent.
+    is left out if one of its runs did not learn (see `learned`); the table is empty if the baseline did not. The
+    seeds are those that all networks have. `clusters` is a Series from image ids to clusters, such as subjects.
 
     Columns `COMPARISON`, one row a network: family (`BLOCKS`; `CONTROL` for identity attention), difference
     (variant minus baseline), standard_error and df (NaN with one seed), ci_low, ci_high (not corrected),
-    simultaneous_low, simultaneous_high (for the whole family, Bonferroni), p_holm (within the family), mde (the
-    true difference that one uncorrected comparison detects with 80 % power), and others.
+    simultaneous_low, simultaneous_high (Bonferroni, within the family), p_holm (likewise), mde (the true
+    difference that one uncorrected comparison detects with 80 % power), and others.
 
     Raises DataError if the runs differ in their images or an image has no cluster, ParameterError if the baseline
     is not among the runs or the networks have no seed in common.
@@ -185,17 +182,16 @@ def _comparable(runs, baseline, split):
     if baseline not in groups:
         expected = ", ".join(groups) or "at least one run"
         raise ParameterError("The baseline is not among the runs", expected=expected, found=baseline)
-    failed = learned(runs, split).query("~learned")["variant"].unique()
+    failed = set(learned(runs, split).query("~learned")["variant"])
     if baseline in failed:
         return {}
-    groups = {variant: members for variant, members in groups.items() if variant not in failed}
-    seeds_of = {variant: [run.seed for run in members] for variant, members in groups.items()}
+    seeds_of = {name: [run.seed for run in members] for name, members in groups.items() if name not in failed}
     seeds = set.intersection(*map(set, seeds_of.values()))
     if not seeds:
         expected = f"runs of every network with a seed among {seeds_of[baseline]}"
         found = "; ".join(f"{variant}: {own}" for variant, own in seeds_of.items())
         raise ParameterError("The networks have no seed in common", expected=expected, found=found)
-    return {variant: [run for run in members if run.seed in seeds] for variant, members in groups.items()}
+    return {variant: [run for run in groups[variant] if run.seed in seeds] for variant in seeds_of}
 
 
 def _analysed(runs, baseline, split, clusters=None):
@@ -213,20 +209,19 @@ def _analysed(runs, baseline, split, clusters=None):
 
 def _family(family, variants, baseline, groups, analysis):
     """Return the rows of one family, p-values and simultaneous CIs corrected within it."""
-    names, rows, level = list(groups), [], 1 - 0.05 / max(len(variants), 1)
+    names, rows, levels = list(groups), [], (0.95, 1 - 0.05 / max(len(variants), 1))
     for variant in variants:
         before, after = groups[baseline], groups[variant]
         if analysis is None:
-            test, wide = inference.mcnemar(before[0], after[0]), inference.mcnemar(before[0], after[0], level)
+            test, wide = (inference.mcnemar(before[0], after[0], level) for level in levels)
             mde = inference.mcnemar_detectable(after.size, (before != after).mean())
         else:
             pair = names.index(baseline), names.index(variant)
-            test, wide = analysis.difference(*pair), analysis.difference(*pair, level)
+            test, wide = (analysis.difference(*pair, level) for level in levels)
             mde = inference.minimum_detectable_effect(test.standard_error, test.df)
         row = {"family": family, "variant": variant, "baseline": baseline, "baseline_accuracy": before.mean()}
-        row |= {"seeds": len(after), "n": after.shape[1], "accuracy": after.mean(), "difference": test.estimate}
-        row |= {"standard_error": test.standard_error, "df": test.df, "ci_low": test.low, "ci_high": test.high}
-        row |= {"simultaneous_low": wide.low, "simultaneous_high": wide.high, "p_value": test.p_value, "mde": mde}
+        row |= {"seeds": len(after), "n": after.shape[1], "accuracy": after.mean(), "mde": mde}
+        row |= test.columns("difference") | wide.columns("difference", "simultaneous")
         rows.append(row | {"method": POOLED if analysis else SINGLE_SEED})
     adjusted = multipletests([row["p_value"] for row in rows], method="holm")[1] if rows else []
     return [row | {"p_holm": p} for row, p in zip(rows, adjusted, strict=True)]
@@ -236,8 +231,8 @@ def class_scores(runs, split="validation"):
     """Return precision, recall and F1 of every variant and class, each with a 95 % CI.
 
     Each score is a ratio of two sums over images. With one seed its CI is Wilson's; F1's is that of J = hits /
-    (hits + misses + false alarms), of which F1 = 2 J / (1 + J) is an increasing function. With several seeds the
-    ratio is linearised, as survey statistics do, and its CI treats seeds and images as random.
+    (hits + misses + false alarms), as F1 = 2 J / (1 + J). With several seeds the ratio is linearised, as survey
+    statistics do, and seeds and images are random.
 
     Columns: variant, seeds, class, support (images), precision, precision_low, precision_high, and so for recall
     and f1; 0 with NaN limits if a class is never predicted or has no images.
@@ -249,8 +244,7 @@ def class_scores(runs, split="validation"):
             true, predicted = np.broadcast_to(y_true == index, y_pred.shape), y_pred == index
             row = {"variant": variant, "seeds": len(members), "class": name, "support": int(true[0].sum())}
             for score in ("precision", "recall", "f1"):
-                found = _score(score, true, predicted)
-                row |= {score: found.estimate, f"{score}_low": found.low, f"{score}_high": found.high}
+                row |= _score(score, true, predicted).columns(score, score)
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -266,8 +260,7 @@ def _score(score, true, predicted):
     ratio = top.sum() / bottom.sum()
     influence = ratio + (top - ratio * bottom) / bottom.mean()
     if len(true) > 1 and influence.std() > 1e-12:
-        both = inference.crossed_mean(influence)
-        return inference.Interval(both.estimate, max(both.low, 0.0), min(both.high, 1.0))
+        return inference.crossed_mean(influence).within_0_1()
     found = inference.wilson_interval(hits[0].sum(), (bottom[0] > 0).sum())
     return inference.Interval(*(2 * j / (1 + j) if f1 else j for j in (found.estimate, found.low, found.high)))
 
@@ -290,26 +283,29 @@ def confusion_changes(runs, baseline, split="validation"):
     """Return every cell of the confusion matrix against the baseline's, on the same images.
 
     The test is exact McNemar on "is this image predicted as this class" with one seed, `inference.crossed_mean` of
-    the paired differences with several; networks, seeds and errors are those of `comparison`. Columns: `CHANGES`,
-    n being the images of the true class, and p_holm (over all rows). Classes of a single image are left out.
+    the paired differences with several; networks, seeds and errors are those of `comparison`. Columns: variant,
+    seeds, true_class, predicted_class, n (images of the true class, at least two), baseline_share, share,
+    difference, p_value, p_holm (over all rows).
     """
     groups, rows = _comparable(runs, baseline, split), []
     for variant in (name for name in groups if name != baseline):
         _, y_true, y_pred = aligned(groups[baseline] + groups[variant], split)
-        before, after = np.split(y_pred, 2)
         names = groups[variant][0].class_names
-        for true, true_class in enumerate(names):
-            of_class, n = y_true == true, int((y_true == true).sum())
-            for predicted, predicted_class in enumerate(names if n > 1 else ()):
-                first, second = before[:, of_class] == predicted, after[:, of_class] == predicted
-                if len(first) == 1:
-                    p_value = inference.mcnemar(first[0], second[0]).p_value
-                else:
-                    p_value = inference.crossed_mean(second.astype(int) - first).p_value
-                shares = first.mean(), second.mean(), second.mean() - first.mean()
-                rows.append((variant, len(first), true_class, predicted_class, n, *shares, p_value))
-    table = pd.DataFrame(rows, columns=CHANGES)
-    return table.assign(p_holm=multipletests(table["p_value"], method="holm")[1] if rows else [])
+        for true, predicted in itertools.product(range(len(names)), repeat=2):
+            first, second = np.split(y_pred[:, y_true == true] == predicted, 2)
+            seeds, n = first.shape
+            if n < 2:
+                continue
+            if seeds > 1:
+                test = inference.crossed_mean(second.astype(int) - first)
+            else:
+                test = inference.mcnemar(first[0], second[0])
+            classes = {"true_class": names[true], "predicted_class": names[predicted], "n": n}
+            shares = {"baseline_share": first.mean(), "share": second.mean()}
+            shares |= {"difference": shares["share"] - shares["baseline_share"], "p_value": test.p_value}
+            rows.append({"variant": variant, "seeds": seeds} | classes | shares)
+    table = pd.DataFrame(rows)
+    return table.assign(p_holm=multipletests(table["p_value"], method="holm")[1]) if rows else table
 
 
 def reliability_by_run(run, split="validation", bins=15):
@@ -356,13 +352,12 @@ def clustered(runs, baseline, clusters, split="validation"):
     correct = {(run.variant, run.seed): row == y_true for run, row in zip(runs, y_pred, strict=True)}
     rows = []
     for (variant, seed), own in correct.items():
-        accuracy, gain = inference.clustered_mean(own, groups), inference.Interval(np.nan, np.nan, np.nan)
+        gain = inference.Interval(np.nan, np.nan, np.nan)
         if variant != baseline and (baseline, seed) in correct:
             gain = inference.clustered_mean(own * 1.0 - correct[baseline, seed], groups)
         row = {"variant": variant, "seed": seed, "n": len(ids), "clusters": len(np.unique(groups))}
-        low, high = np.maximum(accuracy.low, 0.0), np.minimum(accuracy.high, 1.0)
-        row |= {"accuracy": accuracy.estimate, "ci_low": low, "ci_high": high, "difference": gain.estimate}
-        rows.append(row | {"difference_low": gain.low, "difference_high": gain.high})
+        row |= inference.clustered_mean(own, groups).within_0_1().columns("accuracy")
+        rows.append(row | gain.columns("difference", "difference"))
     return pd.DataFrame(rows)
 
 
@@ -374,12 +369,9 @@ def read_costs(study_dir, baseline):
     path = Path(study_dir) / "tables" / "3.4-variants.csv"
     if not path.is_file():
         return None
-    try:
+    with reading(path, f"variant, {', '.join(COSTS)} and a row {baseline}, as notebook 03 writes them"):
         counts = pd.read_csv(path).set_index("variant")[COSTS]
         return counts / counts.loc[baseline]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        expected = f"variant, {', '.join(COSTS)} and a row {baseline}, as notebook 03 writes them"
-        raise RunError("The table of costs is damaged", where=path, expected=expected, found=error) from error
 
 
 def pareto_front(costs, scores):
@@ -392,9 +384,8 @@ def pareto_front(costs, scores):
 
 def _accuracy(correct):
     """Return the columns n, n_correct, accuracy, ci_low, ci_high from a bool array over images."""
-    counts = {"n": len(correct), "n_correct": int(correct.sum())}
-    wilson = inference.wilson_interval(counts["n_correct"], counts["n"])
-    return counts | {"accuracy": wilson.estimate, "ci_low": wilson.low, "ci_high": wilson.high}
+    n, n_correct = len(correct), int(correct.sum())
+    return {"n": n, "n_correct": n_correct, **inference.wilson_interval(n_correct, n).columns("accuracy")}
 
 
 def _looked_up(series, ids, what):

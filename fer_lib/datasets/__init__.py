@@ -7,7 +7,7 @@ from fer_lib.datasets.faces import CLASS_NAMES, FaceSet, Splits
 from fer_lib.datasets.fer2013 import load_fer2013
 from fer_lib.datasets.folders import load_folders
 from fer_lib.datasets.kdef import load_kdef
-from fer_lib.datasets.synthetic import make_synthetic
+from fer_lib.datasets.synthetic.forms import make_synthetic
 from fer_lib.errors import ParameterError
 
 __all__ = [
@@ -19,9 +19,8 @@ def load(parameters, data=None):
     """Return the `Splits` that a study asks for.
 
     Args:
-        parameters: a `fer_lib.parameters.Parameters`, of which the keys of "The data" and `image_size` count here.
-        data: the path of the data; `parameters.data` when None. Generated faces need none: they are drawn into
-            the cache once, in the form of FER-2013's zip, and read by its loader.
+        parameters: `fer_lib.parameters.Parameters`; the keys of "The data" and `image_size` count here.
+        data: the path of the data; `parameters.data` when None. Generated faces are drawn into the cache instead.
     """
     dataset, protocol = parameters.dataset, parameters.protocol
     path, where = data if data is not None else parameters.data, f"dataset: {dataset}"

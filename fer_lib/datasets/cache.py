@@ -29,7 +29,7 @@ def default_cache_dir():
     return Path(os.path.expanduser(os.environ.get("FER_CACHE") or "~/.cache/fer-study"))
 
 
-def cached_splits(source, how, make, cache_dir=None):
+def cached_splits(source, how, make):
     """Return the `Splits` that `make()` reads from `source`: from the cache if an entry fits, else made and kept.
 
     `how` is a dict of JSON values, all else that the result depends on, such as `{"protocol": "paper"}`.
@@ -38,7 +38,7 @@ def cached_splits(source, how, make, cache_dir=None):
     # Pillow brings its own JPEG decoder, and decoders differ in the last bit: another version, another entry.
     parts = [FORMAT, PIL.__version__, content_hash(source), how]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
-    entry = Path(cache_dir or default_cache_dir()) / f"faces-{key}.npz"
+    entry = default_cache_dir() / f"faces-{key}.npz"
     splits = _read(entry)
     if splits is None:
         splits = make()
@@ -50,10 +50,8 @@ def cached_splits(source, how, make, cache_dir=None):
 
 
 def content_hash(source):
-    """sha256 (hex) of a file's bytes, or of the names, sizes and modification times under a folder.
-
-    To read 36,000 small files would take as long as to decode them; `make` and `rsync` know a folder so, too.
-    """
+    """sha256 (hex) of a file's bytes, or of the names, sizes and modification times under a folder."""
+    # To read 36,000 small files would take as long as to decode them.
     if not Path(source).is_dir():
         with open_regular(source) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -70,8 +70,8 @@ class Splits:
     """A data set divided by one protocol.
 
     Args:
-        train, validation: the `FaceSet` to learn from, and the one that may choose a run's epoch, or None.
-        test: the `FaceSet` that is opened once, at the end, or None where the protocol has none.
+        train, validation, test: a `FaceSet` to learn from, one to choose by, and one to open once, at the end; the
+            last two may be None.
         dataset: `"fer2013"`, `"ferplus"` (with the labels of FER+), `"kdef"`, `"synthetic"` or `"folders"`.
         protocol: the name of the division, such as `"paper"` or `"official"`.
         notes: sentences that say what was left out or mapped, and why.
@@ -100,13 +100,13 @@ class Splits:
 
     @property
     def class_names(self):
-        """The names of the classes, in label order, the same in all splits."""
+        """The names of the classes, in label order."""
         return self.train.class_names
 
     def items(self):
         """Return `(name, FaceSet)` of the splits that are present, in the order train, validation, test."""
-        parts = {"train": self.train, "validation": self.validation, "test": self.test}
-        return [(name, faces) for name, faces in parts.items() if faces is not None]
+        parts = [(name, getattr(self, name)) for name in ("train", "validation", "test")]
+        return [(name, faces) for name, faces in parts if faces is not None]
 
 
 def require_one_of(name, value, known):

@@ -1,32 +1,26 @@
 """FER-2013 (Goodfellow et al., 2013): 35,887 grey faces of 48 x 48 pixels, in each form that circulates.
 
-==============  ========================================================================
-classes         7: angry, disgust, fear, happy, neutral, sad, surprise
-images          28,709 Training, 3,589 PublicTest, 3,589 PrivateTest
-image           uint8, 48 x 48, 1 channel
-folder, zip,    `train/` and `test/` (Public and Private together), or a folder for each
-tar             of the three splits; below, a folder for each class
-CSV             `fer2013.csv` or `icml_face_data.csv`, alone, in a folder or an archive: a row
-                an image, its emotion as 0..6, 48 * 48 grey values between blanks, usage
-FER+            `fer2013new.csv` (Barsoum et al., 2016): other labels for the CSV's rows
-==============  ========================================================================
+images        28,709 Training, 3,589 PublicTest, 3,589 PrivateTest; uint8, 48 x 48, 1 channel
+folder, zip,  `train/` and `test/` (Public and Private together), or a folder for each of the three splits;
+tar           below, a folder for each of 7 classes
+CSV           `fer2013.csv` or `icml_face_data.csv`, alone, in a folder or an archive: a row an image, its
+              emotion as 0..6, 48 * 48 grey values between blanks, usage
+FER+          `fer2013new.csv` (Barsoum et al., 2016): other labels for the CSV's rows
 """
 
 import codecs
 import dataclasses
+import shutil
 import warnings
-from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
-from fer_lib.datasets import trees
-from fer_lib.datasets.archive import check_kind, data_path, listed, open_files, open_regular
+from fer_lib.datasets import folders
+from fer_lib.datasets.archive import check_kind, data_path, decode, listed, open_files, open_regular
 from fer_lib.datasets.cache import cached_splits, content_hash
 from fer_lib.datasets.faces import CLASS_NAMES, FaceSet, Splits, require_every_class, require_one_of
-from fer_lib.datasets.images import opened
-from fer_lib.errors import DataError, shown
+from fer_lib.errors import DataError, ParameterError, RunError, shown
 
 OFFICIAL_USAGES = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
 PAPER_VALIDATION_SHARE = 0.2
@@ -42,10 +36,36 @@ PUBLISHED_SHARPNESS = 2030
 CSV_CLASS_NAMES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 _GREY_VALUES = {str(value): value for value in range(256)}
 _JUNK = "Copies with junk at the end circulate: remove that line, or download the file again"
+# The version is pinned, so that a study of next year reads what a study of this year read.
+KAGGLE_HANDLE = "msambare/fer2013/versions/1"
 WHERE_TO_GET_IT = "`fer-study fetch fer2013` downloads it, or see kaggle.com/datasets/msambare/fer2013"
 
 
-def load_fer2013(path, protocol="paper", labels="original", cache_dir=None):
+def fetch_fer2013(target):
+    """Download the folder form (about 60 MB) from Kaggle into `target`, which is returned as a `Path`.
+
+    RunError where kagglehub, an extra, is not installed, or the download failed.
+    """
+    target = data_path(target, must_exist=False)
+    by_hand = "download it in a browser from kaggle.com/datasets/msambare/fer2013 and give its path with --data"
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ParameterError("The target of the download is not empty", target, "an empty folder, or nothing yet")
+    try:
+        import kagglehub
+    except ImportError as error:
+        advice = f"pip install 'fer-study[fetch]', or {by_hand}"
+        raise RunError("Downloading needs kagglehub, which is not installed", advice=advice) from error
+    try:
+        shutil.copytree(kagglehub.dataset_download(KAGGLE_HANDLE), target, dirs_exist_ok=True)
+    # kagglehub lets the errors of several libraries through: no network, no such version, a quota, a full disk.
+    except Exception as error:
+        where, found = f"kaggle.com/datasets/{KAGGLE_HANDLE}", f"{type(error).__name__}: {error}"
+        advice = f"Check the network and the free space, or {by_hand}"
+        raise RunError("The download failed", where, None, found, advice) from error
+    return target
+
+
+def load_fer2013(path, protocol="paper", labels="original"):
     """Read FER-2013 and divide it by a protocol.
 
     Args:
@@ -57,7 +77,6 @@ def load_fer2013(path, protocol="paper", labels="original", cache_dir=None):
             `"official"`, the splits of the challenge: Training (28,709), PublicTest (3,589), PrivateTest (3,589).
         labels: `"original"`; or `"ferplus"`, the majority of FER+'s ten votes: `fer2013new.csv` beside the CSV.
             Images without a majority for one of the seven classes are left out.
-        cache_dir: where decoded images are kept; `$FER_CACHE` or `~/.cache/fer-study` when None.
 
     Returns:
         `Splits` with images uint8 `(n, 48, 48, 1)`. The ids are `train/angry/Training_3908.jpg`, the path inside
@@ -68,9 +87,9 @@ def load_fer2013(path, protocol="paper", labels="original", cache_dir=None):
     path = data_path(path, WHERE_TO_GET_IT)
     # Of FER+: beside a CSV or an archive. Those inside of `path` are found when it is read.
     beside = () if labels == "original" or path.is_dir() else sorted(path.parent.glob("*"))
-    votes = next((file for file in beside if file.name.lower() == trees.FERPLUS_NAME), None)
+    votes = next((file for file in beside if file.name.lower() == folders.FERPLUS_NAME), None)
     how = {"dataset": "fer2013", "protocol": protocol, "labels": labels, "votes": votes and content_hash(votes)}
-    return cached_splits(path, how, lambda: _read_splits(path, protocol, labels, votes), cache_dir)
+    return cached_splits(path, how, lambda: _read_splits(path, protocol, labels, votes))
 
 
 def published_counts(protocol):
@@ -84,8 +103,8 @@ def published_counts(protocol):
 
 def _read_splits(path, protocol, labels, votes):
     with open_files(path) as files:
-        tables = [name for name in files.names if _base_name(name) in trees.CSV_NAMES]
-        if not tables and len(files.names) == 1 and _base_name(files.names[0]).endswith((".csv", ".tsv")):
+        tables = files.named(*folders.CSV_NAMES)
+        if not tables and len(files.names) == 1 and files.names[0].lower().endswith((".csv", ".tsv")):
             tables = files.names
         faces, notes = _read_table(files, tables) if tables else _read_tree(files)
         if labels == "ferplus":
@@ -98,10 +117,6 @@ def _read_splits(path, protocol, labels, votes):
     splits = Splits(**parts, dataset=dataset, protocol=protocol, notes=tuple(notes))
     require_every_class(splits, path)
     return splits
-
-
-def _base_name(name):
-    return PurePosixPath(name).name.lower()
 
 
 def _read_table(files, tables):
@@ -119,28 +134,37 @@ def _read_table(files, tables):
     labels = np.array([CLASS_NAMES.index(CSV_CLASS_NAMES[int(text[0])]) for text in emotions], np.int64)
     ids = np.array([f"{usage}/{row:06d}" for row, usage in enumerate(usages)])
     faces = FaceSet(images, labels, ids, metadata=pd.DataFrame({"usage": usages.to_list(), "folder": ""}))
-    others = [name for name in files.names if name != tables[0] and _base_name(name) != trees.FERPLUS_NAME]
+    others = sorted(set(files.names) - {tables[0], *files.named(folders.FERPLUS_NAME)})
     return faces, [f"Read {tables[0]}; left out {listed(others, 5)}."] if others else []
 
 
 def _read_tree(files):
     """All images of a tree as a FaceSet, sorted by id, with `usage` and `folder` in its metadata; and notes."""
     if not any("/" in name for name in files.names):
-        expected = f"folders train/ and test/, or {' or '.join(trees.CSV_NAMES)}"
-        raise trees.nothing_found(files, expected, WHERE_TO_GET_IT)
-    tree, notes = trees.find_tree(files, with_splits=True)
-    classes = trees.require_classes(files, tree)
+        expected = f"folders train/ and test/, or {' or '.join(folders.CSV_NAMES)}"
+        raise folders.nothing_found(files, expected, WHERE_TO_GET_IT)
+    tree, notes = folders.find_tree(files, with_splits=True)
+    classes = folders.require_classes(files, tree)
     if renamed := [f"{folder} as {name}" for folder, name in classes.items() if name != folder]:
         notes.append(f"Read as classes: {listed(renamed, 21)}.")
     three = len({image.split for image in tree}) == 3
     usages = {image: _usage(files, image, three) for image in tree}
-    rows = trees.by_id(files, tree, lambda it: f"{usages[it][1]}/{classes[it.class_name]}/{it.file_name}")
-    images = np.empty((len(rows), 48, 48, 1), np.uint8)
-    for index, image in enumerate(tqdm(rows.values(), "Decoding FER-2013", unit=" images", disable=None)):
-        images[index, :, :, 0] = _decode(files, image.name)
+    rows = folders.by_id(files, tree, lambda it: f"{usages[it][1]}/{classes[it.class_name]}/{it.file_name}")
+    paths = [image.path for image in rows.values()]
+    images, results = decode(files, paths, 48, False, "squash", ("JPEG", "PNG"), _require_48_grey)
+    if errors := [result for result in results if isinstance(result, DataError)]:
+        raise errors[0]
     labels = np.array([CLASS_NAMES.index(classes[image.class_name]) for image in rows.values()], np.int64)
     metadata = pd.DataFrame([usages[image] for image in rows.values()], columns=["usage", "folder"])
     return FaceSet(images, labels, np.array(list(rows)), metadata=metadata), notes
+
+
+def _require_48_grey(image, where):
+    if image.size != (48, 48) or image.mode != "L":
+        expected = "48 x 48 pixels of 8-bit grey (Pillow's mode L)"
+        found = f"{image.width} x {image.height} pixels of mode {image.mode}"
+        advice = "`dataset: folders` reads images of any size, grey or colour"
+        raise DataError("An image is not as in FER-2013", where, expected, found, advice)
 
 
 def _usage(files, image, three):
@@ -152,20 +176,8 @@ def _usage(files, image, three):
     if (usage == "Training") != (folder == "train") or (three and usage != by_folder):
         expected = f"no image of {usage} in a folder of {image.split} images"
         advice = "Get the data from another place: what is measured on such files is not FER-2013"
-        raise DataError("Training and test images are mixed up", files.where(image.name), expected, advice=advice)
+        raise DataError("Training and test images are mixed up", files.where(image.path), expected, advice=advice)
     return usage, folder
-
-
-def _decode(files, name):
-    """The pixels `(48, 48)` uint8 of an image file."""
-    with opened(files, name, ("JPEG", "PNG")) as image:
-        # Before decoding, so that a large image costs nothing.
-        if image.size == (48, 48) and image.mode == "L":
-            return np.asarray(image)
-        expected = "48 x 48 pixels of 8-bit grey (Pillow's mode L)"
-        found = f"{image.width} x {image.height} pixels of mode {image.mode}"
-        advice = "`dataset: folders` reads images of any size, grey or colour"
-        raise DataError("An image is not as in FER-2013", files.where(name), expected, found, advice)
 
 
 def _read_votes(stream, where):
@@ -177,7 +189,7 @@ def _read_votes(stream, where):
     # As in the authors' code: single votes are dropped, and a class must have more than half of what is left.
     votes = texts.astype(int)
     votes = votes.where(votes > 1, 0)
-    winners = votes.idxmax(axis=1).map({name: trees.class_of(name) or name for name in votes})
+    winners = votes.idxmax(axis=1).map({name: folders.class_of(name) or name for name in votes})
     winners[votes.max(axis=1) <= votes.sum(axis=1) / 2] = "no majority"
     return pd.DataFrame({"usage": _usages(table, where), "class_name": winners}).reset_index(drop=True)
 
@@ -194,7 +206,7 @@ def _parse(stream, where, needed):
     if not set(needed) <= set(columns) or len(set(columns)) < len(columns):
         found = f"the columns {shown(', '.join(columns))}" if header.strip() else "an empty first line"
         advice = "The challenge's train.csv and test.csv lack columns; use fer2013.csv or icml_face_data.csv"
-        advice = trees.FERPLUS_ADVICE if "nf" in columns else advice if "pixels" in columns else None
+        advice = folders.FERPLUS_ADVICE if "nf" in columns else advice if "pixels" in columns else None
         raise DataError("This is not the table of FER-2013", where, f"columns {', '.join(needed)}", found, advice)
     try:
         # pandas warns, and drops values, where the first row is longer than the header.
@@ -221,7 +233,7 @@ def _require(good, values, what, where, expected):
 
 
 def _usages(table, where):
-    usages = table["usage"].str.strip().str.lower().map(trees.SPLITS).map(OFFICIAL_USAGES)
+    usages = table["usage"].str.strip().str.lower().map(folders.SPLITS).map(OFFICIAL_USAGES)
     _require(usages.notna(), table["usage"], "Unknown Usage", where, "Training, PublicTest or PrivateTest")
     return usages
 
@@ -240,11 +252,11 @@ def _pixels(text, where):
 
 def _with_votes(faces, files, beside):
     """The images that FER+ gives one of the seven classes, with these labels; and a note."""
-    inside = [name for name in files.names if _base_name(name) == trees.FERPLUS_NAME]
+    inside = files.named(folders.FERPLUS_NAME)
     is_tree = faces.metadata["folder"].any()
     if is_tree or not (inside or beside):
-        expected = f"fer2013.csv, and beside it {trees.FERPLUS_NAME} of github.com/microsoft/FERPlus"
-        found = "a tree of images" if is_tree else f"no {trees.FERPLUS_NAME}"
+        expected = f"fer2013.csv, and beside it {folders.FERPLUS_NAME} of github.com/microsoft/FERPlus"
+        found = "a tree of images" if is_tree else f"no {folders.FERPLUS_NAME}"
         raise DataError("The labels of FER+ cannot be used with these data", files.path, expected, found)
     with open_regular(beside) if beside else files.open(inside[0]) as stream:
         votes = _read_votes(stream, beside or files.where(inside[0]))
@@ -265,8 +277,8 @@ def _paper(faces, path):
         expected = "train/ and test/, such as in the archive of kaggle.com/datasets/msambare/fer2013"
         raise DataError("These data cannot give the protocol 'paper'", path, expected, found, "Use official")
     # The first int(0.2 n) of a class folder's n files. The ids are sorted by code point, as Keras' iterator does.
-    folders = pd.Series(faces.ids.tolist()).str.rpartition("/")[0]
-    groups = folders.groupby(folders)
+    of_class = pd.Series(faces.ids.tolist()).str.rpartition("/")[0]
+    groups = of_class.groupby(of_class)
     first = (groups.cumcount() < (PAPER_VALIDATION_SHARE * groups.transform("size")).astype(int)).to_numpy()
     in_train = (faces.metadata["folder"] == "train").to_numpy()
     return {"train": faces.subset(in_train & ~first), "validation": faces.subset(~in_train & first), "test": None}

@@ -1,12 +1,9 @@
 """KDEF, the Karolinska Directed Emotional Faces (Lundqvist, Flykt and Ohman, 1998), by two protocols.
 
-==============  ==============================================================================
-classes         7: angry, disgust, fear, happy, neutral, sad, surprise
-images          4,900: 70 subjects (35 female, 35 male), 2 sessions, 7 expressions, 5 angles
-image           JPEG, colour, 562 wide, 762 high; here uint8, square, 3 channels or 1
-original tree   140 folders, a subject's session each: `AF01/AF01ANHL.JPG`
-reorganised     7 folders, a class each: `angry/AF01ANHL.JPG` (`reorganise_kdef`)
-==============  ==============================================================================
+    images          4,900: 70 subjects (35 female, 35 male), 2 sessions, 7 expressions, 5 angles
+    image           JPEG, colour, 562 wide, 762 high; here uint8, square, 3 channels or 1
+    original tree   140 folders, a subject's session each: `AF01/AF01ANHL.JPG`
+    reorganised     7 folders, a class each: `angry/AF01ANHL.JPG` (`reorganise_kdef`)
 
 Ten of the published images are black; so at most 4,890 can be used. The name of a file says what it shows,
 wherever it is: `AF01ANHL` is session A, female, subject 01, angry, half left. Its folder can only contradict it.
@@ -22,11 +19,10 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from fer_lib.datasets.archive import MAX_IMAGE_BYTES, data_path, listed, open_files, open_regular
+from fer_lib.datasets.archive import ASPECTS, MAX_IMAGE_BYTES, data_path, decode, listed, open_files, open_regular
 from fer_lib.datasets.cache import cached_splits
 from fer_lib.datasets.faces import CLASS_NAMES, FaceSet, Splits, fifth_of_each, require_every_class, require_one_of
-from fer_lib.datasets.images import ASPECTS, decode
-from fer_lib.datasets.trees import KDEF_NAME, class_of, nothing_found
+from fer_lib.datasets.folders import KDEF_NAME, class_of, nothing_found
 from fer_lib.errors import DataError, ParameterError
 from fer_lib.files import write_atomically
 
@@ -36,6 +32,9 @@ EXPRESSIONS = {
 }  # fmt: skip
 # Full left profile, half left, straight (one letter), half right, full right.
 ANGLES = ("FL", "HL", "S", "HR", "FR")
+# All 4,900: session, sex, number of the subject, expression, angle.
+_PARTS = ("AB", "FM", [f"{number:02d}" for number in range(1, 36)], EXPRESSIONS, ANGLES)
+NAMES = ["".join(parts) for parts in itertools.product(*_PARTS)]
 # Names cut short in the published data: what the images show, and which name their folder lacks, tell them.
 MISNAMED = {"AF31V": "AF31SAHL", "AM31H": "AM31SUHR"}
 SIZE = (562, 762)
@@ -49,20 +48,18 @@ WHERE_TO_GET_IT = "KDEF is given to researchers on request, see kdef.se"
 Reorganised = namedtuple("Reorganised", ("copied", "kept", "notes"))
 
 
-def load_kdef(path, protocol="random", size=96, angles=ANGLES, colour=True, aspect="crop", cache_dir=None):
+def load_kdef(path, protocol="random", size=96, angles=ANGLES, colour=True, aspect="crop"):
     """Read KDEF and divide it by a protocol into train (80 %) and validation (20 %); there is no test split.
 
     Args:
         path: the original tree or its reorganisation by class, at any depth in a folder or an archive.
-        protocol: `"random"`: one image in five of each class, drawn at random, is for validation. It is what the
-            paper and most others do, and it leaks: nearly every subject, in the same session and with the same
-            expression from another angle, is in the training set too. `"subject"`: one subject in five of each sex
-            (7 of 35), with both sessions, so that no subject is in both splits. Both train on the same share.
+        protocol: `"random"`: one image in five of each class is for validation. It is what the paper and most
+            others do, and it leaks: nearly every subject, in the same session and with the same expression from
+            another angle, is in the training set too. `"subject"`: one subject in five of each sex (7 of 35).
         size: side of the square images in pixels, 8 to 1024. All 4,900 in colour are 0.14 GB at 96 pixels, 4.6 GB
-            at 562 (`"crop"`, pixel for pixel), 8.5 GB at 762 (`"pad"`, pixel for pixel), twice that while loading.
+            at 562, 8.5 GB at 762, and twice that while loading.
         angles: those of `ANGLES` to use.
-        colour, aspect: see `images.decode`.
-        cache_dir: where decoded images are kept; `$FER_CACHE` or `~/.cache/fer-study` when None.
+        colour, aspect: see `archive.decode`.
 
     Returns:
         `Splits` whose ids are KDEF's names, such as `AF01ANHL`. `metadata`: `session` (A, B), `sex` (F, M),
@@ -79,15 +76,14 @@ def load_kdef(path, protocol="random", size=96, angles=ANGLES, colour=True, aspe
     path = data_path(path, WHERE_TO_GET_IT)
     how = {"dataset": "kdef", "size": size, "angles": angles, "colour": bool(colour), "aspect": aspect}
     # Undivided, so that both protocols share one entry of the cache.
-    whole = cached_splits(path, how, lambda: _read(path, size, angles, colour, aspect), cache_dir)
+    whole = cached_splits(path, how, lambda: _read(path, size, angles, colour, aspect))
     return _divide(whole.train, whole.notes, protocol, path)
 
 
 def find_images(files):
     """Find KDEF's images among the files of an open folder or archive, under whatever parent folders.
 
-    Returns a sorted dict of KDEF's names -> the file to read (of an image that is there more than once, the one in
-    the original tree, else the first), and a list of sentences on what was mapped or left out.
+    Returns a sorted dict of name -> file (of several the one in the original tree, else the first), and notes.
     """
     candidates, left_out = defaultdict(list), defaultdict(list)
     for file in files.names:
@@ -128,15 +124,13 @@ def known_to_train(splits, protocol):
     of the nearest train image of the same subject, session and expression by its angle, or "".
     """
     images = pd.concat([faces.metadata.assign(id=faces.ids) for _, faces in splits.items()])
-    images = images.assign(place=images["angle"].map(ANGLES.index)).sort_values("id", ignore_index=True)
+    images = images.assign(place=images["angle"].map(ANGLES.index)).sort_values(["place", "id"])
     held_out = _held_out(images["id"], images, protocol)
-    train, validation = images[~held_out], images[held_out]
-    pairs = validation.merge(train, on=["subject", "session", "expression"], suffixes=("", "_known"))
-    pairs["steps"] = (pairs["place"] - pairs["place_known"]).abs()
-    nearest = pairs.sort_values("steps", kind="stable").drop_duplicates("id").set_index("id")["id_known"]
-    known_by = nearest.reindex(validation["id"], fill_value="").to_numpy()
-    subject_known = validation["subject"].isin(train["subject"]).to_numpy()
-    return pd.DataFrame({"id": validation["id"].to_numpy(), "subject_known": subject_known, "known_by": known_by})
+    train, validation, same = images[~held_out], images[held_out], ["subject", "session", "expression"]
+    known = pd.merge_asof(validation, train, on="place", by=same, direction="nearest", suffixes=("", "_known"))
+    known["subject_known"] = known["subject"].isin(train["subject"])
+    known["known_by"] = known["id_known"].fillna("")
+    return known.sort_values("id", ignore_index=True)[["id", "subject_known", "known_by"]]
 
 
 def reorganise_kdef(source, target):
@@ -191,16 +185,16 @@ def _read(path, size, angles, colour, aspect):
     faults = np.array([_fault(*each, common) for each in zip(images, results, strict=True)], dtype=object)
     for fault in sorted(set(faults) - {""}):
         notes.append(_left_out(fault, [chosen[names[index]] for index in np.flatnonzero(faults == fault)]))
-    grey = " and grey" if colour and common and common[2] == "L" else ""
-    if common is not None and (common[:2] != SIZE or grey):
-        enlarged = " They are enlarged." if min(common[:2]) < size else ""
-        notes.append(f"Not as published: the images are {common[0]} x {common[1]} pixels{grey}.{enlarged}")
     notes = [*_account(names, Counter(faults), angles), *notes]
     keep = faults == ""
     if not keep.any():
         others = listed([angle for angle in ANGLES if angle in {name[6:] for name in chosen} - set(angles)])
         more = f" There are images at other `angles`: {others}" if others else ""
         raise DataError("None of KDEF's images can be used", path, advice=" ".join(notes) + more)
+    grey = " and grey" if colour and common[2] == "L" else ""
+    if common[:2] != SIZE or grey:
+        enlarged = " They are enlarged." if min(common[:2]) < size else ""
+        notes.append(f"Not as published: the images are {common[0]} x {common[1]} pixels{grey}.{enlarged}")
     rows = [("", name[0], name[1], name[1:4], name[4:6], name[6:]) for name in names]
     metadata = pd.DataFrame(rows, columns=["usage", "session", "sex", "subject", "expression", "angle"])
     labels = metadata["expression"].map(EXPRESSIONS).map(CLASS_NAMES.index).to_numpy(np.int64)
@@ -219,8 +213,7 @@ def _fault(pixels, header, common):
 
 def _account(names, faults, angles):
     """A sentence whose numbers add up to what a whole KDEF has, and one that names what is missing."""
-    numbers = [f"{number:02d}" for number in range(1, 36)]
-    expected = ["".join(parts) for parts in itertools.product("AB", "FM", numbers, EXPRESSIONS, angles)]
+    expected = [name for name in NAMES if name[6:] in angles]
     missing = sorted(set(expected) - set(names))
     faults = faults | Counter(missing=len(missing))
     parts = [f"{number:,} {fault or 'used'}" for fault, number in sorted(faults.items())]
@@ -242,7 +235,7 @@ def _divide(faces, notes, protocol, path):
     two_subjects = "Protocol 'subject' needs at least two subjects of one sex. " if protocol == "subject" else ""
     require_every_class(splits, path, advice=two_subjects + " ".join(notes))
     if protocol == "random":
-        subjects = splits.validation.metadata.groupby("subject").size()
+        subjects = splits.validation.metadata["subject"].value_counts()
         known = subjects[subjects.index.isin(splits.train.metadata["subject"])]
         share = f"({known.sum():,} of its {subjects.sum():,} images)"
         note = f"The random split leaks: {len(known)} of {len(subjects)} validation subjects {share} are in train."

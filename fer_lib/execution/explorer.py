@@ -4,6 +4,7 @@ import functools
 import os
 
 import ipywidgets as widgets
+import numpy as np
 from IPython.display import display
 
 from fer_lib.analysis import attention
@@ -19,9 +20,7 @@ _SIDE = 320  # pixels of a side of the map of buttons
 def explore(study, found):
     """Show widgets for the runs whose weights are there; where there are none, or no JupyterLab, a static figure.
 
-    Args:
-        study: a `Study`.
-        found: list of `attention.Attention`, whose images can be chosen.
+    `found`: list of `attention.Attention`, whose images can be chosen.
     """
     there = [one for one in found if (run_folder(study.folder, one.variant, one.seed) / WEIGHTS).exists()]
     if "JPY_SESSION_NAME" in os.environ and there:
@@ -43,7 +42,7 @@ class _Explorer:
 
     def __init__(self, study, found):
         self.study, self.found = study, {f"{label_of(one.variant)}, seed {one.seed}": one for one in found}
-        self.seen = {}  # label of a network -> dict of a block's name to its grids and its attention
+        self.maps_of = functools.cache(self._maps_of)
         classes = [(name, place) for place, name in enumerate(found[0].images["class"])]
         self.network = widgets.Dropdown(options=list(self.found), description="Network")
         self.image = widgets.Dropdown(options=classes, description="Image")
@@ -58,29 +57,28 @@ class _Explorer:
         self._choose_network()
 
     def _choose_network(self, change=None):
-        self.block.options = list(self._maps())
+        self.block.options = list(self.maps_of(self.network.value))
         self.block.index = len(self.block.options) - 1
         self._choose_block()  # the block of another network may have the same name
 
     def _choose_block(self, change=None):
-        (rows, columns), _ = self._maps()[self.block.value][0]
+        (rows, columns), _ = self.maps_of(self.network.value)[self.block.value][0]
         size = {"width": f"{_SIDE // columns}px", "height": f"{_SIDE // rows}px"}
         layout = widgets.Layout(**size, padding="0", margin="0", border="1px solid white")
-        lines = [[self._button(row, column, layout) for column in range(columns)] for row in range(rows)]
-        self.grid.children = [widgets.HBox(line) for line in lines]
+        lines = [widgets.HBox() for _ in range(rows)]
+        for row, column in np.ndindex(rows, columns):
+            button = widgets.Button(layout=layout, tooltip=f"row {row + 1}, column {column + 1}")
+            button.on_click(functools.partial(self._choose_position, (row, column)))
+            lines[row].children += (button,)
+        self.grid.children = lines
         self._choose_position((rows // 2, columns // 2))
-
-    def _button(self, row, column, layout):
-        button = widgets.Button(layout=layout, tooltip=f"row {row + 1}, column {column + 1}")
-        button.on_click(functools.partial(self._choose_position, (row, column)))
-        return button
 
     def _choose_position(self, position, button=None):
         self.position = position
         self._draw()
 
     def _draw(self, change=None):
-        ((rows, columns), keys), weights = self._maps()[self.block.value]
+        ((rows, columns), keys), weights = self.maps_of(self.network.value)[self.block.value]
         row, column = self.position
         shown = weights[self.image.value, row * columns + column].reshape(1, 1, *keys)
         place = {"query": ((row + 0.5) / rows, (column + 0.5) / columns)}
@@ -88,14 +86,9 @@ class _Explorer:
         figure = attention_maps(self.study.images_of(image["id"]), shown, place, image["class"])
         self.figure.value = png(figure, dpi=110)
 
-    def _maps(self):
-        """The attention of the chosen network, worked out once."""
-        label = self.network.value
-        if label not in self.seen:
-            one = self.found[label]
-            parameters = self.study.parameters.model_copy(update={"precision": "float32"})
-            run = read_run(run_folder(self.study.folder, one.variant, one.seed))
-            images = self.study.images_of(one.images["id"])
-            classifier = restore_classifier(parameters, run)
-            self.seen[label] = attention.all_maps(classifier, images, parameters.image_size)
-        return self.seen[label]
+    def _maps_of(self, label):
+        """The attention of a network: a dict of a block's name to its grids and its attention."""
+        one = self.found[label]
+        parameters = self.study.parameters.model_copy(update={"precision": "float32"})
+        classifier = restore_classifier(parameters, read_run(run_folder(self.study.folder, one.variant, one.seed)))
+        return attention.all_maps(classifier, self.study.images_of(one.images["id"]), parameters.image_size)

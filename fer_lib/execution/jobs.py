@@ -1,13 +1,17 @@
-"""The runs of a study in processes of their own, several at a time, each writing its run folder and its log.
+"""The runs of a study in processes of their own, here or on Ray, each writing its run folder and its log.
 
 Every process is `fer-study cell`. On a CPU each computes with as many threads as one alone would have, whatever
 share of the cores it is given, so that its sums, and all of its numbers, are the same.
 """
 
 import contextlib
+import importlib.util
 import math
 import os
 import shutil
+import signal
+import socket
+import sys
 import time
 from collections import deque
 from concurrent import futures
@@ -15,27 +19,37 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fer_lib.environment import cores, gpus, keras_backend
-from fer_lib.errors import DataError, FerError, RunError
-from fer_lib.execution.processes import end, python, start, variables, why_ended
+from fer_lib.errors import DataError, FerError, ParameterError, RunError
+from fer_lib.execution.processes import end, start, variables, why_ended
 from fer_lib.files import ROOT
 from fer_lib.parameters import read_parameters
 from fer_lib.training import runs
 from fer_lib.variants import STAGE_BLOCKS, Variant
 
-PROGRAM = tuple(python("fer_lib.cli"))
+PROGRAM = (sys.executable, "-m", "fer_lib.cli")
 _INTERVAL = 30  # seconds between lines that say how far the runs are
+_RETRIES = 3  # on Ray: a run goes on from its last epoch, so trying again is cheap
+_TIMEOUT = 10  # seconds for a cluster to answer
+# The runs need them as they are here. Ray sets the last by itself: a sum in other parts would be another number.
+_HANDED_OVER = ("KERAS_BACKEND", "FER_CACHE", "OMP_NUM_THREADS")
+# For a process that shares a GPU, unless the user has set it.
+_SHARED_GPU = {
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # else the first takes nearly all of the memory
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".cache" / "jax"),  # seeds of a network are compiled once
+}
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a study; `index` is its place in `Parameters.cells()`, `fingerprint` that of the checked data."""
+    """One run of a study; `index` is its place in `Parameters.cells()`, `identity` as of `run_identity`."""
 
     variant: str
     seed: int
     index: int
     study_dir: Path  # absolute, with the study's `params.yaml`
     data: str | None
-    fingerprint: str
+    identity: dict
     program: tuple  # the command line that trains it
 
     @property
@@ -54,16 +68,10 @@ class Job:
         """Starts its process, which may share a GPU (`device`, its number) or the cores with others."""
         command = [*self.program, "cell", str(self.study_dir / "params.yaml"), "--index", str(self.index)]
         command += ["--output-root", str(self.study_dir.parent)]
-        shared, own = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"), str(len(cores()))), {}
-        if device is not None:
-            shared |= {
-                "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # else the first takes nearly all of the memory
-                "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-                "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".cache" / "jax"),  # seeds of a network are compiled once
-            }
-            own["CUDA_VISIBLE_DEVICES"] = device
-        environment = {**shared, **variables(self.data, self.fingerprint), **own, "FER_PARENT": "stdin"}
-        return start(command, self.log, environment)
+        threads = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"), str(len(cores())))
+        gpu, own = ({}, {}) if device is None else (_SHARED_GPU, {"CUDA_VISIBLE_DEVICES": device})
+        users = variables(self.data, self.identity["data"])
+        return start(command, self.log, {**threads, **gpu, **users, **own, "FER_PARENT": "stdin"})
 
     def require_success(self, status):
         """Raises the error of a process that did not end with status 0."""
@@ -78,58 +86,48 @@ class Job:
         return 0
 
 
-class Board:
-    """The runs that are not finished, the longest first, and what is said of them; for the arguments see `Job`."""
+def unfinished_jobs(parameters, study_dir, data, fingerprint, program):
+    """A `Job` for each run of a study that is not finished, the longest first; `fingerprint`: of checked data."""
+    grid = []
+    for index, cell in enumerate(parameters.cells()):
+        identity = runs.run_identity(parameters, *cell, fingerprint)
+        grid.append(Job(*cell, index, Path(study_dir).absolute(), data, identity, program))
+    jobs = [job for job in grid if not runs.is_finished(job.folder, job.identity)]
+    print(f"{len(grid)} runs, {len(grid) - len(jobs)} of them finished before", flush=True)
+    return sorted(jobs, key=lambda job: _cost(job.variant, parameters), reverse=True)
 
-    def __init__(self, parameters, study_dir, data, fingerprint, program):
-        given = Path(study_dir).absolute(), data, fingerprint, program
-        grid = [Job(*cell, index, *given) for index, cell in enumerate(parameters.cells())]
-        self.jobs = []
-        for job in sorted(grid, key=lambda job: _cost(job.variant, parameters), reverse=True):
-            identity = runs.run_identity(parameters, job.variant, job.seed, fingerprint)
-            if not runs.is_finished(job.folder, identity):
-                self.jobs.append(job)
-        self.epochs = len(self.jobs) * parameters.epochs
-        self.epochs_before, self.started = self._epochs_done(), time.monotonic()
-        print(f"{len(grid)} runs, {len(grid) - len(self.jobs)} of them finished before", flush=True)
 
-    def collect(self, waiting):
-        """Waits for all of a dictionary of `Future` to `Job`, saying how they end and how far they are.
+def collect(waiting, epochs):
+    """Waits for all of a dictionary of `Future` to `Job`, of so many epochs each, saying how far they are.
 
-        Raises:
-            RunError, DataError: jobs failed, the first of them for its reason; the others are finished.
-        """
-        failures, told = [], self.started
-        while waiting:
-            done, _ = futures.wait(waiting, timeout=1, return_when=futures.FIRST_COMPLETED)
-            for future in done:
-                job, how = waiting.pop(future), "finished"
-                if error := future.exception():
-                    failures.append(_as_fer_error(error, job))
-                    how = f"failed, see {os.path.relpath(job.log)}: {failures[-1].found}"
-                print(f"      {job.title}: {how}", flush=True)
-            if done or time.monotonic() - told > _INTERVAL:
-                print(f"      {len(self.jobs) - len(waiting)} of {len(self.jobs)} runs{self._left()}", flush=True)
-                told = time.monotonic()
-        if failures:
-            first, what = failures[0], f"{len(failures)} of {len(self.jobs)} runs failed"
-            advice = "What was finished stays: the same command goes on from there"
-            raise type(first)(what, first.where, found=first.found, advice=advice)
-
-    def _epochs_done(self):
-        return sum(job.epochs_done() for job in self.jobs)
-
-    def _left(self):
-        done = self._epochs_done()
-        if done <= self.epochs_before or done >= self.epochs:
-            return ""
-        seconds = (time.monotonic() - self.started) / (done - self.epochs_before) * (self.epochs - done)
-        return f", {done:,} of {self.epochs:,} epochs, about {math.ceil(seconds / 60)} min left"
+    RunError or DataError where jobs failed, the first of them for its reason; the others are finished.
+    """
+    jobs, failures, started = list(waiting.values()), [], time.monotonic()
+    before, told = sum(job.epochs_done() for job in jobs), started
+    while waiting:
+        ended, _ = futures.wait(waiting, timeout=1, return_when=futures.FIRST_COMPLETED)
+        for future in ended:
+            job, how = waiting.pop(future), "finished"
+            if error := future.exception():
+                failures.append(_as_fer_error(error, job))
+                how = f"failed, see {os.path.relpath(job.log)}: {failures[-1].found}"
+            print(f"      {job.title}: {how}", flush=True)
+        if ended or time.monotonic() - told > _INTERVAL:
+            told, done, total = time.monotonic(), sum(job.epochs_done() for job in jobs), len(jobs) * epochs
+            left = ""
+            if before < done < total:
+                minutes = math.ceil((told - started) / (done - before) * (total - done) / 60)
+                left = f", {done:,} of {total:,} epochs, about {minutes} min left"
+            print(f"      {len(jobs) - len(waiting)} of {len(jobs)} runs{left}", flush=True)
+    if failures:
+        first, what = failures[0], f"{len(failures)} of {len(jobs)} runs failed"
+        advice = "What was finished stays: the same command goes on from there"
+        raise type(first)(what, first.where, found=first.found, advice=advice)
 
 
 def train_here(parameters, study_dir, data, fingerprint, jobs, program=PROGRAM):
-    """Trains the runs that are not finished on this machine, `jobs` at a time; see `Board` and its `collect`."""
-    board = Board(parameters, study_dir, data, fingerprint, program)
+    """Trains the runs that are not finished on this machine, `jobs` at a time; raises as `collect` does."""
+    unfinished = unfinished_jobs(parameters, study_dir, data, fingerprint, program)
     places, processes = deque(range(jobs)), []  # there are `jobs` threads: one that begins a job finds a place
 
     def train(job):
@@ -143,17 +141,36 @@ def train_here(parameters, study_dir, data, fingerprint, jobs, program=PROGRAM):
 
     pool = futures.ThreadPoolExecutor(jobs)
     try:
-        board.collect({pool.submit(train, job): job for job in board.jobs})
+        collect({pool.submit(train, job): job for job in unfinished}, parameters.epochs)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         end(processes)
 
 
-def import_runs(study_dir, folders):
-    """Copies finished run folders of another machine into a study; yields a line for each.
+def train_on_ray(parameters, study_dir, data, fingerprint, address=None, jobs=1, program=PROGRAM):
+    """Trains the runs that are not finished on a Ray cluster, each a process with a GPU, or a share of one.
 
-    RunError where a run is not finished, is damaged, or is not of this study.
+    The study's folder and the data have to be seen from every node. What is finished is found on disk; Ray only
+    hands out work. `address`: of a running cluster, such as `auto` or `10.0.0.1:6379`; by default one is started
+    here for as long as the runs take. `jobs`: runs that share a GPU or, where there is none, a node. Raises
+    ParameterError where Ray is not installed or no cluster answers, others as `collect`.
     """
+    unfinished = unfinished_jobs(parameters, study_dir, data, fingerprint, program)
+    if not unfinished:
+        return
+    with _cluster(address) as ray:
+        train = ray.remote(**_needs(ray, jobs))(_train_on_node)
+        settings = {name: os.environ.get(name) for name in _HANDED_OVER}
+        references = {train.remote(job, settings): job for job in unfinished}
+        try:
+            collect({reference.future(): job for reference, job in references.items()}, parameters.epochs)
+        finally:
+            for reference in references:
+                ray.cancel(reference, force=True)
+
+
+def import_runs(study_dir, folders):
+    """Copies finished runs of another machine into a study, a line each; RunError for one that is not of it."""
     parameters = read_parameters(Path(study_dir) / "params.yaml")
     for folder in folders:
         run = runs.read_run(folder)
@@ -186,6 +203,63 @@ def _start(job, place, jobs):
         with contextlib.suppress(ProcessLookupError):
             os.sched_setaffinity(process.pid, cores()[place::jobs] or [cores()[place % len(cores())]])
     return process
+
+
+@contextlib.contextmanager
+def _cluster(address):
+    """Ray, connected; one that was connected before stays so."""
+    if importlib.util.find_spec("ray") is None:
+        advice = "pip install --editable '.[ray]'"
+        raise ParameterError("The engine ray is not installed", "--engine ray", advice=advice)
+    import ray
+
+    if ray.is_initialized():
+        yield ray
+        return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        host, _, port = (address or "").rpartition(":")
+        if host and port.isdigit():
+            # Ray itself goes on trying for more than ten minutes.
+            socket.create_connection((host, int(port)), timeout=_TIMEOUT).close()
+        own = {"include_dashboard": False} if address is None else {}
+        ray.init(address=address or "local", log_to_driver=False, logging_level="warning", **own)
+    except Exception as error:  # where a node does not start in time, Ray raises just this
+        where = "--engine ray" if address is None else f"--ray-address {address}"
+        advice = "Start one with `ray start --head`, set RAY_AUTH_MODE=token here if it has a token"
+        advice += ", or leave the address out for one on this machine alone"
+        raise ParameterError("No Ray cluster answers", where, found=error, advice=advice) from error
+    for number, handler in handlers.items():
+        signal.signal(number, handler)  # Ray ends the process at SIGTERM in its own way
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _needs(ray, jobs):
+    """What a run takes of a node: its share of a GPU, or where there is none, of all CPUs."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    has_gpu = any(node.get("GPU") for node in nodes)
+    cpus = 1 if has_gpu else max(1, int(min(node["CPU"] for node in nodes if node.get("CPU")) / jobs))
+    again = {"max_retries": _RETRIES, "retry_exceptions": [RunError]}
+    return {"num_gpus": 1 / jobs if has_gpu else 0, "num_cpus": cpus, **again}
+
+
+def _train_on_node(job, settings):
+    """Runs on a worker of Ray, which sets CUDA_VISIBLE_DEVICES to the run's GPU."""
+    import ray
+
+    for name, value in settings.items():
+        os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+    device = next(iter(ray.get_gpu_ids()), None)
+    if device is None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray leaves all of them visible to who asked for none
+    process = job.start(None if device is None else os.environ["CUDA_VISIBLE_DEVICES"])
+    try:
+        job.require_success(process.wait())
+    finally:
+        end([process])
 
 
 def _as_fer_error(error, job):

@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -80,8 +79,3 @@ def why_ended(status, log):
     lines = [line.strip() for line in Path(log).read_text(errors="replace").splitlines() if line.strip()]
     named = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Interrupt)\b", line)]
     return (named or lines or [f"exit status {status}"])[-1]
-
-
-def python(module, *arguments):
-    """The command that runs a module with this Python."""
-    return [sys.executable, "-m", module, *arguments]

@@ -3,11 +3,11 @@
 IPython is imported where something is shown: a run that is trained on a rented machine needs none.
 """
 
-import ast
 import io
 import os
 import platform
 import re
+import symtable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,8 +22,6 @@ from fer_lib.files import ROOT, find_file, write_atomically
 from fer_lib.formats import count, network, percent, readable
 from fer_lib.parameters import Parameters, build_parameters, nearest_or_all, read_parameters, write_parameters
 from fer_lib.training import runs
-
-_INJECTED = "# Parameters\n"  # how the cell begins in which papermill writes the values that it was given
 
 
 @dataclass(frozen=True)
@@ -40,9 +38,9 @@ class Study:
 
         `params` names the YAML file to begin with, looked up from the working directory, the project's folder and
         `notebooks/`; every other value that is not None wins over it. `papermill -f FILE` gives a whole file value
-        by value: what that file leaves out then has its default. The study's folder is `outputs/<study>` in the
-        project's folder; `params.yaml` of a study's own folder opens the study there. ParameterError where a
-        parameter is unknown or cannot be used, or where the folder is another study's.
+        by value: what it leaves out then has its default. The study's folder is `outputs/<study>` in the project's
+        folder; `params.yaml` of a study's own folder opens the study there. ParameterError where a parameter is
+        unknown or cannot be used, or where the folder is another study's.
         """
         declared, given = _names(namespace)
         found = {name: namespace.get(name) for name in Parameters.model_fields if name in declared | given}
@@ -122,8 +120,6 @@ class Study:
 
     def warn_unless_learned(self, runs):
         """Shows a box that names the runs that did not learn; `comparison` leaves their networks out."""
-        from IPython.display import Markdown, display
-
         from fer_lib.analysis.tables import learned
 
         failed = learned(runs, self.split).query("~learned")
@@ -135,30 +131,25 @@ class Study:
             f"{percent(run.majority_share)}, {run.classes_predicted} predicted classes"
             for run in failed.itertuples()
         ]
-        display(Markdown("\n".join([f"{head} Their networks are not compared.", ">", *lines])))
+        _show("\n".join([f"{head} Their networks are not compared.", ">", *lines]))
 
     def show_parameters(self):
         """Shows what each parameter is, after all overrides; not where the data are."""
-        from IPython.display import display
-
         values = self.parameters.model_dump(exclude={"data"})
         rows = [(name, _text(value), Parameters.model_fields[name].description) for name, value in values.items()]
-        display(_styled(pd.DataFrame(rows, columns=["parameter", "value", "meaning"]), "parameters"))
+        _show(_styled(pd.DataFrame(rows, columns=["parameter", "value", "meaning"]), "parameters"))
 
     def finding(self, text):
         """Shows one sentence, computed from the numbers, as a finding."""
-        from IPython.display import Markdown, display
-
-        display(Markdown(f"**Finding.** {text}"))
+        _show(f"**Finding.** {text}")
 
     def show_figure(self, figure, name, caption, alt):
         """Shows a matplotlib `Figure` with its caption and keeps it as `figures/<name>.png`, the words beside it.
 
-        `name`: number and words, such as `3.2-attention-memory`; the number opens the caption. `caption`: what it
-        shows, of which runs and how many images, and how to read it. `alt`: the same for somebody who does not see
-        it, in one or two sentences.
+        `name`: number and words, such as `3.2-attention-memory`; the number opens the caption. `alt`: what it
+        shows, for somebody who does not see it.
         """
-        from IPython.display import Image, Markdown, display
+        from IPython.display import Image
 
         # Photographs under a map of colours are large, and no sharper for more pixels.
         content = png(figure)
@@ -167,21 +158,17 @@ class Study:
         runs.write_json(self.folder / "figures" / f"{name}.json", {"caption": caption, "alt": alt})
         figure.clear()  # else the inline backend shows it once more at the cell's end
         width = round(figure.get_figwidth() * 72)
-        display(Image(content, width=width), metadata={"image/png": {"alt": alt, "width": width}})
-        display(Markdown(f"**Figure {name.split('-')[0]}.** {caption}"))
+        _show(Image(content, width=width), metadata={"image/png": {"alt": alt, "width": width}})
+        _show(f"**Figure {name.split('-')[0]}.** {caption}")
 
     def show_table(self, table, name, caption):
-        """Shows a DataFrame with its caption and keeps it, unrounded and as it is, as `tables/<name>.csv`.
+        """Shows a DataFrame with its caption, as `formats.readable` has it, and keeps it as `tables/<name>.csv`.
 
-        Its index is not kept: reset it where it matters. What is shown has headers with units, and numbers in one
-        form, from `formats.readable`. `name` and `caption` are as for `show_figure`.
+        What is kept is unrounded and without the index: reset that where it matters. `name` as for `show_figure`.
         """
-        from IPython.display import Markdown, display
-
         write_atomically(self.folder / "tables" / f"{name}.csv", table.to_csv(index=False))
         runs.write_json(self.folder / "tables" / f"{name}.json", {"caption": caption})
-        display(Markdown(f"**Table {name.split('-')[0]}.** {caption}"))
-        display(_styled(table, name))
+        _show(f"**Table {name.split('-')[0]}.** {caption}", _styled(table, name))
 
     def explore_attention(self, found):
         """Ends notebook 06: widgets where they can run, else a figure of the first network's first image."""
@@ -210,21 +197,15 @@ def _names(namespace):
     """
     declared, given = set(), set()
     for source in namespace["In"]:
-        if source.startswith(_INJECTED):
-            given |= _assigned(source)
-        elif re.search(r"^params\b", source, re.MULTILINE):
-            declared |= _assigned(source)
+        injected = source.startswith("# Parameters\n")  # papermill's own comment
+        if injected or re.search(r"^params\b", source, re.MULTILINE):
+            symbols = symtable.symtable(source, "cell", "exec").get_symbols()
+            (given if injected else declared).update(each.get_name() for each in symbols if each.is_assigned())
     known = [*Parameters.model_fields, "params"]
     for name in sorted(given - set(known)):
         expected = nearest_or_all(name, known)
         raise ParameterError("A parameter that papermill was given is unknown", None, expected, name)
     return declared, given
-
-
-def _assigned(source):
-    """Names that code assigns."""
-    names = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)]
-    return {node.id for node in names if isinstance(node.ctx, ast.Store)}
 
 
 def _claim(folder, parameters):
@@ -238,6 +219,14 @@ def _claim(folder, parameters):
         raise ParameterError("The folder is that of another study of this name", path, None, found, advice)
 
 
+def _show(*things, **settings):
+    """Displays things in the notebook, text as Markdown."""
+    from IPython.display import Markdown, display
+
+    for thing in things:
+        display(Markdown(thing) if isinstance(thing, str) else thing, **settings)
+
+
 def _text(value):
     return ", ".join(map(str, value)) if isinstance(value, list) else "–" if value is None else str(value)
 
@@ -246,17 +235,10 @@ def _styled(table, name):
     """A table for the page: escaped, text left and wrapped, numbers right, with ids that stay the same."""
     shown = readable(table.reset_index(drop=True))
     left = {"text-align": "left", "white-space": "normal", "overflow-wrap": "break-word"}
-    words = [
-        column
-        for column in shown
-        if not shown[column].astype(str).str.fullmatch(r"[-−+<]?[ \d.,]+( to .*)?|–").all()
-    ]
-    style = (
-        shown.style.set_uuid(name.replace(".", "-"))
-        .format(escape="html")
-        .format_index(escape="html", axis="columns")
-    )
-    style.set_properties(subset=words, **left)
+    number = r"[-−+<]?[ \d.,]+( to .*)?|–"
+    words = [column for column in shown if not shown[column].astype(str).str.fullmatch(number).all()]
+    style = shown.style.set_uuid(name.replace(".", "-")).set_properties(subset=words, **left)
+    style.format(escape="html").format_index(escape="html", axis="columns")
     return style.set_table_styles([{"selector": "th", "props": list(left.items())}]).hide(axis="index")
 
 

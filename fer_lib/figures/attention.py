@@ -1,8 +1,10 @@
 """Notebook 06: attention over the image, and how far and how evenly blocks attend."""
 
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
+from matplotlib.patheffects import withStroke
 
 from fer_lib.figures import style
 from fer_lib.figures.style import INK, PALETTE, QUIET, new_figure, show_image, styled
@@ -19,27 +21,27 @@ _WIDEST = 2  # powers of two either way, the same in all figures
 
 @styled
 def attention_maps(images, maps, positions, titles):
-    """Draw the attention of chosen positions over the images: a row a position, a column an image.
+    """Draw the attention of chosen positions smoothly over the images: a row a position, a column an image.
 
     Args:
         images: uint8, (images, height, width, 1 or 3), with a word or two each in `titles`.
         maps: float, (images, positions, key rows, key columns), each summing to 1.
         positions: dict of a name to its (row, column) in parts of the side; a ring marks it.
     """
-    side = min((style.WIDTH - 1.6) / len(images), 3.2)
-    shape = len(positions), len(images)
-    figure, grid = new_figure(shape[0] * side + 0.6, *shape, width=shape[1] * side + 1.6, squeeze=False)
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
-    for line, (name, position) in enumerate(positions.items()):
+    figure, grid = style.image_grid(positions, titles, min((style.WIDTH - 2) / len(images), 3.2), beside=2)
+    for line, position in enumerate(positions.values()):
         for axes, image, weights in zip(grid[line], images, maps[:, line], strict=True):
-            shown = _draw_overlay(axes, image, weights, position)
-        grid[line, 0].set_ylabel(name, rotation=0, ha="right", va="center")
-    for axes, title in zip(grid[0], titles, strict=True):
-        axes.set_title(title, loc="center", fontsize=10)
+            height, width = image.shape[:2]
+            show_image(axes, image, "bicubic")
+            powers = np.log2(np.clip(weights.size * weights, 2.0**-_WIDEST, 2.0**_WIDEST))
+            smooth = {"interpolation": "bicubic", "extent": (-0.5, width - 0.5, height - 0.5, -0.5)}
+            shown = axes.imshow(powers, _LESS_OR_MORE, vmin=-_WIDEST, vmax=_WIDEST, **smooth)
+            place = position[1] * width - 0.5, position[0] * height - 0.5
+            halo = [withStroke(linewidth=3, foreground="white")]
+            axes.plot(*place, "o", markersize=8, mfc="none", mec=INK, mew=1.4, path_effects=halo)
     words = "attention weight relative to uniform"
     bar = figure.colorbar(shown, ax=[*grid.flat], aspect=30, shrink=0.8, label=words)
     bar.set_ticks(range(-_WIDEST, _WIDEST + 1), labels=["≤ 1/4", "1/2", "1", "2", "≥ 4"])
-    bar.outline.set_visible(False)
     return figure
 
 
@@ -49,20 +51,16 @@ def attention_by_block(table):
 
     `table`: rows of class `"all"` of `attention.Attention.table`, with the columns variant and seed.
     """
-    labels = _block_labels(table)
-    rows = {label: row for row, label in enumerate(labels.unique())}
-    figure, panels = new_figure(1.2 + 0.42 * len(rows), columns=len(MEASURES), sharey=True)
+    rows, labels = pd.factorize(_block_labels(table))
+    figure, panels = new_figure(1.2 + 0.42 * len(labels), columns=len(MEASURES), sharey=True)
+    panels[0].vlines(table["uniform_distance"], rows - 0.4, rows + 0.4, color=QUIET)
     for axes, (measure, words) in zip(panels, MEASURES.items(), strict=True):
-        for label, found in zip(labels, table.to_dict("records"), strict=True):
-            is_trained, value = found["state"] == "trained", found[measure]
-            reach = 1.96 * found.get(f"{measure}_sd", np.nan) / np.sqrt(found["images"])
-            look = style.variant_style(found["variant"])
-            look["markerfacecolor"] = look["color"] if is_trained else "white"
-            row = rows[label] + 0.12 * (found["seed"] % 5 - 1) * is_trained
-            style.draw_interval(axes, row, value, value - reach, value + reach, look, size=6)
-            if measure == "distance":
-                axes.vlines(found["uniform_distance"], rows[label] - 0.4, rows[label] + 0.4, color=QUIET)
-        style.name_rows(axes, rows, words, bins=3)
+        reach = 1.96 * table.get(f"{measure}_sd", np.nan) / np.sqrt(table["images"])
+        limits = table.assign(row=rows, low=table[measure] - reach, high=table[measure] + reach)
+        for state, found in limits.groupby("state", sort=False):
+            heights = found["row"] + 0.12 * (found["seed"] % 5 - 1) * (state == "trained")
+            style.draw_intervals(axes, heights, found, [measure, "low", "high"], 6, filled=state == "trained")
+        style.name_rows(axes, labels, words, bins=3)
         axes.set_xlim(left=0)
     if table["relative_update"].max() > 10:  # without a bound: the dot product's is not normalised
         panels[-1].set_xscale("symlog", linthresh=1)
@@ -83,19 +81,6 @@ def attention_by_class(table, measure="distance"):
     axes.set(xlabel="true class", ylabel="")
     axes.tick_params(length=0, rotation=0)
     return figure
-
-
-def _draw_overlay(axes, image, weights, position):
-    """An image, its attention (key rows, key columns) smoothly over it, a ring at the query; returns the map."""
-    height, width = image.shape[:2]
-    show_image(axes, image, "bicubic")
-    powers = np.log2(np.clip(weights.size * weights, 2.0**-_WIDEST, 2.0**_WIDEST))
-    smooth = {"interpolation": "bicubic", "extent": (-0.5, width - 0.5, height - 0.5, -0.5)}
-    shown = axes.imshow(powers, _LESS_OR_MORE, vmin=-_WIDEST, vmax=_WIDEST, **smooth)
-    for colour, thickness in (("white", 3), (INK, 1.4)):
-        ring = {"markersize": 8, "mfc": "none", "mec": colour, "mew": thickness}
-        axes.plot(position[1] * width - 0.5, position[0] * height - 0.5, "o", **ring)
-    return shown
 
 
 def _block_labels(table):

@@ -3,15 +3,13 @@
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.ticker import MaxNLocator
 
 from fer_lib.figures import style
-from fer_lib.figures.style import INK, PALETTE, QUIET, new_figure, percent_axis, styled
+from fer_lib.figures.style import PALETTE, QUIET, new_figure, percent_axis, styled
 from fer_lib.formats import BINARY_FLOOR, count, percent
 
 # The mean over seeds is a line, their range a band.
 OVER_SEEDS = {"errorbar": ("pi", 100), "markersize": 4, "markeredgewidth": 0}
-_SEED_COLOURS = (INK, PALETTE["blue"], PALETTE["orange"], PALETTE["purple"], PALETTE["green"])
 
 
 @styled
@@ -46,18 +44,17 @@ def two_accuracies(runs):
 @styled
 def class_scores(scores):
     """Draw recall (filled) and precision (open) with their 95 % CIs from one variant's `tables.class_scores`."""
-    rows = scores.sort_values("support", ascending=False).to_dict("records")
-    look = style.variant_style(rows[0]["variant"])
-    figure, axes = new_figure(0.9 + 0.5 * len(rows))
-    for row, found in enumerate(rows):
-        for score, shift, face in (("recall", -0.14, look["color"]), ("precision", 0.14, "white")):
-            values = [found[f"{score}{limit}"] for limit in ("", "_low", "_high")]
-            style.draw_interval(axes, row + shift, *values, look | {"markerfacecolor": face}, size=6)
-    names = [f"{found['class']} ({count(found['support'])})" for found in rows]
+    table = scores.sort_values("support", ascending=False)
+    figure, axes = new_figure(0.9 + 0.5 * len(table))
+    for score, shift in (("recall", -0.14), ("precision", 0.14)):
+        values = [score, f"{score}_low", f"{score}_high"]
+        style.draw_intervals(axes, np.arange(len(table)) + shift, table, values, 6, filled=score == "recall")
+    names = table["class"] + " (" + table["support"].map(count) + ")"
     style.name_rows(axes, names, "score and 95 % CI; in brackets the images of the class")
     axes.set_xlim(-0.02, 1.02)
     percent_axis(axes.xaxis)
-    axes.legend(axes.lines[1:4:2], ["recall", "precision"], loc="upper left", bbox_to_anchor=(1, 1))
+    markers = axes.lines[1], axes.lines[-1]
+    axes.legend(markers, ["recall", "precision"], loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 
@@ -68,16 +65,13 @@ def reliability(tables):
     `tables`: dict of a name, such as `seed 0`, to a `tables.reliability_by_run`, all of one variant.
     """
     figure, (axes, counts) = new_figure(5.6, rows=2, width=6.4, sharex=True, height_ratios=[3, 1])
-    axes.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle=":")
-    axes.annotate("perfect calibration", (0.06, 0.08), rotation=34, rotation_mode="anchor", color=QUIET)
-    for (name, table), colour in zip(tables.items(), _SEED_COLOURS, strict=False):
+    axes.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle=":", label="perfect calibration")
+    for (name, table), colour in zip(tables.items(), PALETTE.values(), strict=False):
         found = table[table["n"] >= 10]  # fewer are noise
         error = np.abs(found[["ci_low", "ci_high"]].to_numpy().T - found["accuracy"].to_numpy())
         line = {"fmt": "o-", "markersize": 4, "linewidth": 1.2, "color": colour, "label": name}
         axes.errorbar(found["confidence"], found["accuracy"], error, **line)
-        bins = [*table["from"], table["to"].iloc[-1]]
-        steps = {"element": "step", "fill": False, "linewidth": 1.2, "color": colour}
-        sns.histplot(x=(table["from"] + table["to"]) / 2, weights=table["n"], bins=bins, ax=counts, **steps)
+        counts.stairs(table["n"], [*table["from"], 1], color=colour, linewidth=1.2)
     axes.legend(loc="upper left")
     axes.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy, 95 % CI")
     counts.set(xlabel="confidence: probability of the predicted class", ylabel="images")
@@ -92,5 +86,4 @@ def _draw_curves(axes, runs, names, palette):
     sns.lineplot(history.melt("epoch", var_name="curve"), x="epoch", y="value", ax=axes, **lines, **OVER_SEEDS)
     axes.legend(title=None)
     axes.set_ylabel("")
-    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    axes.grid(axis="y")
+    axes.locator_params(axis="x", nbins=4, integer=True)

@@ -3,7 +3,6 @@
 import numpy as np
 import seaborn as sns
 from matplotlib.colors import LogNorm
-from matplotlib.ticker import NullLocator
 
 from fer_lib.figures import style
 from fer_lib.figures.style import PALETTE, QUIET, STAGE_COLOURS, new_figure, styled
@@ -39,7 +38,7 @@ def added_by_stage(costs):
             axes.barh(added.index, costs["added_attention_macs"].iloc[1:], 0.7, color=colours, linewidth=0)
         axes.set(title=title, xticks=[], xlim=(0, 2.4 * added.max()), ylim=(len(added) - 0.5, -0.5))
         axes.spines[["bottom", "left"]].set_visible(False)
-        axes.tick_params(left=False)
+        axes.tick_params(left=False, grid_linewidth=0)
     return figure
 
 
@@ -54,8 +53,8 @@ def block_scaling(blocks):
         factor = f"× {last:,.0f}" if last >= 0.95 else f"÷ {1 / last:,.0f}"
         axes.text(blocks["stage"].iloc[-1] + 0.07, last, f"{label} ({factor})", color=colour, va="center")
     axes.set(yscale="log", xlabel="stage", ylabel="cost of one block, stage 1 = 1", xticks=blocks["stage"])
-    axes.yaxis.set(minor_locator=NullLocator(), major_formatter="{x:g}")
-    axes.grid(axis="y")
+    axes.minorticks_off()
+    axes.yaxis.set_major_formatter("{x:g}")
     return figure
 
 
@@ -76,12 +75,12 @@ def attention_against_size(blocks, batch_size):
         sns.lineplot(blocks, y=values, ax=axes, **lines)
         axes.set(xscale="log", xlabel="side of the image (pixels)", ylabel="", title=title)
         axes.set_xticks(blocks["image_size"].unique(), blocks["image_size"].unique())
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.grid(axis="y")
     style.percent_axis(panels[0].yaxis)
     panels[1].get_legend().remove()
     panels[1].set_yscale("log")
-    panels[1].yaxis.set(minor_locator=NullLocator(), major_formatter="{x:,g}")
+    panels[1].yaxis.set_major_formatter("{x:,g}")
+    for axes in panels:
+        axes.minorticks_off()
     return figure
 
 

@@ -5,7 +5,7 @@ import seaborn as sns
 from matplotlib.patches import Rectangle
 
 from fer_lib.figures import style
-from fer_lib.figures.style import INK, QUIET, styled, variant_style
+from fer_lib.figures.style import INK, QUIET, styled
 from fer_lib.formats import count
 
 # From one side of the face to the other, where the alphabet would mix them.
@@ -48,20 +48,19 @@ def group_scores(table, column, score="accuracy", baseline=None):
     names = sorted(table[column].unique(), key=lambda name: _ANGLES.index(name) if name in _ANGLES else 0)
     table = table if "seed" in table else table.assign(seed=0)
     variants, seeds = list(table["variant"].unique()), list(table["seed"].unique())
+    below = 0.2 * (table["seed"].map(seeds.index) - (len(seeds) - 1) / 2)
+    table = table.assign(row=table["variant"].map(variants.index) + below)
     height = 0.75 + (0.27 + 0.12 * (len(seeds) - 1)) * len(variants)
     figure, panels = style.small_multiples(len(names), height)
     for axes, name in zip(panels, names, strict=True):
         rows = table[table[column] == name]
         if baseline:
             axes.axvline(rows.loc[rows["variant"] == baseline, score].iloc[0], color=QUIET, linewidth=1, zorder=0)
-        for found in rows.to_dict("records"):
-            row = variants.index(found["variant"]) + 0.2 * (seeds.index(found["seed"]) - (len(seeds) - 1) / 2)
-            limits = (found[value] for value in values)
-            style.draw_interval(axes, row, *limits, variant_style(found["variant"]), size=5)
+        style.draw_intervals(axes, rows["row"], rows, values, size=5)
         axes.set_title(f"{name} ({count(rows.get('support', rows.get('n')).iloc[0])})")
         style.name_rows(axes, map(style.label_of, variants), bins=2)
         style.percent_axis(axes.xaxis)
-    figure.supxlabel(f"{score}, 95 % CI; in brackets the images", fontsize=11)
+    figure.supxlabel(f"{score}, 95 % CI; in brackets the images")
     return figure
 
 
@@ -76,8 +75,7 @@ def _draw_matrices(values, pattern, words, **colours):
         axes.set_title(style.label_of(variant, ",\n"))
         axes.tick_params(axis="x", length=0, rotation=90)
         axes.tick_params(axis="y", length=0, rotation=0)
-    figure.supxlabel("predicted class", fontsize=11)
-    figure.supylabel("true class", fontsize=11)
-    bar = figure.colorbar(panels[0].collections[0], ax=panels, location="top", aspect=50, shrink=0.5, label=words)
-    bar.outline.set_visible(False)
+    figure.supxlabel("predicted class")
+    figure.supylabel("true class")
+    figure.colorbar(panels[0].collections[0], ax=panels, location="top", aspect=50, shrink=0.5, label=words)
     return figure, panels

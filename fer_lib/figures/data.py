@@ -5,7 +5,6 @@ import itertools
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.ticker import LogLocator
 
 from fer_lib.figures import style
 from fer_lib.figures.style import PALETTE, SPLIT_COLOURS, WIDTH, new_figure, show_image, styled
@@ -22,7 +21,7 @@ def class_counts(counts):
         axes.bar_label(axes.containers[0], words, padding=4, fontsize=10)
         axes.set(title=f"{split}, {count(row.sum())} images", xticks=[], xlim=(0, 1.8 * row.max()), ylabel="")
         axes.spines[["bottom", "left"]].set_visible(False)
-        axes.tick_params(left=False)
+        axes.tick_params(left=False, grid_linewidth=0)
     return figure
 
 
@@ -84,8 +83,7 @@ def mean_faces(faces):
         shown = axes[1, column].imshow(differences[column], cmap="RdBu_r", vmin=-limit, vmax=limit)
         axes[1, column].set_axis_off()
     words = "grey values minus the mean of all classes (blue darker, red lighter)"
-    bar = figure.colorbar(shown, ax=axes[1, :].tolist(), location="bottom", aspect=50, shrink=0.6, label=words)
-    bar.outline.set_visible(False)
+    figure.colorbar(shown, ax=axes[1, :].tolist(), location="bottom", aspect=50, shrink=0.6, label=words)
     return figure
 
 
@@ -114,7 +112,8 @@ def sharpness_by_split(sharpness):
     for split, values in sharpness.items():
         axes.axvline(np.median(values), color=SPLIT_COLOURS[split], linestyle=":", linewidth=1.4)
     axes.set(xlabel="variance of the Laplacian (grey values squared)", ylabel="share of the split")
-    axes.xaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter="{x:,.0f}", minor_formatter="")
+    axes.locator_params(axis="x", subs=(1, 2, 5))
+    axes.xaxis.set(major_formatter="{x:,.0f}", minor_formatter="")
     style.percent_axis(axes.yaxis)
     return figure
 
@@ -126,18 +125,8 @@ def image_table(images, rows, columns, titles=None):
     Images are of 0 to 255, `(height, width, 1 or 3)`; `titles` over the columns are their names by default.
     """
     height, width = next(iter(images.values())).shape[:2]
-    names = 1.0  # inches for the names of the rows
-    cell = min((WIDTH - names) / len(columns), 6.5 / len(rows) * width / height)
-    size = {"height": len(rows) * cell * height / width + 0.3, "width": names + cell * len(columns)}
-    figure, grid = new_figure(rows=len(rows), columns=len(columns), squeeze=False, **size)
-    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
+    cell = min((WIDTH - 1.2) / len(columns), 6.5 / len(rows) * width / height)
+    figure, grid = style.image_grid(rows, titles or columns, cell, height / width)
     for axes, place in zip(grid.flat, itertools.product(rows, columns), strict=True):
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set_visible(False)
-        if place in images:
-            show_image(axes, images[place])
-    for axes, title in zip(grid[0], titles or columns, strict=True):
-        axes.set_title(title, loc="center")
-    for axes, row in zip(grid[:, 0], rows, strict=True):
-        axes.set_ylabel(row, rotation=0, ha="right", va="center")
+        show_image(axes, images.get(place))
     return figure

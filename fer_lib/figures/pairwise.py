@@ -2,8 +2,6 @@
 
 import numpy as np
 import seaborn as sns
-from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
 
 from fer_lib.analysis.tables import pareto_front
 from fer_lib.figures import style
@@ -30,16 +28,21 @@ _MEETINGS = {
 def pairwise_diagram():
     """Draw the four functions and the control, a panel each: which positions meet, and what makes the weight."""
     figure, panels = new_figure(3.2, 1, len(_MEETINGS))
+    rows, columns = np.indices((4, 4)).reshape(2, 16)
+    x, y, asking = 1.65 + 0.9 * columns, 8.5 - 0.9 * rows, 5  # a map of positions, and the place of the query
     for axes, (name, (query, key, cells, gap, formula, normalised)) in zip(panels, _MEETINGS.items(), strict=True):
         axes.set(xlim=(0, 6), ylim=(0.4, 9.2), aspect="equal")
         axes.set_axis_off()
         axes.set_title(PAIRWISE_LABELS[name].replace(" (", "\n("), loc="center")
-        _draw_positions(axes, everywhere=name != "none")
-        left, middle = 3 - 0.4 * cells - gap / 2, 3 + gap / 2
-        for start, words, colour in ((left, query, PALETTE["orange"]), (middle, key, PALETTE["blue"])):
-            for cell in range(cells):
-                axes.add_patch(Rectangle((start + 0.4 * cell, 3.0), 0.4, 0.4, facecolor=colour, edgecolor="white"))
-            axes.text(start + 0.2 * cells, 3.6, words, ha="center", fontsize=10)
+        met = "white" if name == "none" else PALETTE["blue"]
+        colours = np.where(np.arange(16) == asking, PALETTE["orange"], met)
+        axes.scatter(x, y, 280, colours, marker="s", edgecolors=QUIET, linewidths=0.8)
+        if name != "none":
+            lines = [np.full(16, x[asking]), x], [np.full(16, y[asking]), y]
+            axes.plot(*lines, color=INK, linewidth=0.7, marker=".", markersize=3)
+        apart = 0.22 * cells + gap / 2
+        for place, words, colour in ((3 - apart, query, PALETTE["orange"]), (3 + apart, key, PALETTE["blue"])):
+            axes.text(place, 3, f"{words}\n{'■' * cells}", ha="center", fontsize=10, color=colour)
         axes.text(3, 3.05, "·" if gap else "", ha="center", fontsize=14)
         axes.text(3, 1.8, formula, ha="center", fontsize=10)
         axes.text(3, 0.7, normalised, ha="center", fontsize=10, color=QUIET)
@@ -68,21 +71,9 @@ def accuracy_against_cost(table):
         dots = {"hue": "network", "style": "network", "palette": palette, "markers": markers, "s": 70, "zorder": 3}
         sns.scatterplot(points, x="cost", y="accuracy", legend=axes is panels[0], ax=axes, **dots)
         axes.set(xlabel=words, ylabel="7-class accuracy, 95 % CI")
-        axes.xaxis.set_major_locator(MaxNLocator(4))
-        axes.grid(axis="y")
+        axes.locator_params(axis="x", nbins=5)
         axes.margins(x=0.12)
     style.percent_axis(panels[0].yaxis)
     panels[0].get_legend().remove()
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
     return figure
-
-
-def _draw_positions(axes, everywhere):
-    """A map of 4 x 4 positions: the query's, and lines to those that it meets."""
-    centres = {(row, column): (1.65 + 0.9 * column, 8.5 - 0.9 * row) for row, column in np.ndindex(4, 4)}
-    query = centres[1, 1]
-    for place, (x, y) in centres.items():
-        colour = PALETTE["orange"] if place == (1, 1) else PALETTE["blue"] if everywhere else "white"
-        axes.add_patch(Rectangle((x - 0.4, y - 0.4), 0.8, 0.8, facecolor=colour, edgecolor=QUIET, linewidth=0.8))
-        if everywhere:
-            axes.plot([query[0], x], [query[1], y], color=INK, linewidth=0.7, marker=".", markersize=3)

@@ -1,15 +1,13 @@
 """Notebook 02: the block, and accuracy by variant: curves, intervals, differences to the baseline, power."""
 
-import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from fer_lib.figures import style
 from fer_lib.figures.baseline import OVER_SEEDS
 from fer_lib.figures.style import INK, PALETTE, QUIET, new_figure, styled, variant_style
-from fer_lib.formats import interval, p_value, percent, points
+from fer_lib.formats import percent
 
 _ROW = 0.36  # inches a row
 # Steps of the block: place, operation, shape of its output. H x W positions, N = H W, C channels.
@@ -63,9 +61,8 @@ def curves_by_variant(runs, baseline):
             sns.lineplot(rows, x="epoch", y="val_accuracy", color=variant_style(name)["color"], ax=axes, **line)
         axes.set(xlabel="", ylabel="")
         axes.set_title(style.label_of(variant, ",\n"))
-        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        axes.grid(axis="y")
-    figure.supxlabel("epoch (dashed: baseline)", fontsize=11)
+        axes.locator_params(axis="x", nbins=4, integer=True)
+    figure.supxlabel("epoch (dashed: baseline)")
     style.percent_axis(panels[0].yaxis)
     return figure
 
@@ -74,19 +71,15 @@ def curves_by_variant(runs, baseline):
 def accuracy_by_variant(summary, by_run):
     """Draw accuracies with 95 % CIs, and each seed's, from `tables.accuracy_by_variant` and `accuracy_by_run`."""
     figure, axes = new_figure(0.9 + _ROW * len(summary))
-    rows = {name: row for row, name in enumerate(summary["variant"])}
+    rows, values = pd.RangeIndex(len(summary)), ["accuracy", "ci_low", "ci_high"]
     axes.axvline(summary["accuracy"].iloc[0], color=QUIET, linewidth=1, zorder=0)
-    palette = {name: variant_style(name)["color"] for name in rows}
-    dots = {"hue": "variant", "palette": palette, "jitter": False, "native_scale": True, "orient": "h", "size": 4}
-    several = by_run[by_run["variant"].map(summary.set_index("variant")["seeds"]) > 1]
-    heights = several["variant"].map(rows) + 0.27
-    sns.stripplot(several, x="accuracy", y=heights, legend=False, ax=axes, **dots)
-    for row, found in enumerate(summary.to_dict("records")):
-        limits = found["ci_low"], found["ci_high"]
-        style.draw_interval(axes, row, found["accuracy"], *limits, variant_style(found["variant"]))
-        style.write_beside(axes, row, {54: percent(found["accuracy"]), 190: interval(*limits, percent)})
-    style.write_beside(axes, -0.9, {54: "accuracy", 190: "95 % CI"}, color=QUIET)
-    style.name_rows(axes, map(style.label_of, rows), "7-class accuracy, 95 % CI")
+    places = summary.assign(row=rows)[["variant", "seeds", "row"]]
+    several = by_run[["variant", "accuracy"]].merge(places).query("seeds > 1")
+    colours = [variant_style(name)["color"] for name in several["variant"]]
+    axes.scatter(several["accuracy"], several["row"] + 0.27, s=16, color=colours)
+    style.draw_intervals(axes, rows, summary, values)
+    style.write_beside(axes, summary[values], {"accuracy (%)": 84, "95 % CI (%)": 180})
+    style.name_rows(axes, map(style.label_of, summary["variant"]), "7-class accuracy, 95 % CI")
     style.percent_axis(axes.xaxis)
     return figure
 
@@ -97,17 +90,15 @@ def forest_plot(comparison):
     figure, axes = new_figure(1.5 + _ROW * len(comparison))
     axes.axvline(0, color=INK, linewidth=1)
     columns = ["difference", "ci_low", "ci_high", "simultaneous_low", "simultaneous_high"]
-    for row, found in enumerate(comparison.to_dict("records")):
-        look, values = variant_style(found["variant"]), [100 * found[name] for name in columns]
-        axes.plot(values[3:], [row, row], color=look["color"], linewidth=1)
-        style.draw_interval(axes, row, *values[:3], look, size=9)
-        limits, p = interval(found["ci_low"], found["ci_high"]), p_value(found["p_holm"])
-        style.write_beside(axes, row, {46: points(found["difference"]), 144: limits, 264: p})
-    style.write_beside(axes, -0.9, {46: "pp", 144: "95 % CI", 264: "p (Holm-adjusted)"}, color=QUIET)
+    in_points, rows = comparison.assign(**(100 * comparison[columns])), range(len(comparison))
+    style.draw_intervals(axes, rows, in_points, ["difference", *columns[3:]], size=3)
+    style.draw_intervals(axes, rows, in_points, columns[:3], size=9)
+    edges = {"pp": 46, "95 % CI": 144, "p (Holm-adjusted)": 264}
+    style.write_beside(axes, comparison[["difference", "ci_low", "ci_high", "p_holm"]], edges)
     words = f"accuracy minus that of '{style.label_of(comparison['baseline'].iloc[0])}', percentage points (pp)"
     style.name_rows(axes, map(style.label_of, comparison["variant"]), words)
     # As wide on both sides, so that better and worse are seen on one scale.
-    reach = 110 * np.nanmax(comparison[columns].abs().to_numpy())
+    reach = 110 * comparison[columns].abs().max(axis=None)
     axes.set_xlim(-reach, reach)
     lines = [Line2D([], [], color=QUIET, linewidth=width) for width in (3, 1)]
     figure.legend(lines, ["95 % CI", "simultaneous 95 % CI"], loc="outside lower left", ncols=2)
@@ -129,6 +120,5 @@ def power_curve(power, seeds, effect=0.01):
     axes.annotate(f"{100 * effect:g} pp", (1.01, 100 * effect), xycoords=axes.get_yaxis_transform(), va="center")
     axes.set(xlabel="seeds of each network", ylabel="minimum detectable effect\nat 80 % power (pp)")
     axes.set_ylim(bottom=0)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(axis="y")
+    axes.locator_params(axis="x", integer=True)
     return figure

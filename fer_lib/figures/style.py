@@ -6,8 +6,8 @@ import matplotlib as mpl
 import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
+from fer_lib.formats import readable
 from fer_lib.variants import Variant
 
 # Notebooks show a figure at 72 pixels an inch: 9.6 inches fill a column of 700 pixels, and a point is a pixel.
@@ -24,7 +24,8 @@ MARKERS = {"embedded_gaussian": "o", "gaussian": "s", "dot_product": "D", "conca
 SPLIT_COLOURS = {"train": BASELINE_COLOUR, "validation": PALETTE["blue"], "test": PALETTE["orange"]}
 RC = {
     "axes.titlelocation": "left", "axes.edgecolor": QUIET, "axes.spines.top": False, "axes.spines.right": False,
-    "grid.color": "#e2e2e2", "legend.frameon": False, "lines.linewidth": 1.8, "image.cmap": "gray",
+    "axes.grid": True, "axes.grid.axis": "y", "grid.color": "#e2e2e2", "legend.frameon": False,
+    "lines.linewidth": 1.8, "image.cmap": "gray", "figure.labelsize": 11,
 }  # fmt: skip
 
 
@@ -61,6 +62,21 @@ def small_multiples(number, height, columns=4, width=WIDTH):
     return figure, list(grid.flat[:number])
 
 
+def image_grid(rows, titles, cell, ratio=1.0, beside=1.2):
+    """Return a figure of named rows of images and its axes, (rows, columns).
+
+    An image is `cell` inches wide and `ratio` times as high; `beside`: inches for the names and a colour bar.
+    """
+    size = {"height": cell * ratio * len(rows) + 0.4, "width": cell * len(titles) + beside}
+    figure, grid = new_figure(rows=len(rows), columns=len(titles), squeeze=False, **size)
+    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
+    for axes, title in zip(grid[0], titles, strict=True):
+        axes.set_title(title, loc="center", fontsize=10)
+    for axes, name in zip(grid[:, 0], rows, strict=True):
+        axes.set_ylabel(name, rotation=0, ha="right", va="center")
+    return figure, grid
+
+
 def label_of(name, comma=", "):
     """Return a variant's label, such as `stages 3-4, dot product`, with another `comma` where it is to break."""
     return Variant.from_name(name).label.replace(", ", comma, 1)
@@ -82,17 +98,26 @@ def percent_axis(*axes):
 
 
 def show_image(axes, image, interpolation="nearest"):
-    """Draw an image `(height, width, 1 or 3)` of 0, black, to 255, white, without ticks or frame."""
-    pixels = np.asarray(image).round().astype(np.uint8)
-    axes.imshow(pixels.squeeze(), vmin=0, vmax=255, interpolation=interpolation)
+    """Draw an image `(height, width, 1 or 3)` of 0, black, to 255, white, or none, without ticks or frame."""
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
+    if image is not None:
+        pixels = np.asarray(image).round().astype(np.uint8)
+        axes.imshow(pixels.squeeze(), vmin=0, vmax=255, interpolation=interpolation)
 
 
-def draw_interval(axes, row, value, low, high, look, size=7):
-    """Draw a marker and its horizontal interval in a row; `look` as of `variant_style`, `size` in points."""
-    axes.plot([low, high], [row, row], color=look["color"], linewidth=size / 3, solid_capstyle="butt", zorder=2)
-    axes.plot(value, row, linestyle="", markersize=size, zorder=3, **look)
+def draw_intervals(axes, rows, table, columns, size=7, filled=None):
+    """Draw a marker of `size` points and a horizontal interval in each row, in the style of its variant.
+
+    `table`: DataFrame: variant and the three `columns` of value and limits; `filled`: whether all markers are.
+    """
+    values = (table[name] for name in ("variant", *columns))
+    for row, variant, value, low, high in zip(rows, *values, strict=True):
+        look = variant_style(variant)
+        if filled is not None:
+            look["markerfacecolor"] = look["color"] if filled else "white"
+        axes.plot([low, high], [row, row], color=look["color"], linewidth=size / 3, solid_capstyle="butt")
+        axes.plot(value, row, linestyle="", markersize=size, zorder=3, **look)
 
 
 def name_rows(axes, names, label="", bins=5):
@@ -101,14 +126,16 @@ def name_rows(axes, names, label="", bins=5):
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(axis="x")
-    axes.tick_params(axis="y", length=0)
-    axes.xaxis.set_major_locator(MaxNLocator(bins, steps=[1, 2, 2.5, 5, 10]))
+    axes.tick_params(axis="y", length=0, grid_linewidth=0)
+    axes.locator_params(axis="x", nbins=bins)
     axes.spines["left"].set_visible(False)
     axes.set(xlabel=label, ylabel="")
 
 
-def write_beside(axes, row, texts, color=INK):
-    """Write at the right of a row, outside the axes; `texts`: right edge in points from the axes -> text."""
+def write_beside(axes, table, edges):
+    """Write a table at the right of the rows; `edges`: header -> right edge of its column, in points."""
     settings = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points", "annotation_clip": False}
-    for edge, text in texts.items():
-        axes.annotate(text, (1, row), (edge, 0), ha="right", va="center", color=color, **settings)
+    for row, words in (*enumerate(readable(table).to_numpy()), (-0.9, edges)):
+        look = {"ha": "right", "va": "center", "color": QUIET if row < 0 else INK}
+        for edge, text in zip(edges.values(), words, strict=True):
+            axes.annotate(text, (1, row), (edge, 0), **look, **settings)

@@ -19,30 +19,21 @@ _PAPER = {"image_size": (96, "{} px"), "pooling": ("max", "{} pooling"), "epochs
 
 @dataclass(frozen=True)
 class Answer:
-    """What a study says about its question.
+    """What a study says about its question."""
 
-    Attributes:
-        text: one paragraph of at most `WORD_LIMIT` words.
-        parameters, runs: of the study, the finished runs only.
-        split: the scored one, of `images` images: "test" where every run has opened it, else "validation".
-        table: a row a network, a DataFrame of str: its accuracy and its difference to the baseline, each with its
-            95 % CI, and p (Holm-adjusted). Empty without runs.
-    """
-
-    text: str
+    text: str  # one paragraph of at most `WORD_LIMIT` words
     parameters: Parameters
-    runs: list
-    split: str = "validation"
-    images: int = 0
+    runs: list  # the finished ones
+    split: str = "validation"  # the scored one: "test" where every run has opened it
+    images: int = 0  # of that split
+    # A row a network, all str: accuracy and difference to the baseline, each with its 95 % CI, and adjusted p.
     table: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def answer(study_dir):
     """Return the `Answer` of a study, `outputs/<study>`, finished or not, from its files alone.
 
-    Raises:
-        ParameterError: `params.yaml` cannot be read.
-        RunError: a file that the answer needs is damaged.
+    ParameterError where `params.yaml` cannot be read, RunError where another file is damaged.
     """
     parameters = read_parameters(Path(study_dir) / "params.yaml")
     runs = study_runs(study_dir, parameters)
@@ -66,10 +57,7 @@ def answer(study_dir):
 def paragraph(comparison, learned, parameters, split, costs=None):
     """Return the paragraph; where it exceeds `WORD_LIMIT`, the least important sentences are left out.
 
-    Args:
-        comparison, learned: the tables of these names; costs: `tables.read_costs`, or None.
-        parameters: the study's `Parameters`.
-        split: name of the scored split.
+    `comparison`, `learned`, `costs` (or None): from `tables.comparison`, `tables.learned`, `tables.read_costs`.
     """
     failed = learned[~learned["learned"]]
     if parameters.baseline in set(failed["variant"]):

@@ -6,8 +6,7 @@ from fer_lib.errors import RunError
 from fer_lib.files import write_atomically
 from fer_lib.formats import count
 from fer_lib.report.answer import answer
-from fer_lib.report.page import headline_figure
-from fer_lib.report.pieces import grid
+from fer_lib.report.page import are_numeric, headline_figure
 
 BEGIN, END = "<!-- result: begin, made by `make readme` -->", "<!-- result: end -->"
 
@@ -15,8 +14,7 @@ BEGIN, END = "<!-- result: begin, made by `make readme` -->", "<!-- result: end 
 def update_readme(readme, study_dir):
     """Write the answer of a study (`outputs/<study>`) between the two marks of README.md.
 
-    Raises:
-        RunError: the study has no finished run, or the marks are missing.
+    RunError where the study has no finished run, or the marks are missing.
     """
     text = Path(readme).read_text(encoding="utf-8")
     before, begin, rest = text.partition(BEGIN)
@@ -32,13 +30,15 @@ def result_block(study_dir):
     result = answer(study_dir)
     if not result.runs:
         raise RunError("There is no finished run", where=study_dir, advice="`fer-study run` makes them")
-    parameters, table, place = result.parameters, grid(result.table), study_dir.as_posix()
+    parameters, place, numeric = result.parameters, study_dir.as_posix(), are_numeric(result.table)
+    # An interval stays on one line, however narrow GitHub makes its column.
+    table = result.table.assign(**result.table.loc[:, numeric].replace(" ", "\u00a0", regex=True))
     lines = [
         result.text,
         "",
-        "| " + " | ".join(label for label, _ in table["columns"]) + " |",
-        "|" + "|".join("---:" if numeric else "---" for _, numeric in table["columns"]) + "|",
-        *("| " + " | ".join(row) + " |" for row in table["rows"]),
+        f"| {' | '.join(table.columns)} |",
+        f"|{'|'.join('---:' if is_numeric else '---' for is_numeric in numeric)}|",
+        *(f"| {' | '.join(row)} |" for row in table.to_numpy()),
         "",
         f"{parameters.baseline}, {parameters.epochs} epochs, {count(result.images)} {result.split} images, "
         f"protocol `{parameters.protocol}`; the last epoch is scored, none is chosen. The whole study: "

@@ -83,11 +83,10 @@ def draw_order(count, seed, epoch):
 
 
 def draw_transforms(count, seed, epoch, shift=0.1, flip=True):
-    """Draw a transform for each image of an epoch, in the order of its steps, by (seed, epoch) alone.
+    """Draw a transform, float32, (count, 3), for each image of an epoch, in order, by (seed, epoch) alone.
 
-    Returns:
-        float32, (count, 3): down and right, independent and uniform in [-shift, shift] as shares of the side, and
-        flipped (0 or 1), half of the images if `flip`.
+    Down and right, independent and uniform in [-shift, shift] as shares of the side, and flipped (0 or 1), half of
+    the images if `flip`.
     """
     generator = np.random.default_rng([seed, epoch, _TRANSFORMS])
     transforms = np.zeros((count, 3), "float32")
@@ -103,9 +102,9 @@ def identity_transforms(count):
 
 
 def batches(inputs, labels=None, batch_size=64):
-    """Return arrays in batches of their order, for `fit(shuffle=False)` and, without labels, `predict`.
+    """Return arrays in batches of their order for `fit(shuffle=False)` and, without labels, `predict`.
 
-    `inputs`: dictionary of arrays, as the model of `with_images` takes them. The last batch may have fewer rows.
+    `inputs` as `ImageTable` takes them. The last batch may have fewer rows.
     """
     arrays = inputs if labels is None else (inputs, labels)
     if keras.config.backend() != "tensorflow":
@@ -134,10 +133,7 @@ class _ArrayBatches(keras.utils.PyDataset):
 
 
 def with_images(classifier, images, size):
-    """Return a model from rows and transforms to the classifier's probabilities, with the images inside.
-
-    Args as for `ImageTable`; `classifier` takes images of `size` pixels and shares its weights with the model.
-    """
+    """Return a model from the inputs of an `ImageTable` to the probabilities of `classifier`, weights shared."""
     inputs = {"row": keras.Input((), dtype="int32", name="row")}
     inputs["transform"] = keras.Input((3,), dtype="float32", name="transform")
     shown = ImageTable(images, size, dtype="float32", name="images")(inputs)

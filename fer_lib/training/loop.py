@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import os
 import shutil
 import time
 import zipfile
@@ -15,10 +16,11 @@ from filelock import FileLock, Timeout
 from fer_lib.environment import describe_environment, leave_out_messages
 from fer_lib.errors import RunError
 from fer_lib.files import write_atomically
+from fer_lib.formats import percent
 from fer_lib.training import runs
 from fer_lib.training.batches import batches, draw_order, draw_transforms, identity_transforms
-from fer_lib.training.progress import Progress
 from fer_lib.training.recipe import build_classifier, build_trainer
+from fer_lib.variants import Variant
 
 leave_out_messages()
 
@@ -90,7 +92,7 @@ class _Training:
         self.history, self.seconds = [], []
         self.config = {"variant": self.variant, "seed": self.seed, "identity": identity}
         self.config |= {"class_names": list(train.class_names), "parameters": parameters.model_dump()}
-        self.config["environment"] = describe_environment()
+        self.config |= {"environment": describe_environment()}
         runs.write_json(folder / "config.json", self.config)
 
     def run_epochs(self, position):
@@ -179,6 +181,48 @@ class _Training:
                 variable.assign(value)
             self.history, self.seconds = state["history"], state["seconds"]
             return
+
+
+class Progress(keras.callbacks.Callback):
+    """Progress of one run, a callback for each epoch's `fit`: a bar in JupyterLab, else one line an epoch.
+
+    JupyterLab names its session to its kernels; papermill, nbval and the command line do not, and a bar would be a
+    line a refresh in what they save. A checkpoint holds `done` of the `epochs`, of so many `steps` each; the run
+    is the i-th of n, `position`.
+    """
+
+    def __init__(self, variant, seed, epochs, steps, done, position=None):
+        super().__init__()
+        watched = "JPY_SESSION_NAME" in os.environ and os.environ.get("FER_PROGRESS") != "lines"
+        self.title = f"{Variant.from_name(variant).label if watched else variant}, seed {seed}"
+        if position is not None:
+            self.title += f", run {position[0]} of {position[1]}"
+        self.epochs, self.steps, self.bar = epochs, steps, None
+        if watched and done < epochs:
+            from tqdm.auto import tqdm  # warns where Jupyter's widgets are missing
+
+            self.bar = tqdm(total=epochs * steps, initial=done * steps, desc=self.title, unit="step", leave=False)
+        elif 0 < done < epochs:
+            print(f"{self.title}: going on after epoch {done}", flush=True)
+
+    def on_train_batch_end(self, batch, logs=None):
+        # With several steps an execution Keras calls once for all of them.
+        if self.bar is not None:
+            self.bar.update(batch + 1 - self.bar.n % self.steps)
+
+    def end_epoch(self, row, seconds):
+        """Report an epoch, a row of the history."""
+        epoch, accuracy = row["epoch"], percent(row["val_accuracy"])
+        if self.bar is None:
+            training = f"loss {row['loss']:.3f}  accuracy {percent(row['accuracy'])}"
+            validation = f"val_loss {row['val_loss']:.3f}  val_accuracy {accuracy}"
+            title = f"{self.title}: epoch {epoch}/{self.epochs}"
+            print(title, training, validation, f"{seconds:.0f} s", sep="  ", flush=True)
+            return
+        self.bar.set_postfix(epoch=epoch, val_accuracy=accuracy)
+        if epoch == self.epochs:
+            self.bar.close()
+            print(f"{self.title}: {epoch} epochs, validation accuracy {accuracy}")
 
 
 class _WeightsInMemory(io.BytesIO):

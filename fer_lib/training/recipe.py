@@ -53,9 +53,6 @@ def _draw_kernels_by_name(classifier, seed):
 def build_trainer(parameters, classifier, images, steps_per_epoch):
     """Return the classifier with its images on the device, compiled.
 
-    Reported accuracy is that of the most probable class; `binary_accuracy` over the one-hot outputs, the likely
-    metric of the paper's tables, is kept beside it under its own name.
-
     `images`: uint8, (n, height, width, channels), every image of the study; `steps_per_epoch`: for the schedule.
     """
     fix_keras_settings()
@@ -63,6 +60,7 @@ def build_trainer(parameters, classifier, images, steps_per_epoch):
     trainer.compile(
         optimizer=_optimizer(parameters, steps_per_epoch),
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=parameters.label_smoothing),
+        # Reported is that of the most probable class; beside it, over one-hot outputs, the paper's likely metric.
         metrics=[keras.metrics.CategoricalAccuracy("accuracy"), keras.metrics.BinaryAccuracy("binary_accuracy")],
         jit_compile=jit_setting(parameters.jit_compile),
         # Keras refuses several steps a call on PyTorch; one at a time gives the same numbers.

@@ -1,8 +1,9 @@
-"""Draw one face: NumPy places outlines on a solid head, Pillow fills them; shadow, exposure and noise come last.
+"""Draw one face with an expression: NumPy places outlines on a solid head, Pillow fills them, light comes last.
 
-The head is a stack of discs on which nose, lips and chin stand out, so that a turned head foreshortens, hides its
-far side and shows its profile by projection alone. A point of the face is (u, v): its distance from the middle
-line, to the image's right, and its height, downwards from the middle of the head, both in half head widths.
+An expression is action units of the Facial Action Coding System (Ekman, Friesen and Hager, 2002). The head is a
+stack of discs on which nose, lips and chin stand out, so that a turned head foreshortens, hides its far side and
+shows its profile by projection alone. A point of the face is (u, v): its distance from the middle line, to the
+image's right, and its height, downwards from the middle of the head, both in half head widths.
 """
 
 from types import SimpleNamespace
@@ -10,7 +11,40 @@ from types import SimpleNamespace
 import numpy as np
 from PIL import Image, ImageDraw
 
-from fer_lib.datasets.synthetic.expressions import displacements
+# Action unit -> what it does to the drawn face at full strength. In half head widths, upwards: brow_inner,
+# brow_outer, brow_arch, lid_upper, lid_lower (over the eye), upper_lip, corner_up, mouth_up; downwards: lower_lip,
+# jaw; towards the nose: brow_knit; away from it: corner_out. As shares of 1: lip_thin, and all furrows.
+ACTION_UNITS = {
+    1: {"brow_inner": 0.15, "brow_arch": 0.03, "forehead": 0.5},  # inner brow raiser
+    2: {"brow_outer": 0.14, "brow_arch": 0.06, "brow_inner": 0.05, "forehead": 0.5},  # outer brow raiser
+    4: {"brow_inner": -0.13, "brow_outer": -0.02, "brow_arch": -0.03, "brow_knit": 0.09},  # brow lowerer
+    5: {"lid_upper": 0.085},  # upper lid raiser
+    6: {"lid_lower": 0.055, "lid_upper": -0.015, "cheek": 1.0},  # cheek raiser
+    7: {"lid_lower": 0.035, "lid_upper": -0.035},  # lid tightener
+    9: {"nose_wrinkle": 1.0, "upper_lip": 0.06, "brow_inner": -0.09, "lid_lower": 0.035, "lid_upper": -0.03},
+    10: {"upper_lip": 0.11, "fold": 0.8},  # upper lip raiser
+    12: {"corner_up": 0.19, "corner_out": 0.12, "fold": 0.8},  # lip corner puller
+    15: {"corner_up": -0.15, "corner_out": -0.02},  # lip corner depressor
+    16: {"lower_lip": 0.09},  # lower lip depressor
+    17: {"chin": 1.0, "mouth_up": 0.06},  # chin raiser
+    20: {"corner_out": 0.15, "corner_up": -0.05, "lower_lip": 0.03},  # lip stretcher
+    23: {"lip_thin": 0.55, "corner_out": -0.05},  # lip tightener
+    24: {"lip_thin": 0.75, "corner_out": -0.07},  # lip pressor
+    25: {"upper_lip": 0.04, "lower_lip": 0.08},  # lips part
+    26: {"jaw": 0.3, "corner_out": -0.09},  # jaw drop
+    27: {"jaw": 0.42, "corner_out": -0.11},  # mouth stretch
+}
+# The prototypes of the field (EMFACS) and common variants: action unit -> strength at full intensity.
+EXPRESSIONS = {
+    "angry": ({4: 1, 5: 0.5, 7: 0.8, 23: 1}, {4: 1, 7: 0.8, 24: 1, 17: 0.7}, {4: 1, 5: 1, 7: 0.7, 16: 1, 25: 1}),
+    "disgust": ({9: 1, 10: 0.9, 15: 0.5, 17: 0.7}, {9: 1, 10: 1, 16: 0.4, 25: 0.5}, {9: 1, 10: 1, 15: 0.3}),
+    "fear": ({1: 1, 2: 0.5, 4: 0.6, 5: 1, 20: 1, 25: 1}, {1: 1, 2: 0.5, 4: 0.6, 5: 1, 20: 1, 26: 0.5}),
+    "happy": ({6: 1, 12: 1}, {6: 1, 12: 1, 25: 1}, {6: 0.9, 12: 1, 25: 1, 26: 0.4}),
+    "neutral": ({},),
+    "sad": ({1: 1, 4: 0.45, 15: 1, 7: 0.3}, {1: 1, 4: 0.45, 15: 0.9, 17: 0.9, 7: 0.3}),
+    "surprise": ({1: 1, 2: 1, 5: 0.8, 26: 1}, {1: 1, 2: 1, 5: 1, 27: 0.9}, {1: 1, 2: 1, 5: 0.6, 26: 0.7}),
+}  # fmt: skip
+STRAY_UNITS = (1, 2, 4, 5, 6, 7, 10, 12, 15, 17, 20, 23)  # one is in every showing: no face is quite still
 
 SIDES = np.array([[-1.0], [1.0]])  # the image's left and right half
 ACROSS = np.linspace(-1.0, 1.0, 21)  # along a mouth or an eye, from corner to corner
@@ -44,6 +78,28 @@ LIGHTS = {  # drawn uniformly between two limits; `side`: light from the image's
 }
 
 
+def random_expression(rng, expression, intensity):
+    """Draw one showing of an expression (a class name), of intensity 0 (neutral) to 1 (the full prototype).
+
+    Returns action unit -> strength in the image's left and right half, float64, (2, 1): no face is symmetric.
+    """
+    variants = EXPRESSIONS[expression]
+    balance = 1 - rng.uniform(-0.12, 0.12) * SIDES
+    prototype = variants[rng.integers(len(variants))].items()
+    units = {unit: strength * intensity * rng.uniform(0.8, 1.15) * balance for unit, strength in prototype}
+    stray = STRAY_UNITS[rng.integers(len(STRAY_UNITS))]
+    return units | {stray: units.get(stray, 0) + rng.uniform(0.0, 0.15) * balance}
+
+
+def displacements(units):
+    """Sum the effects of action units: each effect that `ACTION_UNITS` names -> its amount, float64, (2, 1)."""
+    total = {effect: np.zeros((2, 1)) for effects in ACTION_UNITS.values() for effect in effects}
+    for unit, strength in units.items():
+        for effect, amount in ACTION_UNITS[unit].items():
+            total[effect] += strength * amount
+    return total
+
+
 def random_subject(rng, sex=None):
     """Draw a subject: sex ("F" or "M", drawn too where it is None), proportions and colours."""
     sex = sex or "FM"[rng.integers(2)]
@@ -60,8 +116,8 @@ def random_view(rng, framing, yaw=0.0):
     yaw, pitch, roll, *shift = np.clip(rng.normal(0, 1, 5), -2.2, 2.2) * deviations + (yaw, 0, 0, 0, 0)
     yaw, pitch, roll = np.radians([yaw, pitch, roll])
     shift[0] -= 0.45 * np.sin(yaw) if framing == "web" else 0.0  # centred on the features, not on the head
-    turn = {"yaw": yaw, "pitch": pitch, "roll": roll}
-    return SimpleNamespace(**turn, shift=shift, span=span, **_uniform(rng, LIGHTS[framing]))
+    lights = _uniform(rng, LIGHTS[framing])
+    return SimpleNamespace(yaw=yaw, pitch=pitch, roll=roll, shift=shift, span=span, **lights)
 
 
 def _uniform(rng, limits):
@@ -111,10 +167,9 @@ class Head:
         ])  # fmt: skip
 
     def place(self, v, azimuth=None, u=None, hair=False):
-        """Place points of the head in the image plane: x, y in half head widths, and whether they are seen.
+        """Place points, of height and azimuth (radians) or u, in the image plane: x, y, and whether they are seen.
 
-        A point is given by its height and its azimuth in radians, or by u. Skin that is turned away from us is
-        moved to the visible edge, which clips outlines there.
+        Skin that is turned away from us is moved to the visible edge, which clips outlines there.
         """
         up, down = (np.clip((v - TEMPLE) / (end - TEMPLE), 0, 1) for end in (CROWN, self.chin))
         radius = self.subject.width * (1 - up**2.5) ** 0.45 * (1 - down**self.subject.jaw) ** 0.59
@@ -188,20 +243,14 @@ def _outline(x, y):
 
 
 def _on_the_face(head, effects):
-    """Pixels and RGBA colour of everything drawn on the skin, placed in one go."""
-    outlines = []
+    """Pixels and RGBA colour of everything drawn on the skin."""
     for feature in (_nose, _eyes, _mouth, _brows, _furrows):
         for u, v, colour, opacity in feature(head, effects):
             u, v = np.broadcast_arrays(np.atleast_2d(u), v)
-            alphas = np.broadcast_to(np.ravel(opacity), len(u)) * 255
-            outlines += [(*uv, (*colour, int(min(255, a)))) for *uv, a in zip(u, v, alphas, strict=True) if a > 5]
-    u, v, colours = zip(*outlines, strict=True)
-    x, y, seen = head.place(np.concatenate(v), u=np.concatenate(u))
-    pixels, end = head.pixels(x, y), 0
-    for of_outline, colour in zip(u, colours, strict=True):
-        start, end = end, end + len(of_outline)
-        if seen[start:end].any():
-            yield pixels[2 * start : 2 * end], colour
+            x, y, seen = head.place(v, u=u)
+            for outline, alpha in enumerate(np.broadcast_to(np.ravel(opacity), len(u)) * 255):
+                if alpha > 5 and seen[outline].any():
+                    yield head.pixels(x[outline], y[outline]), (*colour, int(min(255, alpha)))
 
 
 def line(u, v, thickness):
@@ -269,8 +318,7 @@ def _nose(head, effects):
     yield *between(0.05 * shaded + 0 * t, v, v, shaded * (0.07 + (wide - 0.05) * t**2.2)), LINE, 0.15
     angle = np.pi * (0.97 * t - 0.35)
     wing, wing_v = wide - 0.055 + 0.065 * np.cos(angle), base - 0.02 + 0.07 * np.sin(angle)
-    for side in SIDES:
-        yield *between(side * wing, wing_v, wing_v, side * (wing - 0.02)), LINE, 0.4
+    yield *between(SIDES * wing, wing_v, wing_v, SIDES * (wing - 0.02)), LINE, 0.4
     yield SIDES * (0.075 + 0.042 * np.cos(CIRCLE)), base + 0.035 + 0.022 * np.sin(CIRCLE), LINE, 0.7
 
 

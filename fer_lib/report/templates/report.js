@@ -14,14 +14,6 @@ for (const button of document.querySelectorAll("th button")) {
     body.append(...[...body.rows].sort(by));
   });
 }
-// A link opens what it leads to.
-function open() {
-  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  for (let part = target; part; part = part.parentElement) if (part.localName === "details") part.open = true;
-  target?.scrollIntoView();
-}
-addEventListener("hashchange", open);
-open();
 // A figure's full size, from the page itself: the file need not be beside it.
 const dialog = document.querySelector("dialog");
 dialog?.addEventListener("click", () => dialog.close());
