@@ -146,7 +146,7 @@ def test_a_table_is_escaped_and_the_same_each_time_and_its_file_keeps_the_names(
             "1.1-accuracy",
             "What it is.",
         )
-    html, again = shown[1].to_html(), shown[3].to_html()
+    html, again = shown[1].data, shown[3].data
     assert html == again
     assert "<script>" not in html and "&lt;script&gt;" in html and "n<b>" not in html
     assert "63.5" in html and "–" in html and "1,432" in html and "accuracy (%)" in html

@@ -232,14 +232,17 @@ def _text(value):
 
 
 def _styled(table, name):
-    """A table for the page: escaped, text left and wrapped, numbers right, with ids that stay the same."""
+    """A table for the page: escaped, text left and wrapped, numbers right, the same bytes for the same table."""
+    from IPython.display import HTML
+
     shown = readable(table.reset_index(drop=True))
     left = {"text-align": "left", "white-space": "normal", "overflow-wrap": "break-word"}
     number = r"[-−+<]?[ \d.,]+( to .*)?|–"
     words = [column for column in shown if not shown[column].astype(str).str.fullmatch(number).all()]
     style = shown.style.set_uuid(name.replace(".", "-")).set_properties(subset=words, **left)
     style.format(escape="html").format_index(escape="html", axis="columns")
-    return style.set_table_styles([{"selector": "th", "props": list(left.items())}]).hide(axis="index")
+    style.set_table_styles([{"selector": "th", "props": list(left.items())}]).hide(axis="index")
+    return HTML(style.to_html())  # a Styler would print its address, another one every time
 
 
 def png(figure, dpi=144):
