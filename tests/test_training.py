@@ -436,6 +436,21 @@ def test_a_loss_that_is_not_finite_is_said(splits, tmp_path):
         loop.train_run(wild, VARIANT, 0, splits, tmp_path)
 
 
+def test_predictions_that_are_not_finite_are_said_and_no_result(splits, tmp_path, monkeypatch):
+    run_epochs = loop._Training.run_epochs
+
+    def then_overflow(training, position):
+        run_epochs(training, position)
+        statistic = training.classifier.non_trainable_variables[0]
+        statistic.assign(np.nan * statistic)
+
+    monkeypatch.setattr(loop._Training, "run_epochs", then_overflow)
+    with pytest.raises(RunError, match=r"not finite.*seed 0, validation split.*Lower learning_rate"):
+        loop.train_run(PARAMETERS.model_copy(update={"epochs": 1}), VARIANT, 0, splits, tmp_path)
+    kept = {path.name for path in folder_of(tmp_path).iterdir()}
+    assert not kept & {"done.json", "predictions.npz"}
+
+
 def test_a_full_disk_leaves_nothing_behind_and_the_next_call_goes_on(whole, splits, half_copy, monkeypatch):
     folder, flush = folder_of(half_copy), files._flush_to_disk
     for suffix, new in ((".npz", set()), (".h5", {"checkpoint-0003.npz"})):

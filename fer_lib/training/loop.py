@@ -109,13 +109,19 @@ class _Training:
     def keep_results(self, test, observe):
         """Write tables, weights, predictions, what `observe` returns, and last of all `done.json`."""
         self._write_tables()
-        weights = _WeightsInMemory()
-        self.classifier.save_weights(weights)
-        write_atomically(self.folder / runs.WEIGHTS, weights.getvalue())
         predictions = {"validation": _predict(self.trainer, self.validation, first_row=len(self.train))}
         if test is not None:
             # The one place where the test split is used: the training has ended, and nothing is chosen by it.
             predictions["test"] = predict(self.parameters, self.classifier, test)
+        for split, found in predictions.items():
+            if not np.isfinite(found.probabilities).all():
+                # The loss of training may be finite all the while: it does not use the moving statistics.
+                where, what = f"{self.variant}, seed {self.seed}, {split} split", "The predictions are not finite"
+                advice = "Lower learning_rate or norm_momentum, train longer, or set precision: float32"
+                raise RunError(what, where, "probabilities", "NaN or infinity", advice)
+        weights = _WeightsInMemory()
+        self.classifier.save_weights(weights)
+        write_atomically(self.folder / runs.WEIGHTS, weights.getvalue())
         runs.write_predictions(self.folder, predictions)
         if observe is not None:
             run = runs.Run(self.folder, self.variant, self.seed, self.config)
