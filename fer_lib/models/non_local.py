@@ -273,9 +273,9 @@ class NonLocal2D(keras.layers.Layer):
         # w_f . [theta_i, phi_j] = w_theta . theta_i + w_phi . phi_j: two vectors instead of N x M x 2D.
         inner = theta.shape[-1]
         w_f = ops.cast(self.w_f, theta.dtype)
-        # Weights of rank 3: ONNX Runtime refuses what becomes of matrices at a dynamic size.
-        from_theta = ops.matmul(theta, w_f[None, :inner, None])  # (batch, N, 1)
-        from_phi = ops.transpose(ops.matmul(phi, w_f[None, inner:, None]), (0, 2, 1))  # (batch, 1, M)
+        # Sums, no matrix products: with those, training in TensorFlow 2.21 with oneDNN corrupts the heap.
+        from_theta = ops.sum(theta * w_f[:inner], axis=-1)[:, :, None]  # (batch, N, 1)
+        from_phi = ops.sum(phi * w_f[inner:], axis=-1)[:, None]  # (batch, 1, M)
         keys = ops.cast(ops.shape(phi)[1], theta.dtype)  # divides the short vectors: ReLU(a / M) = ReLU(a) / M
         return ops.relu(from_theta / keys + from_phi / keys)
 
