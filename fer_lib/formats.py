@@ -1,5 +1,6 @@
 """Numbers and names as every table, axis, caption and sentence shows them."""
 
+import re
 from functools import partial
 
 import pandas as pd
@@ -15,6 +16,8 @@ DATASET_NAMES = {
 # BinaryAccuracy of seven one-hot outputs of which none exceeds one half: the all-negative baseline.
 BINARY_FLOOR = 6 / 7
 MISSING = "–"
+# A cell of `readable` that holds a number or an interval.
+NUMBER = re.compile(r"(< )?[+−]?[\d.,]+(e[+−]\d+)?( %)?( to [+−]?[\d.,]+( %)?)?")
 
 
 def percent(fraction, digits=1):
@@ -126,3 +129,8 @@ def readable(table):
             header, form = COLUMNS.get(name, default)
             shown[header] = [MISSING if pd.isna(value) else form(value) for value in table[name]]
     return pd.DataFrame(shown)
+
+
+def are_numeric(shown):
+    """Return for each column of a DataFrame of str whether it holds numbers only, or none at all; list of bool."""
+    return [all(map(NUMBER.fullmatch, set(shown[name]) - {MISSING})) for name in shown]

@@ -19,7 +19,7 @@ from fer_lib import datasets
 from fer_lib.environment import keras_backend, package_versions, require_backend
 from fer_lib.errors import DataError, ParameterError
 from fer_lib.files import ROOT, find_file, write_atomically
-from fer_lib.formats import count, network, percent, readable
+from fer_lib.formats import are_numeric, count, network, percent, readable
 from fer_lib.parameters import Parameters, build_parameters, nearest_or_all, read_parameters, write_parameters
 from fer_lib.training import runs
 
@@ -237,8 +237,7 @@ def _styled(table, name):
 
     shown = readable(table.reset_index(drop=True))
     left = {"text-align": "left", "white-space": "normal", "overflow-wrap": "break-word"}
-    number = r"[-−+<]?[ \d.,]+( to .*)?|–"
-    words = [column for column in shown if not shown[column].astype(str).str.fullmatch(number).all()]
+    words = [column for column, is_numeric in zip(shown, are_numeric(shown), strict=True) if not is_numeric]
     style = shown.style.set_uuid(name.replace(".", "-")).set_properties(subset=words, **left)
     style.format(escape="html").format_index(escape="html", axis="columns")
     style.set_table_styles([{"selector": "th", "props": list(left.items())}]).hide(axis="index")

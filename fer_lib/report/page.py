@@ -41,7 +41,6 @@ _TEMPLATES = Path(__file__).parent / "templates"
 # Study.show_figure writes 144 pixels an inch to be shown at 72, sharp on screens of double density.
 _PIXELS_PER_POINT = 2
 _MOST_BYTES, _MOST_PIXELS, _MOST_ROWS = 2**26, 40_000_000, 500
-_NUMBER = re.compile(r"(< )?[+−]?[\d.,]+(e[+−]\d+)?( %)?( to [+−]?[\d.,]+( %)?)?")
 _INLINE = {"a", "code", "em", "strong"}
 _NOTEBOOK = _INLINE | {
     "blockquote", "br", "details", "div", "h1", "h2", "h3", "h4", "hr", "img", "li", "ol", "p", "pre", "span",
@@ -173,7 +172,7 @@ def read_notebook(path):
         body, _ = HTMLExporter(template_name="basic", raw_template=template, **quiet).from_notebook_node(content)
     body = re.sub(r"<(style|script)\b.*?</\1\s*>", "", body, flags=re.DOTALL | re.IGNORECASE)
     body = _clean(re.sub(r"<img(?![^>]*\balt=)", '<img alt="Image without a description"', body), _NOTEBOOK)
-    body = re.sub(rf"<td[^>]*>(?=(&lt; )?{_NUMBER.pattern}</td>)", '<td class="number">', body)
+    body = re.sub(rf"<td[^>]*>(?=(&lt; )?{formats.NUMBER.pattern}</td>)", '<td class="number">', body)
     # What the report links to: the caption of each figure and table.
     body = re.sub(r"<strong>((Figure|Table) ([\w.]+))\.</strong>", r'<strong id="\2-\3">\1.</strong>', body)
     headings = [line for cell in content.cells for line in cell.source.splitlines() if line.startswith("# ")]
@@ -186,12 +185,6 @@ def read_notebook(path):
         "findings": [_inline(text) for text in markdown if text.startswith("**Finding")],
         "body": Markup(body),
     }
-
-
-def are_numeric(shown):
-    """Return for each column of a DataFrame of str whether it holds numbers, list of bool."""
-    columns = [set(shown[name]) - {formats.MISSING} for name in shown]
-    return [bool(texts) and all(map(_NUMBER.fullmatch, texts)) for texts in columns]
 
 
 def _sections(headline, notebooks, figures, tables):
@@ -306,7 +299,7 @@ def _clean(text, tags):
 def _render(template, **values):
     loader = jinja2.FileSystemLoader(_TEMPLATES)
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"count": formats.count, "unbroken": _unbroken, "are_numeric": are_numeric}
+    environment.filters |= {"count": formats.count, "unbroken": _unbroken, "are_numeric": formats.are_numeric}
     style, script = (Markup((_TEMPLATES / name).read_text("utf-8")) for name in ("report.css", "report.js"))
     policy = "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'"
     policy += f"; style-src {_hash(style)}; script-src {_hash(script)}"

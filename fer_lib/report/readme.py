@@ -4,9 +4,9 @@ from pathlib import Path
 
 from fer_lib.errors import RunError
 from fer_lib.files import write_atomically
-from fer_lib.formats import count
+from fer_lib.formats import are_numeric, count
 from fer_lib.report.answer import answer
-from fer_lib.report.page import are_numeric, headline_figure
+from fer_lib.report.page import headline_figure
 
 BEGIN, END = "<!-- result: begin, made by `make readme` -->", "<!-- result: end -->"
 

@@ -114,11 +114,12 @@ class _Training:
             # The one place where the test split is used: the training has ended, and nothing is chosen by it.
             predictions["test"] = predict(self.parameters, self.classifier, test)
         for split, found in predictions.items():
-            if not np.isfinite(found.probabilities).all():
+            if not runs.are_probabilities(found.probabilities):
                 # The loss of training may be finite all the while: it does not use the moving statistics.
-                where, what = f"{self.variant}, seed {self.seed}, {split} split", "The predictions are not finite"
+                what = "The predictions are not finite, or do not sum to 1"
+                where = f"{self.variant}, seed {self.seed}, {split} split"
                 advice = "Lower learning_rate or norm_momentum, train longer, or set precision: float32"
-                raise RunError(what, where, "probabilities", "NaN or infinity", advice)
+                raise RunError(what, where, advice=advice)
         weights = _WeightsInMemory()
         self.classifier.save_weights(weights)
         write_atomically(self.folder / runs.WEIGHTS, weights.getvalue())

@@ -207,6 +207,11 @@ def write_predictions(folder, predictions):
     write_atomically(Path(folder) / "predictions.npz", lambda path: np.savez_compressed(path, **arrays))
 
 
+def are_probabilities(values):
+    """Return whether each row of `(n, classes)` sums to 1; NaN and infinity do not."""
+    return np.allclose(values.sum(axis=1), 1, atol=1e-3)
+
+
 def _unpack(arrays, split, classes):
     """Return the `Predictions` of a split; ValueError where they are impossible."""
     found = Predictions(*(arrays[f"{split}_{part}"] for part in ("ids", "labels", "probabilities")))
@@ -215,7 +220,7 @@ def _unpack(arrays, split, classes):
         raise ValueError(f"{n} ids, labels {found.y_true.shape}, probabilities {shape} of {classes} classes")
     if found.y_true.dtype.kind != "i" or not np.isin(found.y_true, np.arange(classes)).all():
         raise ValueError(f"labels other than 0 to {classes - 1}")
-    if not np.allclose(found.probabilities.sum(axis=1), 1, atol=1e-3):  # NaN is close to nothing
+    if not are_probabilities(found.probabilities):
         raise ValueError("probabilities that do not sum to 1")
     return found
 
