@@ -271,11 +271,12 @@ class NonLocal2D(keras.layers.Layer):
 
     def _concatenation(self, theta, phi):
         # w_f . [theta_i, phi_j] = w_theta . theta_i + w_phi . phi_j: two vectors instead of N x M x 2D.
+        # tensordot multiplies at rank 2: with products of rank 3, training in TensorFlow 2.21 with oneDNN
+        # corrupts the heap.
         inner = theta.shape[-1]
         w_f = ops.cast(self.w_f, theta.dtype)
-        # Sums, no matrix products: with those, training in TensorFlow 2.21 with oneDNN corrupts the heap.
-        from_theta = ops.sum(theta * w_f[:inner], axis=-1)[:, :, None]  # (batch, N, 1)
-        from_phi = ops.sum(phi * w_f[inner:], axis=-1)[:, None]  # (batch, 1, M)
+        from_theta = ops.tensordot(theta, w_f[:inner], axes=1)[:, :, None]  # (batch, N, 1)
+        from_phi = ops.tensordot(phi, w_f[inner:], axes=1)[:, None]  # (batch, 1, M)
         keys = ops.cast(ops.shape(phi)[1], theta.dtype)  # divides the short vectors: ReLU(a / M) = ReLU(a) / M
         return ops.relu(from_theta / keys + from_phi / keys)
 
