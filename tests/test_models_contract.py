@@ -256,3 +256,17 @@ def test_a_dot_product_of_unknown_size_chooses_its_order_at_run_time():
 
     assert len(branches(None, None)) == 1
     assert not branches(4, 2)
+
+
+@pytest.mark.parametrize(("pairwise", "arguments"), CASES)
+def test_no_product_broadcasts_a_matrix_over_the_batch(pairwise, arguments):
+    if keras.config.backend() != "tensorflow":
+        pytest.skip("oneDNN under TensorFlow 2.21 corrupts the heap in training such products, now and then")
+    import tensorflow as tf
+
+    layer = NonLocal2D(pairwise, **arguments)
+    layer.build((None, 4, 6, 8))
+    graph = tf.function(layer).get_concrete_function(tf.TensorSpec((5, 4, 6, 8))).graph
+    products = [operation for operation in graph.get_operations() if operation.type.startswith("BatchMatMul")]
+    assert all(x.shape[0] == 5 for product in products for x in product.inputs)
+    assert products or pairwise == "none"

@@ -271,8 +271,8 @@ class NonLocal2D(keras.layers.Layer):
 
     def _concatenation(self, theta, phi):
         # w_f . [theta_i, phi_j] = w_theta . theta_i + w_phi . phi_j: two vectors instead of N x M x 2D.
-        # tensordot multiplies at rank 2: with products of rank 3, training in TensorFlow 2.21 with oneDNN
-        # corrupts the heap.
+        # tensordot multiplies at rank 2: TensorFlow 2.21 with oneDNN corrupts the heap now and then when it trains
+        # the product with w_f broadcast over the batch.
         inner = theta.shape[-1]
         w_f = ops.cast(self.w_f, theta.dtype)
         from_theta = ops.tensordot(theta, w_f[:inner], axes=1)[:, :, None]  # (batch, N, 1)
