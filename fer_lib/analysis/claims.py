@@ -70,7 +70,7 @@ def image_counts(splits, train_limit=None):
         number = len(getattr(splits, split)) if counted else sum(published_counts("paper")[split])
         claim = f"FER-2013: {claimed:,} {'training' if split == 'train' else 'test'} images"
         source = "study's own files" if counted else "published number of images of each class"
-        test = f"`validation_split=0.2` on the folders: per class, the first int(0.2 n) files; from the {source}"
+        test = f"validation_split=0.2 on the folders: per class, the first int(0.2 n) files; from the {source}"
         findings.append(Finding("2", claim, test, f"{number:,}", EXACT if number == claimed else CONTRADICTED))
     claim, test = "FER-2013: the test images are not training images", "equal pixels in the paper's two sets"
     outcome = f"{DATASET_NAMES[splits.dataset]}, protocol {splits.protocol}: not the paper's two sets"
