@@ -81,7 +81,6 @@ def test_in_a_sequential_model_and_over_time(pairwise):
 
 @pytest.mark.parametrize("pairwise", FUNCTIONS)
 def test_trains(pairwise):
-    keras.utils.set_random_seed(0)
     x = images(16, 4, 6, 8)
     model = model_with_block(pairwise, 4, 6)
     model.compile(keras.optimizers.Adam(0.05), "mse")
