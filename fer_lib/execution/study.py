@@ -19,7 +19,7 @@ from fer_lib import datasets
 from fer_lib.environment import keras_backend, package_versions, require_backend
 from fer_lib.errors import DataError, ParameterError
 from fer_lib.files import ROOT, find_file, write_atomically
-from fer_lib.formats import are_numeric, count, network, percent, readable
+from fer_lib.formats import MISSING, are_numeric, count, network, percent, readable
 from fer_lib.parameters import Parameters, build_parameters, nearest_or_all, read_parameters, write_parameters
 from fer_lib.training import runs
 
@@ -228,7 +228,7 @@ def _show(*things, **settings):
 
 
 def _text(value):
-    return ", ".join(map(str, value)) if isinstance(value, list) else "–" if value is None else str(value)
+    return ", ".join(map(str, value)) if isinstance(value, list) else MISSING if value is None else str(value)
 
 
 def _styled(table, name):
