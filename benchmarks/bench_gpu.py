@@ -273,7 +273,7 @@ def project(case):
     """The study's own step: `fit` on an epoch's rows and transforms, as `fer_lib.training.loop` calls it."""
     import numpy as np
 
-    from fer_lib.analysis.complexity import count
+    from fer_lib.analysis.complexity import count_costs
     from fer_lib.training.batches import batches, draw_order, draw_transforms
     from fer_lib.training.recipe import build_classifier, build_trainer
 
@@ -281,7 +281,7 @@ def project(case):
     parameters = _parameters(case)
     images, labels = _faces(parameters)
     classifier = build_classifier(parameters, case["variant"], seed=0)
-    counted = count(classifier)
+    counted = count_costs(classifier)
     if _exceeds_memory(counted["activation_bytes"].sum(), case):
         return {DOES_NOT_FIT: True}
     trainer = build_trainer(parameters, classifier, images, math.ceil(FACES / parameters.batch_size))

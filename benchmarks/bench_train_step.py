@@ -36,7 +36,7 @@ import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 from results import write_table  # noqa: E402
 
-from fer_lib.analysis.complexity import count  # noqa: E402
+from fer_lib.analysis.complexity import count_costs  # noqa: E402
 from fer_lib.parameters import build_parameters, read_parameters  # noqa: E402
 from fer_lib.training.batches import batches, draw_order, draw_transforms  # noqa: E402
 from fer_lib.training.recipe import build_classifier, build_trainer, jit_setting  # noqa: E402
@@ -188,7 +188,7 @@ def variant_rows(parameters, images, turns):
     ours = {variant: Ours(parameters, variant, images) for variant in parameters.variants}
     contestants, macs = dict(ours), {}
     for variant, one in ours.items():
-        macs[variant] = count(one.classifier)["macs"].sum()
+        macs[variant] = count_costs(one.classifier)["macs"].sum()
         if keras.config.backend() == "tensorflow":
             constant = constant_batch((parameters.batch_size, *one.classifier.input_shape[1:]), one.steps)
             other = build_classifier(parameters, variant, seed=0)

@@ -36,9 +36,9 @@ class RunError(FerError):
 
 
 def shown(value, most=80):
-    """Return a value as text for a message: on one line, printable, of at most `most` characters.
+    r"""Return a value as text for a message: on one line, printable, of at most `most` characters.
 
-    Control characters, escape sequences and bytes that are no UTF-8 appear as `\\x1b`; of a long text the middle
+    Control characters, escape sequences and bytes that are no UTF-8 appear as `\x1b`; of a long text the middle
     is left out, since the beginning and the end of a path say most.
     """
     try:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fer_lib.datasets import FaceSet
+from fer_lib.datasets import ImageSet
 from fer_lib.errors import DataError
 
 CLASSES = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
@@ -20,8 +20,8 @@ def grey(seed, side=48):
 
 
 def face_set(labels, pixels, usage):
-    """A `FaceSet` of grey images `(n, height, width)`, all of one usage."""
-    return FaceSet(
+    """A `ImageSet` of grey images `(n, height, width)`, all of one usage."""
+    return ImageSet(
         images=pixels[..., None].astype("uint8"),
         labels=labels.astype("int64"),
         ids=np.array([f"{usage}/{i:03d}" for i in range(len(labels))]),

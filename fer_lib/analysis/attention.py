@@ -79,7 +79,7 @@ def observe(parameters, run, classifier, faces):
     """Return the files that a run's folder keeps of its attention: dict of name -> bytes; empty without blocks.
 
     `run` is a `Run` whose predictions can be read, `classifier` its trained network, whose blocks are ablated
-    afterwards, `faces` the validation `FaceSet`.
+    afterwards, `faces` the validation `ImageSet`.
     """
     if not _blocks(classifier):
         return {}

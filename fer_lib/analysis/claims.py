@@ -15,8 +15,8 @@ from fer_lib.analysis import inference, metrics
 from fer_lib.analysis.tables import aligned
 from fer_lib.datasets.checks import copies_of
 from fer_lib.datasets.fer2013 import published_counts
+from fer_lib.display import BINARY_FLOOR, DATASET_NAMES, interval, p_value, percent, points
 from fer_lib.errors import DataError
-from fer_lib.formats import BINARY_FLOOR, DATASET_NAMES, interval, p_value, percent, points
 from fer_lib.variants import STAGE_BLOCKS, Variant
 
 VERDICTS = ("exact", "reproduced", "contradicted", "inconclusive", "not run here")

@@ -27,7 +27,7 @@ _READS = {
 }  # fmt: skip
 
 
-def count(model):
+def count_costs(model):
     """Count the costs of one image, layer by layer.
 
     `model` is a built functional `keras.Model` of the layers that `resnet_v2` uses; ValueError for another type of
@@ -70,7 +70,7 @@ def cost_by_stage(depth=50, input_shape=(96, 96, 1), **arguments):
     """
     rows = []
     for stages in ((), *((stage,) for stage in STAGES)):
-        table = count(resnet_v2(depth, input_shape, non_local_stages=stages, **arguments))
+        table = count_costs(resnet_v2(depth, input_shape, non_local_stages=stages, **arguments))
         blocks = int((table["type"] == NonLocal2D.__name__).sum())
         variant = f"stage {stages[0]}" if stages else "baseline"
         rows.append({"variant": variant, "blocks": blocks, **table[list(COSTS)].sum()})

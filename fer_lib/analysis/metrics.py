@@ -18,7 +18,7 @@ class BinaryAccuracy:
 
 
 def binary_accuracy(probabilities, y_true):
-    """Return the `BinaryAccuracy` at threshold 0.5; the all-negative baseline is `formats.BINARY_FLOOR`.
+    """Return the `BinaryAccuracy` at threshold 0.5; the all-negative baseline is `display.BINARY_FLOOR`.
 
     `probabilities` are float `(n, classes)`, rows summing to 1, `y_true` are integers `(n,)`.
     """

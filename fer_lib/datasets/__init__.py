@@ -1,17 +1,17 @@
-"""Data sets of faces as `Splits` of `FaceSet`s: `load` takes a study's parameters, the loaders take paths."""
+"""Data sets of faces as `Splits` of `ImageSet`s: `load` takes a study's parameters, the loaders take paths."""
 
 import dataclasses
 
 from fer_lib.datasets.cache import default_cache_dir
-from fer_lib.datasets.faces import CLASS_NAMES, FaceSet, Splits
 from fer_lib.datasets.fer2013 import load_fer2013
 from fer_lib.datasets.folders import load_folders
 from fer_lib.datasets.kdef import load_kdef
+from fer_lib.datasets.splits import CLASS_NAMES, ImageSet, Splits
 from fer_lib.datasets.synthetic.forms import make_synthetic
 from fer_lib.errors import ParameterError
 
 __all__ = [
-    "CLASS_NAMES", "FaceSet", "Splits", "load", "load_fer2013", "load_folders", "load_kdef", "make_synthetic",
+    "CLASS_NAMES", "ImageSet", "Splits", "load", "load_fer2013", "load_folders", "load_kdef", "make_synthetic",
 ]  # fmt: skip
 
 

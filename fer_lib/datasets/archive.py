@@ -282,7 +282,7 @@ def _tar_files(path, archive):
 
 
 def _add(path, entries, name, entry, is_file):
-    """Add an entry of an archive under its name, with `/` between folders, where Windows has `\\`."""
+    r"""Add an entry of an archive under its name, with `/` between folders, where Windows has `\`."""
     name = name.replace("\\", "/")
     if name.startswith("/") or ".." in name.split("/") or name[1:2] == ":":
         advice = "Such an archive was made by mistake or to do harm; get it from another place"

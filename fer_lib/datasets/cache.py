@@ -15,7 +15,7 @@ import pandas as pd
 import PIL
 
 from fer_lib.datasets.archive import list_folder, open_regular
-from fer_lib.datasets.faces import FaceSet, Splits
+from fer_lib.datasets.splits import ImageSet, Splits
 from fer_lib.errors import RunError, shown
 from fer_lib.files import write_atomically
 
@@ -91,7 +91,7 @@ def _read(entry):
                 for name in parts.keys() & head.keys():
                     names, metadata = head.pop(name)
                     arrays = (stored[f"{name}/{part}"] for part in ("images", "labels", "ids"))
-                    parts[name] = FaceSet(*arrays, tuple(names), pd.DataFrame(metadata))
+                    parts[name] = ImageSet(*arrays, tuple(names), pd.DataFrame(metadata))
                 return Splits(**parts, **head | {"notes": tuple(head["notes"])})
     except Exception as error:  # whatever it is, the images are decoded again
         warnings.warn(f"The cache entry {entry} is damaged ({shown(error)}); it is made again.", stacklevel=4)

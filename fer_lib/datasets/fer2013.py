@@ -19,7 +19,7 @@ import pandas as pd
 from fer_lib.datasets import folders
 from fer_lib.datasets.archive import check_kind, data_path, decode, listed, open_files, open_regular
 from fer_lib.datasets.cache import cached_splits, content_hash
-from fer_lib.datasets.faces import CLASS_NAMES, FaceSet, Splits, require_every_class, require_one_of
+from fer_lib.datasets.splits import CLASS_NAMES, ImageSet, Splits, require_every_class, require_one_of
 from fer_lib.errors import DataError, ParameterError, RunError, shown
 
 OFFICIAL_USAGES = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
@@ -120,7 +120,7 @@ def _read_splits(path, protocol, labels, votes):
 
 
 def _read_table(files, tables):
-    """Every row of a CSV as a FaceSet in the order of the rows; and notes."""
+    """Every row of a CSV as a ImageSet in the order of the rows; and notes."""
     if len(tables) > 1:
         advice = "Give the path of the one to read"
         raise DataError("There is more than one CSV of FER-2013", files.path, "one", listed(tables, 3), advice)
@@ -133,13 +133,13 @@ def _read_table(files, tables):
     images = np.stack([_pixels(text, f"{where}: line {line}") for line, text in table["pixels"].items()])
     labels = np.array([CLASS_NAMES.index(CSV_CLASS_NAMES[int(text[0])]) for text in emotions], np.int64)
     ids = np.array([f"{usage}/{row:06d}" for row, usage in enumerate(usages)])
-    faces = FaceSet(images, labels, ids, metadata=pd.DataFrame({"usage": usages.to_list(), "folder": ""}))
+    faces = ImageSet(images, labels, ids, metadata=pd.DataFrame({"usage": usages.to_list(), "folder": ""}))
     others = sorted(set(files.names) - {tables[0], *files.named(folders.FERPLUS_NAME)})
     return faces, [f"Read {tables[0]}; left out {listed(others, 5)}."] if others else []
 
 
 def _read_tree(files):
-    """All images of a tree as a FaceSet, sorted by id, with `usage` and `folder` in its metadata; and notes."""
+    """All images of a tree as a ImageSet, sorted by id, with `usage` and `folder` in its metadata; and notes."""
     if not any("/" in name for name in files.names):
         expected = f"folders train/ and test/, or {' or '.join(folders.CSV_NAMES)}"
         raise folders.nothing_found(files, expected, WHERE_TO_GET_IT)
@@ -156,7 +156,7 @@ def _read_tree(files):
         raise errors[0]
     labels = np.array([CLASS_NAMES.index(classes[image.class_name]) for image in rows.values()], np.int64)
     metadata = pd.DataFrame([usages[image] for image in rows.values()], columns=["usage", "folder"])
-    return FaceSet(images, labels, np.array(list(rows)), metadata=metadata), notes
+    return ImageSet(images, labels, np.array(list(rows)), metadata=metadata), notes
 
 
 def _require_48_grey(image, where):

@@ -15,7 +15,14 @@ import pandas as pd
 
 from fer_lib.datasets.archive import ASPECTS, SUFFIXES, check_kind, data_path, decode, listed, open_files
 from fer_lib.datasets.cache import cached_splits
-from fer_lib.datasets.faces import CLASS_NAMES, FaceSet, Splits, fifth_of_each, require_every_class, require_one_of
+from fer_lib.datasets.splits import (
+    CLASS_NAMES,
+    ImageSet,
+    Splits,
+    fifth_of_each,
+    require_every_class,
+    require_one_of,
+)
 from fer_lib.errors import DataError, shown
 
 SPLITS = {
@@ -75,7 +82,7 @@ def _read(path, size, colour, aspect):
         raise DataError(what, listed([error.where for error in errors], 3), None, errors[0].found, "Remove them")
     labels = np.array([class_names.index(image.class_name) for image in rows.values()], np.int64)
     metadata = pd.DataFrame({"usage": [image.split for image in rows.values()]})
-    faces = FaceSet(images, labels, np.array(list(rows)), tuple(class_names), metadata)
+    faces = ImageSet(images, labels, np.array(list(rows)), tuple(class_names), metadata)
     return Splits(faces, None, None, "folders", "undivided", tuple(notes))
 
 

@@ -21,8 +21,15 @@ from tqdm import tqdm
 
 from fer_lib.datasets.archive import ASPECTS, MAX_IMAGE_BYTES, data_path, decode, listed, open_files, open_regular
 from fer_lib.datasets.cache import cached_splits
-from fer_lib.datasets.faces import CLASS_NAMES, FaceSet, Splits, fifth_of_each, require_every_class, require_one_of
 from fer_lib.datasets.folders import KDEF_NAME, class_of, nothing_found
+from fer_lib.datasets.splits import (
+    CLASS_NAMES,
+    ImageSet,
+    Splits,
+    fifth_of_each,
+    require_every_class,
+    require_one_of,
+)
 from fer_lib.errors import DataError, ParameterError
 from fer_lib.files import write_atomically
 
@@ -198,7 +205,7 @@ def _read(path, size, angles, colour, aspect):
     rows = [("", name[0], name[1], name[1:4], name[4:6], name[6:]) for name in names]
     metadata = pd.DataFrame(rows, columns=["usage", "session", "sex", "subject", "expression", "angle"])
     labels = metadata["expression"].map(EXPRESSIONS).map(CLASS_NAMES.index).to_numpy(np.int64)
-    faces = FaceSet(images, labels, np.array(names), metadata=metadata).subset(keep)
+    faces = ImageSet(images, labels, np.array(names), metadata=metadata).subset(keep)
     return Splits(faces, None, None, "kdef", "undivided", notes=tuple(notes))
 
 

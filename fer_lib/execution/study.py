@@ -16,10 +16,10 @@ import pandas as pd
 import PIL.Image
 
 from fer_lib import datasets
+from fer_lib.display import MISSING, are_numeric, count, network, percent, readable
 from fer_lib.environment import keras_backend, package_versions, require_backend
 from fer_lib.errors import DataError, ParameterError
 from fer_lib.files import ROOT, find_file, write_atomically
-from fer_lib.formats import MISSING, are_numeric, count, network, percent, readable
 from fer_lib.parameters import Parameters, build_parameters, nearest_or_all, read_parameters, write_parameters
 from fer_lib.training import runs
 
@@ -162,7 +162,7 @@ class Study:
         _show(f"**Figure {name.split('-')[0]}.** {caption}")
 
     def show_table(self, table, name, caption):
-        """Shows a DataFrame with its caption, as `formats.readable` has it, and keeps it as `tables/<name>.csv`.
+        """Shows a DataFrame with its caption, as `display.readable` has it, and keeps it as `tables/<name>.csv`.
 
         What is kept is unrounded and without the index: reset that where it matters. `name` as for `show_figure`.
         """

@@ -2,8 +2,8 @@
 
 import seaborn as sns
 
+from fer_lib.display import BINARY_FLOOR, DATASET_NAMES, count, percent
 from fer_lib.figures.style import INK, PALETTE, QUIET, new_figure, percent_axis, styled
-from fer_lib.formats import BINARY_FLOOR, DATASET_NAMES, count, percent
 
 _COLOURS = {"fer2013": PALETTE["orange"], "kdef": PALETTE["navy"]}
 

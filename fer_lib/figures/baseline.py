@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
+from fer_lib.display import BINARY_FLOOR, count, percent
 from fer_lib.figures import style
 from fer_lib.figures.style import PALETTE, QUIET, new_figure, percent_axis, styled
-from fer_lib.formats import BINARY_FLOOR, count, percent
 
 # The mean over seeds is a line, their range a band.
 OVER_SEEDS = {"errorbar": ("pi", 100), "markersize": 4, "markeredgewidth": 0}

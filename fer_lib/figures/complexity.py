@@ -4,9 +4,9 @@ import numpy as np
 import seaborn as sns
 from matplotlib.colors import LogNorm
 
+from fer_lib.display import percent
 from fer_lib.figures import style
 from fer_lib.figures.style import PALETTE, QUIET, STAGE_COLOURS, new_figure, styled
-from fer_lib.formats import percent
 from fer_lib.variants import PAIRWISE_LABELS
 
 # What one block costs: that which grows with the stage, that which stays, and those which shrink.
@@ -100,7 +100,7 @@ def pairwise_costs(blocks, measure):
 
 @styled
 def layer_profile(table):
-    """Draw MACs and activation memory of every layer in order from `complexity.count`; blocks are orange."""
+    """Draw MACs and activation memory of every layer in order from `complexity.count_costs`; blocks are orange."""
     figure, panels = new_figure(4.2, 2, 1, sharex=True)
     scales = {"macs": ("million MACs", 1e6), "activation_bytes": ("activation memory (MiB)", 2**20)}
     colours = np.where(table["type"] == "NonLocal2D", PALETTE["orange"], QUIET)

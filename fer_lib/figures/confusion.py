@@ -4,9 +4,9 @@ import numpy as np
 import seaborn as sns
 from matplotlib.patches import Rectangle
 
+from fer_lib.display import count
 from fer_lib.figures import style
 from fer_lib.figures.style import INK, QUIET, styled
-from fer_lib.formats import count
 
 # From one side of the face to the other, where the alphabet would mix them.
 _ANGLES = ["FL", "HL", "S", "HR", "FR"]

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
+from fer_lib.display import count, percent
 from fer_lib.figures import style
 from fer_lib.figures.style import PALETTE, SPLIT_COLOURS, WIDTH, new_figure, show_image, styled
-from fer_lib.formats import count, percent
 
 
 @styled
@@ -26,7 +26,7 @@ def class_counts(counts):
 
 
 def samples(faces, per_class=10, seed=0):
-    """Draw a row of images of each class of a `FaceSet`, chosen at random; fewer where a class has fewer."""
+    """Draw a row of images of each class of an `ImageSet`, chosen at random; fewer where a class has fewer."""
     rng = np.random.default_rng(seed)
     images = {}
     for label, class_name in enumerate(faces.class_names):
@@ -64,7 +64,7 @@ def gallery(splits, ids, titles=None, columns=10):
 
 @styled
 def mean_faces(faces):
-    """Draw the mean image of each class of a `FaceSet` and, under it, its difference from the mean of all classes.
+    """Draw the mean image of each class, and its difference from the mean of all classes under it.
 
     Classes have equal weight in the mean of all. Differences are without the class's overall brightness. The
     contrast of the mean images is stretched by one factor for all classes. Classes without images are left out.

@@ -4,10 +4,10 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.lines import Line2D
 
+from fer_lib.display import percent
 from fer_lib.figures import style
 from fer_lib.figures.baseline import OVER_SEEDS
 from fer_lib.figures.style import INK, PALETTE, QUIET, new_figure, styled, variant_style
-from fer_lib.formats import percent
 
 _ROW = 0.36  # inches a row
 # Steps of the block: place, operation, shape of its output. H x W positions, N = H W, C channels.

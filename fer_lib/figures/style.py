@@ -7,7 +7,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from fer_lib.formats import readable
+from fer_lib.display import readable
 from fer_lib.variants import Variant
 
 # Notebooks show a figure at 72 pixels an inch: 9.6 inches fill a column of 700 pixels, and a point is a pixel.

@@ -68,7 +68,6 @@ class NonLocal2D(keras.layers.Layer):
             map smaller than 2 x 2. A map that `subsample` pools to one key position gives a warning.
 
     Example:
-
     >>> x = keras.random.normal((2, 12, 12, 64))
     >>> z, attention = NonLocal2D()(x, return_attention=True)
     >>> z.shape, attention.shape

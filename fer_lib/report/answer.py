@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from fer_lib.analysis import tables
+from fer_lib.display import count, interval, network, percent, points, readable
 from fer_lib.errors import DataError, ParameterError
-from fer_lib.formats import count, interval, network, percent, points, readable
 from fer_lib.parameters import Parameters, read_parameters
 from fer_lib.training.runs import study_runs
 

@@ -22,7 +22,7 @@ from nbconvert.filters import markdown2html
 from PIL import Image
 from pydantic import BaseModel
 
-from fer_lib import formats
+from fer_lib import display
 from fer_lib.errors import FerError, ParameterError, RunError
 from fer_lib.files import read_json, read_regular, reading, write_atomically
 from fer_lib.report.answer import answer
@@ -91,7 +91,7 @@ def write_report(study_dir):
     tables = [read_table(path) for path in _numbered(study_dir / "tables", ".csv")]
     page = _render(
         "report.html.j2", title=result.parameters.title, result=result, data=data,
-        counts=formats.readable(pd.DataFrame(data.counts).T.rename_axis("split").reset_index()),
+        counts=display.readable(pd.DataFrame(data.counts).T.rename_axis("split").reset_index()),
         facts=_facts(result, data, environment), details=_details(result.parameters, environment),
         sections=_sections(headline, notebooks, figures, tables),
         notebooks={notebook["number"]: notebook for notebook in notebooks},
@@ -134,12 +134,12 @@ def read_table(path):
     with reading(path, "a CSV table"):
         # Nullable types, so that whole numbers with gaps stay whole.
         table = pd.read_csv(io.BytesIO(read_regular(path, _MOST_BYTES)), dtype_backend="numpy_nullable")
-        shown = formats.readable(table.head(_MOST_ROWS))
+        shown = display.readable(table.head(_MOST_ROWS))
     same = {name: shown[name][0] for name in shown if len(shown) > 1 and shown[name].nunique() == 1}
     if len(same) == shown.shape[1]:
         same = {}
     left_out = max(0, len(table) - _MOST_ROWS)
-    shown, same = shown.drop(columns=same), {name: text for name, text in same.items() if text != formats.MISSING}
+    shown, same = shown.drop(columns=same), {name: text for name, text in same.items() if text != display.MISSING}
     return _described(path) | {"shown": shown, "same": same, "left_out": left_out}
 
 
@@ -172,7 +172,7 @@ def read_notebook(path):
         body, _ = HTMLExporter(template_name="basic", raw_template=template, **quiet).from_notebook_node(content)
     body = re.sub(r"<(style|script)\b.*?</\1\s*>", "", body, flags=re.DOTALL | re.IGNORECASE)
     body = _clean(re.sub(r"<img(?![^>]*\balt=)", '<img alt="Image without a description"', body), _NOTEBOOK)
-    body = re.sub(rf"<td[^>]*>(?=(&lt; )?{formats.NUMBER.pattern}</td>)", '<td class="number">', body)
+    body = re.sub(rf"<td[^>]*>(?=(&lt; )?{display.NUMBER.pattern}</td>)", '<td class="number">', body)
     # What the report links to: the caption of each figure and table.
     body = re.sub(r"<strong>((Figure|Table) ([\w.]+))\.</strong>", r'<strong id="\2-\3">\1.</strong>', body)
     headings = [line for cell in content.cells for line in cell.source.splitlines() if line.startswith("# ")]
@@ -213,15 +213,15 @@ def _sections(headline, notebooks, figures, tables):
 def _facts(result, data, environment):
     """What a reader wants to know before believing: name -> text."""
     parameters, made = result.parameters, [_made(run) for run in result.runs]
-    dataset = formats.DATASET_NAMES["ferplus" if parameters.labels == "ferplus" else parameters.dataset]
-    images = ", ".join(f"{formats.count(row.get('total'))} {split}" for split, row in data.counts.items())
+    dataset = display.DATASET_NAMES["ferplus" if parameters.labels == "ferplus" else parameters.dataset]
+    images = ", ".join(f"{display.count(row.get('total'))} {split}" for split, row in data.counts.items())
     trained, minutes = sorted({device for device, _ in made}), sum(seconds for _, seconds in made) / 60
     time = f"{minutes / 60:.1f} h" if minutes >= 60 else f"{minutes:.1f} min"
     runs = f"{len(made)} of {len(parameters.cells())} finished, {parameters.epochs} epochs each, {time} in total"
     return {
         "Data": f"{dataset}, protocol {parameters.protocol}: {images or 'not read yet'}",
         "Runs": runs,
-        "Trained on": "; ".join(trained) or formats.MISSING,
+        "Trained on": "; ".join(trained) or display.MISSING,
         "Evaluated on": _software_and_device(environment),
     }
 
@@ -230,7 +230,7 @@ def _details(parameters, environment):
     """Every parameter and the packages that evaluated the study, as a DataFrame of str."""
     values = parameters.model_dump() | environment.packages
     rows = [(name, ", ".join(map(str, v)) if isinstance(v, list) else v) for name, v in values.items()]
-    return formats.readable(pd.DataFrame(rows, columns=["name", "value"], dtype=object))
+    return display.readable(pd.DataFrame(rows, columns=["name", "value"], dtype=object))
 
 
 def _made(run):
@@ -242,7 +242,7 @@ def _made(run):
 
 def _software_and_device(environment):
     if not environment.packages:
-        return formats.MISSING
+        return display.MISSING
     devices = ", ".join(environment.gpus) or f"{environment.cpus} CPUs, no GPU"
     return f"Keras {environment.packages.get('keras')} on {environment.backend}; {devices}"
 
@@ -299,7 +299,7 @@ def _clean(text, tags):
 def _render(template, **values):
     loader = jinja2.FileSystemLoader(_TEMPLATES)
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"count": formats.count, "unbroken": _unbroken, "are_numeric": formats.are_numeric}
+    environment.filters |= {"count": display.count, "unbroken": _unbroken, "are_numeric": display.are_numeric}
     style, script = (Markup((_TEMPLATES / name).read_text("utf-8")) for name in ("report.css", "report.js"))
     policy = "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'"
     policy += f"; style-src {_hash(style)}; script-src {_hash(script)}"

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from fer_lib.display import are_numeric, count
 from fer_lib.errors import RunError
 from fer_lib.files import write_atomically
-from fer_lib.formats import are_numeric, count
 from fer_lib.report.answer import answer
 from fer_lib.report.page import headline_figure
 

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
+from fer_lib.display import percent
 from fer_lib.environment import describe_environment, leave_out_messages
 from fer_lib.errors import RunError
 from fer_lib.files import write_atomically
-from fer_lib.formats import percent
 from fer_lib.training import runs
 from fer_lib.training.batches import batches, draw_order, draw_transforms, identity_transforms
 from fer_lib.training.recipe import build_classifier, build_trainer
@@ -35,7 +35,7 @@ def train_run(parameters, variant, seed, splits, study_dir, observe=None, positi
             has one, is predicted once, after the last epoch.
         study_dir: folder of the study, `outputs/<study>`.
         observe: called after the last epoch with parameters, run (its predictions can be read), classifier (it may
-            change the weights) and validation `FaceSet`; returns what the folder keeps, file name -> content.
+            change the weights) and validation `ImageSet`; returns what the folder keeps, file name -> content.
         position: (i, n), for the progress: the run is the i-th of n.
 
     Returns:
@@ -70,7 +70,7 @@ def restore_classifier(parameters, run):
 
 
 def predict(parameters, classifier, faces):
-    """Return the `Predictions` of a `FaceSet`."""
+    """Return the `Predictions` of an `ImageSet`."""
     return _predict(build_trainer(parameters, classifier, faces.images, steps_per_epoch=1), faces, first_row=0)
 
 

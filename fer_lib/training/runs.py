@@ -18,12 +18,12 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel
 
-from fer_lib.datasets.faces import CLASS_NAMES
+from fer_lib.datasets.splits import CLASS_NAMES
 from fer_lib.errors import RunError
 from fer_lib.files import read_json, reading, write_atomically
 
 # Raised where the same parameters and data give other numbers than before: earlier runs are then other runs.
-# `tests/test_golden.py` says when. Commit and package versions are provenance, see `config.json`.
+# `tests/training/test_golden.py` says when. Commit and package versions are provenance, see `config.json`.
 RESULTS_VERSION = 1
 WEIGHTS = "last.weights.h5"
 # A finished run may lack its weights: results are committed without.

@@ -11,7 +11,7 @@ from scipy import stats
 from statsmodels.stats.power import NormalIndPower
 
 from fer_lib.analysis import claims, inference
-from fer_lib.datasets import FaceSet, Splits
+from fer_lib.datasets import ImageSet, Splits
 from fer_lib.errors import DataError
 from fer_lib.parameters import build_parameters
 from fer_lib.training.runs import Predictions
@@ -39,7 +39,7 @@ def verdicts(findings):
 def faces(count, start=0, **metadata):
     images = np.arange(start, start + count, dtype="uint32").view("uint8").reshape(count, 2, 2, 1)  # all differ
     rows = pd.DataFrame(metadata) if metadata else None
-    return FaceSet(images, np.zeros(count, "int64"), np.array([str(i) for i in range(count)]), metadata=rows)
+    return ImageSet(images, np.zeros(count, "int64"), np.array([str(i) for i in range(count)]), metadata=rows)
 
 
 def fer2013(train=22_968, validation=1_432, overlap=0):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fer_lib.datasets.cache import cached_splits, content_hash, default_cache_dir
-from fer_lib.datasets.faces import FaceSet, Splits
+from fer_lib.datasets.splits import ImageSet, Splits
 
 
 class Reader:
@@ -23,7 +23,7 @@ class Reader:
         self.calls += 1
         images = np.random.default_rng(1).integers(0, 256, (5, 48, 48, 1), dtype=np.uint8)
         metadata = pd.DataFrame({"usage": ["Training", "é", "", "x", "y"], "session": [1, 2, 1, 2, 1]})
-        train = FaceSet(images, np.arange(5), np.array(["a", "bb", "ü", "d", "e"]), metadata=metadata)
+        train = ImageSet(images, np.arange(5), np.array(["a", "bb", "ü", "d", "e"]), metadata=metadata)
         return Splits(train, train.subset([4, 0]), None, "kdef", "random", notes=("One.", "Two."))
 
 

@@ -5,35 +5,35 @@ import math
 import pandas as pd
 import pytest
 
-from fer_lib import formats
+from fer_lib import display
 
 
 @pytest.mark.parametrize(
     ("shown", "expected"),
     [
-        (formats.percent(0.6347), "63.5 %"),
-        (formats.percent(-0.012), "−1.2 %"),
-        (formats.percent(1, digits=0), "100 %"),
-        (formats.points(0.0142), "+1.4"),
-        (formats.points(-0.015), "−1.5"),
-        (formats.points(-0.0001), "0.0"),
-        (formats.interval(-0.0147, 0.0289), "−1.5 to +2.9"),
-        (formats.interval(0.61, 0.659, formats.percent), "61.0 % to 65.9 %"),
-        (formats.p_value(0.2834), "0.28"),
-        (formats.p_value(1.0), "1"),
-        (formats.p_value(0.0004), "< 0.001"),
-        (formats.count(22968), "22,968"),
+        (display.percent(0.6347), "63.5 %"),
+        (display.percent(-0.012), "−1.2 %"),
+        (display.percent(1, digits=0), "100 %"),
+        (display.points(0.0142), "+1.4"),
+        (display.points(-0.015), "−1.5"),
+        (display.points(-0.0001), "0.0"),
+        (display.interval(-0.0147, 0.0289), "−1.5 to +2.9"),
+        (display.interval(0.61, 0.659, display.percent), "61.0 % to 65.9 %"),
+        (display.p_value(0.2834), "0.28"),
+        (display.p_value(1.0), "1"),
+        (display.p_value(0.0004), "< 0.001"),
+        (display.count(22968), "22,968"),
     ],
 )
 def test_numbers_have_one_form(shown, expected):
     assert shown == expected
 
 
-@pytest.mark.parametrize("form", [formats.percent, formats.points, formats.p_value, formats.count])
+@pytest.mark.parametrize("form", [display.percent, display.points, display.p_value, display.count])
 @pytest.mark.parametrize("missing", [None, math.nan])
 def test_what_is_missing_is_a_dash(form, missing):
     assert form(missing) == "–"
-    assert formats.interval(0.1, missing) == "–"
+    assert display.interval(0.1, missing) == "–"
 
 
 def test_a_table_is_shown_with_units_one_interval_and_one_form_of_numbers():
@@ -49,7 +49,7 @@ def test_a_table_is_shown_with_units_one_interval_and_one_form_of_numbers():
             "attention_macs": [1_234_567, None],
         }
     )
-    shown = formats.readable(table)
+    shown = display.readable(table)
     assert shown.to_dict("list") == {
         "network": ["stages 3-4", "stage 4, identity attention (control)"],
         "images": ["1,432", "1,432"],
@@ -59,11 +59,11 @@ def test_a_table_is_shown_with_units_one_interval_and_one_form_of_numbers():
         "learned": ["yes", "no"],
         "MACs between positions": ["1,234,567", "–"],
     }
-    rates = formats.readable(pd.DataFrame({"accuracy": [0.6347], "ci_low": [0.61], "ci_high": [0.659]}))
+    rates = display.readable(pd.DataFrame({"accuracy": [0.6347], "ci_low": [0.61], "ci_high": [0.659]}))
     assert rates.iloc[0].tolist() == ["63.5", "61.0 to 65.9"]
     assert list(rates.columns) == ["accuracy (%)", "95 % CI (%)"]
 
 
 def test_no_two_columns_share_a_header_but_the_standard_deviations():
-    headers = [header for header, _ in formats.COLUMNS.values()]
+    headers = [header for header, _ in display.COLUMNS.values()]
     assert {header for header in headers if headers.count(header) > 1} == {"SD over seeds (pp)"}

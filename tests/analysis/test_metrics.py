@@ -6,7 +6,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import accuracy_score
 
 from fer_lib.analysis import metrics
-from fer_lib.formats import BINARY_FLOOR
+from fer_lib.display import BINARY_FLOOR
 
 
 @pytest.fixture

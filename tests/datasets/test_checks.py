@@ -9,8 +9,8 @@ import scipy.ndimage
 from PIL import Image, ImageFilter
 
 from fer_lib.datasets.checks import check, copies_of, pixel_hashes, sharpness
-from fer_lib.datasets.faces import CLASS_NAMES, FaceSet, Splits
 from fer_lib.datasets.fer2013 import published_counts
+from fer_lib.datasets.splits import CLASS_NAMES, ImageSet, Splits
 
 
 def faces(count, seed, prefix, channels=1):
@@ -19,7 +19,7 @@ def faces(count, seed, prefix, channels=1):
     smooth = scipy.ndimage.gaussian_filter(noise, (0, 2, 2, 0))
     images = np.clip(128 + 300 * smooth, 0, 255).astype(np.uint8)
     ids = np.array([f"{prefix}/{number}" for number in range(count)])
-    return FaceSet(images, np.arange(count) % 7, ids)
+    return ImageSet(images, np.arange(count) % 7, ids)
 
 
 def cut(train, validation, test=None, dataset="synthetic", protocol="paper"):

@@ -60,7 +60,7 @@ def remove_when_alone(tmp_path, nodes, lost):
 
 
 def test_a_killed_driver_leaves_no_process(tmp_path):
-    program = "import sys, pathlib, test_grid\ntest_grid.train(pathlib.Path(sys.argv[1]), 'time.sleep(300)')"
+    program = "import sys, pathlib, test_ray\ntest_ray.train(pathlib.Path(sys.argv[1]), 'time.sleep(300)')"
     with subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], cwd=Path(__file__).parent) as driver:
         worker = int(wait_for(lambda: "".join(path.read_text() for path in tmp_path.rglob("seen"))[:20], 120))
         driver.kill()

@@ -12,7 +12,7 @@ CLASS_NAMES = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"
 
 
 @dataclass(frozen=True, eq=False)
-class FaceSet:
+class ImageSet:
     """The labelled images of one split; ValueError where the arrays do not fit together.
 
     Args:
@@ -42,7 +42,7 @@ class FaceSet:
             raise ValueError(f"`labels` must lie in 0..{last}. Received: {np.unique(labels)}")
         lengths = {name: len(getattr(self, name)) for name in ("images", "labels", "ids", "metadata")}
         if len(set(lengths.values())) != 1:
-            raise ValueError(f"All parts of a FaceSet must be of one length. Received: {lengths}")
+            raise ValueError(f"All parts of a ImageSet must be of one length. Received: {lengths}")
 
     def __len__(self):
         return len(self.images)
@@ -50,7 +50,7 @@ class FaceSet:
     def subset(self, index):
         """Return the images at `index` (a bool mask `(n,)`, integer positions or a slice), in that order."""
         metadata = self.metadata.iloc[index].reset_index(drop=True)
-        return FaceSet(self.images[index], self.labels[index], self.ids[index], self.class_names, metadata)
+        return ImageSet(self.images[index], self.labels[index], self.ids[index], self.class_names, metadata)
 
     def limited_to(self, images):
         """Return at most so many images, evenly spaced through each class: the classes keep their shares."""
@@ -70,17 +70,17 @@ class Splits:
     """A data set divided by one protocol.
 
     Args:
-        train, validation, test: a `FaceSet` to learn from, one to choose by, and one to open once, at the end; the
-            last two may be None.
+        train, validation, test: an `ImageSet` to learn from, one to choose by, and one to open once, at the end;
+            the last two may be None.
         dataset: `"fer2013"`, `"ferplus"` (with the labels of FER+), `"kdef"`, `"synthetic"` or `"folders"`.
         protocol: the name of the division, such as `"paper"` or `"official"`.
         notes: sentences that say what was left out or mapped, and why.
         fingerprint: sha256 (hex) of the images, labels and ids of all splits; computed when not given.
     """
 
-    train: FaceSet
-    validation: FaceSet | None
-    test: FaceSet | None
+    train: ImageSet
+    validation: ImageSet | None
+    test: ImageSet | None
     dataset: str
     protocol: str
     notes: tuple = ()
@@ -104,7 +104,7 @@ class Splits:
         return self.train.class_names
 
     def items(self):
-        """Return `(name, FaceSet)` of the splits that are present, in the order train, validation, test."""
+        """Return `(name, ImageSet)` of the splits that are present, in the order train, validation, test."""
         parts = [(name, getattr(self, name)) for name in ("train", "validation", "test")]
         return [(name, faces) for name, faces in parts if faces is not None]
 

@@ -79,7 +79,7 @@ def test_another_backend_evaluates_and_continues_a_run(backend, folders, tiny_sp
     found = subprocess.run(
         [sys.executable, "-c", ELSEWHERE, str(tmp_path / "given.pkl"), str(tmp_path / "found.npz")],
         env={**os.environ, "KERAS_BACKEND": backend},
-        cwd=Path(__file__).parent.parent,
+        cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
     )

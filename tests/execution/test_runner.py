@@ -249,7 +249,7 @@ def test_an_executed_notebook_ran_under_this_python_and_tells_nothing_of_the_mac
     assert outputs[2]["data"]["text/plain"] == ["PosixPath('~/x')"]
     # The kernel's sockets are not among the notebooks, where those of another study would meet them.
     assert outputs[3]["data"]["text/plain"] == ["['01_first.ipynb']"]
-    for path in (sys.prefix, str(Path.home()) + "/", str(archive.parent), str(Path(__file__).parents[1]) + "/"):
+    for path in (sys.prefix, str(Path.home()) + "/", str(archive.parent), str(Path(__file__).parents[2]) + "/"):
         for written in study.rglob("*"):
             if written.is_file():
                 assert path not in written.read_text(), f"{path} in {written.name}"
@@ -329,7 +329,7 @@ def test_a_study_that_is_stopped_leaves_no_kernel_and_the_same_command_goes_on(t
         "runner.run_study = functools.partial(runner.run_study, notebook_dir='notebooks')\n"
         f"sys.exit(cli.main(['run', {str(params)!r}]))"
     )
-    root = str(Path(__file__).parents[1])
+    root = str(Path(__file__).parents[2])
     environment = {**os.environ, "PYTHONPATH": root, "FER_CACHE": str(tmp_path / "cache")}
     command = [sys.executable, "-c", program]
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as process:

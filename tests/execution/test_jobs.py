@@ -138,7 +138,7 @@ def test_a_stopped_command_leaves_no_process(tmp_path, number, status):
         "commands.read_parameters = lambda *_: test_jobs.jobs.train_here(*arguments)\n"
         "sys.exit(cli.main(['cells', 'x']))"
     )
-    paths = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parent)])
+    paths = os.pathsep.join([str(Path(__file__).parents[2]), str(Path(__file__).parent)])
     environment = {**os.environ, "PYTHONPATH": paths}
     with subprocess.Popen([sys.executable, "-c", command], env=environment) as process:
         wait_for(lambda: sum(count(tmp_path, "start").values()) == 2, 60)

@@ -20,7 +20,7 @@ from fer_lib.analysis.tables import aligned
 from fer_lib.parameters import read_parameters
 from fer_lib.training.runs import study_runs
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from simulate_inference import draw_study, error_rates
 
 
@@ -299,7 +299,7 @@ def test_minimum_detectable_effect_agrees_with_statsmodels(seeds):
 @pytest.fixture(scope="module")
 def committed():
     """Which images the committed runs classify correctly, bool (8 networks, 3 seeds, 1,432 images)."""
-    study = Path(__file__).parents[1] / "outputs/fer2013_grid"
+    study = Path(__file__).parents[2] / "outputs/fer2013_grid"
     parameters = read_parameters(study / "params.yaml")
     _, y_true, y_pred = aligned(study_runs(study, parameters))  # seed by seed
     return np.moveaxis((y_pred == y_true).reshape(3, 8, 1432), 0, 1)

@@ -150,7 +150,7 @@ def test_what_a_run_keeps_of_its_attention(kept, tiny_splits):
 
 
 def test_committed_runs_have_the_files_that_training_writes_today(kept):
-    study = Path(__file__).parents[1] / "outputs/fer2013_grid"
+    study = Path(__file__).parents[2] / "outputs/fer2013_grid"
     parameters = read_parameters(study / "params.yaml")
     (committed,) = (
         run for run in runs.study_runs(study, parameters) if (run.variant, run.seed) == ("resnet50v2-nl4", 0)

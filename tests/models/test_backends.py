@@ -17,25 +17,25 @@ import pytest
 
 import fer_lib
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 # Whole files, and of those that take long, what a backend has a part in.
 REPEATED = (
-    "test_models_non_local.py", "test_models_contract.py", "test_models_resnet_v2.py", "test_models_weights.py",
-    "test_batches.py",
-    "test_recipe.py::test_only_jax_is_compiled_unasked",
-    "test_training.py::test_a_run_leaves_its_files_and_learns",
-    "test_training.py::test_a_resumed_run_equals_an_uninterrupted_one",
+    "models/test_non_local.py", "models/test_contract.py", "models/test_resnet_v2.py", "models/test_weights.py",
+    "training/test_batches.py",
+    "training/test_recipe.py::test_only_jax_is_compiled_unasked",
+    "training/test_loop.py::test_a_run_leaves_its_files_and_learns",
+    "training/test_loop.py::test_a_resumed_run_equals_an_uninterrupted_one",
 )  # fmt: skip
 # Where the backend has no part, in what becomes of files, the tests are not repeated.
 LEFT_OUT = (
-    "test_models_weights.py::test_a_damaged_file",
-    "test_models_weights.py::test_a_file_of_another_kind",
-    "test_models_weights.py::test_a_file_that_does_not_fit_changes_nothing",
-    "test_models_weights.py::test_a_whole_model_with_its_classifier",
-    "test_models_weights.py::test_another_depth",
-    "test_models_weights.py::test_another_version",
-    "test_models_weights.py::test_another_width_or_stem",
-    "test_models_weights.py::test_blocks_and_classifier_keep_their_own_weights",
+    "models/test_weights.py::test_a_damaged_file",
+    "models/test_weights.py::test_a_file_of_another_kind",
+    "models/test_weights.py::test_a_file_that_does_not_fit_changes_nothing",
+    "models/test_weights.py::test_a_whole_model_with_its_classifier",
+    "models/test_weights.py::test_another_depth",
+    "models/test_weights.py::test_another_version",
+    "models/test_weights.py::test_another_width_or_stem",
+    "models/test_weights.py::test_blocks_and_classifier_keep_their_own_weights",
 )
 BACKENDS = ("tensorflow", "jax", "torch")
 IMPORTS = """

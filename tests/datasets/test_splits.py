@@ -1,4 +1,4 @@
-"""FaceSet and Splits: shapes are checked, subsets keep rows together, fingerprints see every part."""
+"""ImageSet and Splits: shapes are checked, subsets keep rows together, fingerprints see every part."""
 
 import dataclasses
 
@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_lib.datasets.faces import CLASS_NAMES, FaceSet, Splits
+from fer_lib.datasets.splits import CLASS_NAMES, ImageSet, Splits
 
 
 def six_faces():
     images = np.arange(6 * 2 * 2, dtype=np.uint8).reshape(6, 2, 2, 1)
-    return FaceSet(
+    return ImageSet(
         images,
         np.array([0, 1, 1, 6, 6, 6]),
         np.array(["a", "b", "c", "d", "e", "f"]),
@@ -48,7 +48,7 @@ def test_counts_name_every_class_also_the_empty_ones():
 
 def test_a_limit_keeps_the_shares_of_the_classes():
     labels = np.repeat([6, 2], [300, 100])
-    faces = FaceSet(np.zeros((400, 1, 1, 1), np.uint8), labels, np.arange(400).astype(str))
+    faces = ImageSet(np.zeros((400, 1, 1, 1), np.uint8), labels, np.arange(400).astype(str))
     part = faces.limited_to(40)
     assert part.counts()[["fear", "surprise"]].tolist() == [10, 30]
     assert part.ids.astype(int).tolist() == sorted(part.ids.astype(int))

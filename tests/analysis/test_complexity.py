@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from fer_lib.analysis.complexity import COSTS, by_stage, cost_by_stage, count, measure, stage_of
+from fer_lib.analysis.complexity import COSTS, by_stage, cost_by_stage, count_costs, measure, stage_of
 from fer_lib.models import NonLocal2D, resnet_v2
 
 
@@ -51,7 +51,7 @@ def test_a_tiny_network_by_hand():
     x = NonLocal2D(name="conv2_block1_non_local")(x)
     x = keras.layers.GlobalMaxPooling2D(name="max_pool")(x)
     x = keras.layers.Dense(7, activation="softmax", name="predictions")(x)
-    table = count(keras.Model(inputs, x)).set_index("layer")
+    table = count_costs(keras.Model(inputs, x)).set_index("layer")
 
     assert list(table.index) == [
         "images", "conv1_conv", "conv2_block1_preact_bn", "conv2_block1_preact_relu", "conv2_block1_non_local",
@@ -76,7 +76,7 @@ def test_a_tiny_network_by_hand():
 
 def test_parameters_are_the_models_own():
     model = resnet_v2(26, (48, 48, 1), width=0.25, non_local_stages=(2, 4), pairwise="concatenation")
-    table = count(model)
+    table = count_costs(model)
     assert list(table["layer"]) == [layer.name for layer in model.layers]
     assert table["parameters"].sum() == model.count_params()
     assert table["trainable_parameters"].sum() == sum(int(np.prod(w.shape)) for w in model.trainable_weights)
@@ -85,7 +85,7 @@ def test_parameters_are_the_models_own():
 @pytest.mark.parametrize("stages", [(), (1,), (4,)])
 def test_macs_of_resnet50v2_agree_with_the_profiler(tensorflow, stages):
     model = resnet_v2(50, (96, 96, 1), non_local_stages=stages)
-    table = count(model)
+    table = count_costs(model)
     normalisation = table.loc[table["type"] == "BatchNormalization", "macs"].sum()
     # The block's own normalisation counts its elements as well.
     normalisation += sum(int(np.prod(shape)) for shape in table.loc[table["type"] == "NonLocal2D", "output_shape"])
@@ -97,7 +97,7 @@ def test_macs_of_resnet50v2_agree_with_the_profiler(tensorflow, stages):
 @pytest.mark.parametrize("pairwise", ["embedded_gaussian", "gaussian", "dot_product", "concatenation"])
 def test_macs_of_a_block_agree_with_the_profiler(tensorflow, pairwise, channels, subsample):
     model = one_block(channels=channels, pairwise=pairwise, subsample=subsample)
-    counted = row(count(model), "block")["macs"]
+    counted = row(count_costs(model), "block")["macs"]
     assert counted - 6 * 4 * channels == profiled_macs(model)
 
 
@@ -116,7 +116,7 @@ def test_macs_of_a_block_agree_with_the_profiler(tensorflow, pairwise, channels,
     ],
 )
 def test_products_and_memory_of_a_block_by_hand(pairwise, subsample, products, held):
-    found = row(count(one_block(pairwise=pairwise, subsample=subsample)), "block")
+    found = row(count_costs(one_block(pairwise=pairwise, subsample=subsample)), "block")
     assert found["attention_macs"] == products
     # y (24 x 8) and w_z's output (24 x 16) are held whatever the function.
     assert found["activation_bytes"] == 4 * (held + 24 * 8 + 24 * 16)
@@ -125,14 +125,14 @@ def test_products_and_memory_of_a_block_by_hand(pairwise, subsample, products, h
 
 
 def test_the_data_format_does_not_matter():
-    last = row(count(one_block()), "block")
+    last = row(count_costs(one_block()), "block")
     inputs = keras.Input((16, 6, 4))
     first = keras.Model(inputs, NonLocal2D(data_format="channels_first", name="block")(inputs))
-    assert list(row(count(first), "block")[list(COSTS)]) == list(last[list(COSTS)])
+    assert list(row(count_costs(first), "block")[list(COSTS)]) == list(last[list(COSTS)])
 
 
 def test_stages_sum_to_the_whole():
-    table = count(resnet_v2(14, (48, 48, 1), width=0.25, non_local_stages=(3,)))
+    table = count_costs(resnet_v2(14, (48, 48, 1), width=0.25, non_local_stages=(3,)))
     stages = by_stage(table)
     assert list(stages.index) == [0, 1, 2, 3, 4, "head"]
     assert (stages.sum() == table[list(COSTS)].sum()).all()
@@ -175,7 +175,7 @@ def test_measured_times_leave_the_models_alone():
 
 def test_what_cannot_be_counted_is_refused():
     with pytest.raises(ValueError, match="needs a fixed input size"):
-        count(resnet_v2(14, (None, None, 1), width=0.125))
+        count_costs(resnet_v2(14, (None, None, 1), width=0.125))
     inputs = keras.Input((8, 8, 2))
     with pytest.raises(ValueError, match="does not know layers of type SeparableConv2D"):
-        count(keras.Model(inputs, keras.layers.SeparableConv2D(2, 3)(inputs)))
+        count_costs(keras.Model(inputs, keras.layers.SeparableConv2D(2, 3)(inputs)))

@@ -4,16 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_lib.datasets import CLASS_NAMES, FaceSet, Splits
+from fer_lib.datasets import CLASS_NAMES, ImageSet, Splits
 from fer_lib.figures import data as figures
 from fer_lib.figures.style import INK, PALETTE
 
 
 def noise(labels, prefix, channels=1, seed=0, metadata=None):
-    """A FaceSet of 8 x 6 noise."""
+    """A ImageSet of 8 x 6 noise."""
     images = np.random.default_rng(seed).integers(0, 256, (len(labels), 8, 6, channels)).astype("uint8")
     ids = np.array([f"{prefix}/{index}" for index in range(len(labels))])
-    return FaceSet(images, np.array(labels, "int64"), ids, metadata=metadata)
+    return ImageSet(images, np.array(labels, "int64"), ids, metadata=metadata)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def test_mean_faces_show_where_classes_differ_whatever_their_brightness():
     images = np.full((3, 4, 4, 1), 100, "uint8")
     images[2] = 160
     images[2, 1, 2] = 208
-    faces = FaceSet(images, np.array([0, 0, 3]), np.array(["a", "b", "c"]))
+    faces = ImageSet(images, np.array([0, 0, 3]), np.array(["a", "b", "c"]))
     figure = figures.mean_faces(faces)
     assert titles(figure)[:2] == ["angry\nn = 2", "happy\nn = 1"]
     angry, happy = (np.asarray(figure.axes[index].images[0].get_array()) for index in (2, 3))
