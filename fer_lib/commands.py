@@ -59,7 +59,7 @@ def check(params: Params, data: Data = None, overrides: Overrides = None):
     parameters = read_parameters(params, overrides or ())
     from fer_lib.datasets import checks
     from fer_lib.execution.runner import refuse_problems
-    from fer_lib.execution.study import Study, find_data
+    from fer_lib.study import Study, find_data
 
     splits = Study(parameters, Path(), find_data(parameters, data)).splits
     found = checks.check(splits)
@@ -90,7 +90,7 @@ def cell(
     study_dir = output_root / parameters.study
     require_writable(study_dir)
     os.environ.update({"FER_PROGRESS": "lines", **TENSORFLOW_SETTINGS, **os.environ})
-    from fer_lib.execution.study import Study, find_data
+    from fer_lib.study import Study, find_data
 
     data = find_data(parameters, data if data is not None else os.environ.get("FER_DATA"))
     # As the runner does: where the data are is no part of a result.

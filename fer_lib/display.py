@@ -13,6 +13,13 @@ DATASET_NAMES = {
     "fer2013": "FER-2013", "ferplus": "FER-2013 with the labels of FER+", "kdef": "KDEF", "folders": "own images",
     "synthetic": "generated faces",
 }  # fmt: skip
+# What figures and tables answer, see `Study.show_figure`: key -> heading, in the order of the report.
+QUESTIONS = {
+    "data": "Are the data and the baseline sound?", "help": "Do non-local blocks help?",
+    "stage": "Does the stage matter?", "function": "Which pairwise function?", "cost": "What do they cost?",
+    "confusion": "Which expressions change?", "attention": "What do the blocks do?",
+    "claims": "Which claims of the paper hold?",
+}  # fmt: skip
 # BinaryAccuracy of seven one-hot outputs of which none exceeds one half: the all-negative baseline.
 BINARY_FLOOR = 6 / 7
 MISSING = "–"

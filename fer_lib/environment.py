@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 
 from fer_lib.errors import ParameterError
-from fer_lib.files import ROOT
+from fer_lib.files import project
 
 # The libraries that a number or a figure comes from; those that are not installed are left out.
 PACKAGES = (
@@ -113,7 +113,7 @@ def _processor():
 
 
 def _git():
-    commit = _lines("git", "rev-parse", "HEAD") if (ROOT / ".git").exists() else []
+    commit = _lines("git", "rev-parse", "HEAD") if (project() / ".git").exists() else []
     if not commit:
         return None
     changed = _lines("git", "status", "--porcelain", "--", "fer_lib", "notebooks", "params")
@@ -123,7 +123,7 @@ def _git():
 def _lines(*command):
     """Lines that a command prints in the project's folder; none where it is not installed or fails."""
     try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=True)
+        done = subprocess.run(command, cwd=project(), capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
         return []
     return done.stdout.strip().splitlines()

@@ -12,17 +12,30 @@ from pydantic import TypeAdapter
 
 from fer_lib.errors import FerError, ParameterError, RunError
 
-# The project's folder, with `notebooks/`, `params/` and `outputs/`.
-ROOT = Path(__file__).resolve().parents[1]
 _TEMPORARY = ".tmp-"
 
 
-def find_file(path, what, folders=(Path(), ROOT)):
-    """The absolute path that a user means: `~` is the home, a relative one is in the first of `folders`.
+def project():
+    """Return the project's folder, with `notebooks/` and `params/`.
 
-    ParameterError where it is in none; its message names `what` was looked for, such as "The data".
+    It is the first from the working directory upwards, else the checkout that this file lies in, else the working
+    directory: an installed package is never written to.
+    """
+    here = Path.cwd()
+    for place in (here, *here.parents, Path(__file__).resolve().parents[1]):
+        if (place / "notebooks").is_dir() and (place / "params").is_dir():
+            return place
+    return here
+
+
+def find_file(path, what, folders=None):
+    """Return the absolute path that a user means: `~` is the home, a relative one is in the first of `folders`.
+
+    `folders` are the working directory and the project's by default. ParameterError where it is in none; its
+    message names `what` was looked for, such as "The data".
     """
     expanded = os.path.expanduser(path)
+    folders = (Path(), project()) if folders is None else folders
     places = [Path(folder).absolute() / expanded for folder in folders if expanded.strip()]
     for place in places:
         if os.path.exists(place):

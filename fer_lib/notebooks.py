@@ -9,19 +9,20 @@ from pathlib import Path
 import nbformat
 
 from fer_lib.errors import ParameterError, RunError
-from fer_lib.files import ROOT
+from fer_lib.files import project
 
-FOLDER = ROOT / "notebooks"
 # A backend's own log, printed past Python, with the time and the process in it: never twice the same.
 _BACKEND_LOG = re.compile(r"^(WARNING: All log messages before absl|I\d{4} \d\d:).*\n?", re.MULTILINE)
 
 
-def find_notebooks(chosen=None, folder=FOLDER):
-    """Paths of the numbered notebooks in a folder, by number: all, or those `chosen` by numbers (`"01"`) or names.
+def find_notebooks(chosen=None, folder=None):
+    """Return the paths of numbered notebooks, by number: all, or those `chosen` by numbers (`"01"`) or names.
 
-    ParameterError where there are none, or a chosen one is not there.
+    `folder` is the project's `notebooks` by default. ParameterError where there are none, or a chosen one is not
+    there.
     """
-    paths = sorted(Path(folder).glob("[0-9][0-9]_*.ipynb"))
+    folder = project() / "notebooks" if folder is None else Path(folder)
+    paths = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
     found = {path: {path.stem[:2], path.stem, path.name} for path in paths}
     if not found:
         expected = "files such as 01_baseline.ipynb, as in a checkout installed with `pip install -e .`"
@@ -64,7 +65,12 @@ def without_machine(notebook, name, private=()):
     """
     notebook.metadata.get("papermill", {}).update(input_path=name, output_path=name)
     names = {str(path): Path(path).name for path in private}
-    names |= {f"{Path(sys.prefix).resolve()}/": "", f"{ROOT}/": "", f"{Path.home()}/": "~/"}
+    names |= {
+        f"{Path(sys.prefix).resolve()}/": "",
+        f"{Path(sys.prefix)}/": "",
+        f"{project()}/": "",
+        f"{Path.home()}/": "~/",
+    }
 
     def shorten(text):
         # The environment lies inside the project's folder and that often in the home: the longest path first.

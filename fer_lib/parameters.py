@@ -173,15 +173,15 @@ def read_parameters(path, overrides=()):
     return build_parameters(values, where=path)
 
 
-def build_parameters(values, where=None):
-    """`Parameters` from a dictionary; ParameterError with the first problem, in the words of the file `where`."""
+def build_parameters(values, where=None, advice=None):
+    """Return `Parameters` of a dictionary; ParameterError with the first problem, `where` it is and `advice`."""
     try:
         return Parameters.model_validate(values)
     except ValidationError as error:
         problem, others = error.errors()[0], error.error_count() - 1
         key = ".".join(map(str, problem["loc"]))
         place = ", ".join(str(part) for part in (where, key and f"key {key}") if part)
-        advice = f"{others} more after this one" if others else None
+        advice = f"{others} more after this one" if others else advice
         if problem["type"] == "extra_forbidden":
             expected = nearest_or_all(key, Parameters.model_fields)
             raise ParameterError("A parameter is unknown", place, expected, repr(key), advice) from error

@@ -23,6 +23,7 @@ LAYERS = [
     {"training"},
     {"analysis"},
     {"figures", "report"},
+    {"study"},
     {"execution"},
     {"cli", "commands"},
 ]
@@ -30,7 +31,7 @@ LAYERS = [
 WITH_KERAS = {
     "fer_lib.models", "fer_lib.training.batches", "fer_lib.training.recipe", "fer_lib.training.loop",
     "fer_lib.analysis.complexity", "fer_lib.analysis.attention",
-    "fer_lib.execution.explorer",
+    "fer_lib.figures.explorer",
 }  # fmt: skip
 
 
@@ -236,6 +237,16 @@ def test_a_notebooks_parameters_are_the_studys_own(path):
     assert (path.parent / base).is_file()
     # None: as the file has it; a literal here would win over the study that the runner gives.
     assert set(declared) <= set(Parameters.model_fields) and set(declared.values()) <= {None}
+    opened = [
+        call
+        for cell in read_notebook(path).cells
+        if cell.cell_type == "code"
+        for call in ast.walk(ast.parse(cell.source))
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "Study.open"
+    ]
+    assert [ast.unparse(call) for call in opened] == [
+        f"Study.open(params, {', '.join(f'{name}={name}' for name in declared)})"
+    ]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

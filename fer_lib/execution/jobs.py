@@ -21,7 +21,7 @@ from pathlib import Path
 from fer_lib.environment import cores, gpus, keras_backend
 from fer_lib.errors import DataError, FerError, ParameterError, RunError
 from fer_lib.execution.processes import end, start, variables, why_ended
-from fer_lib.files import ROOT
+from fer_lib.files import project
 from fer_lib.parameters import read_parameters
 from fer_lib.training import runs
 from fer_lib.variants import STAGE_BLOCKS, Variant
@@ -36,7 +36,7 @@ _HANDED_OVER = ("KERAS_BACKEND", "FER_CACHE", "OMP_NUM_THREADS")
 _SHARED_GPU = {
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # else the first takes nearly all of the memory
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-    "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".cache" / "jax"),  # seeds of a network are compiled once
+    "JAX_COMPILATION_CACHE_DIR": str(project() / ".cache" / "jax"),  # seeds of a network are compiled once
 }
 
 

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 from fer_lib.environment import TENSORFLOW_SETTINGS
-from fer_lib.files import ROOT
 
 _GRACE = 20  # seconds for a process to end after SIGTERM, before it is killed
 
@@ -63,7 +62,6 @@ def variables(data, fingerprint):
     `fingerprint` than that of the checked data.
     """
     own = {
-        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "PYTHONHASHSEED": 0, "PYTHONUNBUFFERED": 1, "PYDEVD_DISABLE_FILE_VALIDATION": 1,
         "FER_PROGRESS": "lines", "FER_DATA": data, "FER_FINGERPRINT": fingerprint,
     }  # fmt: skip

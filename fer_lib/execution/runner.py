@@ -22,16 +22,14 @@ from fer_lib.datasets import checks
 from fer_lib.environment import describe_environment, keras_backend, package_versions, require_backend
 from fer_lib.errors import DataError, RunError
 from fer_lib.execution.processes import end, start, variables, why_ended
-from fer_lib.execution.study import Study, find_data
-from fer_lib.files import ROOT, read_json, require_writable, sweep, write_atomically
+from fer_lib.files import read_json, require_writable, sweep, write_atomically
 from fer_lib.parameters import write_parameters
 from fer_lib.report.page import write_report
+from fer_lib.study import Study, find_data
 from fer_lib.training.runs import study_runs, write_json
 
 
-def run_study(
-    parameters, data=None, chosen=None, output_root="outputs", notebook_dir=notebooks.FOLDER, train_grid=None
-):
+def run_study(parameters, data=None, chosen=None, output_root="outputs", notebook_dir=None, train_grid=None):
     """Checks the data, executes the notebooks in order, writes the report; returns its path. What is done is kept.
 
     Args:
@@ -127,7 +125,7 @@ class _Execution:
         """sha256 of all that the executed notebook is made from, the run folders apart."""
         parameters, fingerprint = self.study.parameters.model_dump(), self.study.splits.fingerprint
         settings = [parameters, fingerprint, keras_backend(), package_versions()]
-        library = b"".join(path.read_bytes() for path in sorted((ROOT / "fer_lib").rglob("*.py")))
+        library = b"".join(path.read_bytes() for path in sorted(Path(__file__).parents[1].rglob("*.py")))
         made_from = json.dumps([notebooks.source_hash(self.source), settings]).encode() + library
         return hashlib.sha256(made_from).hexdigest()
 

@@ -1,9 +1,11 @@
 """One style for all figures: a seaborn theme, colours with a contrast of at least 3:1 on white, shared parts."""
 
 import functools
+import io
 
 import matplotlib as mpl
 import numpy as np
+import PIL.Image
 import seaborn as sns
 from matplotlib.figure import Figure
 
@@ -139,3 +141,14 @@ def write_beside(axes, table, edges):
         look = {"ha": "right", "va": "center", "color": QUIET if row < 0 else INK}
         for edge, text in zip(edges.values(), words, strict=True):
             axes.annotate(text, (1, row), (edge, 0), **look, **settings)
+
+
+def png(figure, dpi=144):
+    """Return the figure as an optimised PNG (bytes), in shades of grey where it has no colour."""
+    drawn, smaller = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=dpi, bbox_inches="tight", facecolor="white")
+    picture = PIL.Image.open(drawn).convert("RGB")
+    grey = picture.convert("L")
+    picture = grey if grey.convert("RGB").tobytes() == picture.tobytes() else picture
+    picture.save(smaller, "PNG", optimize=True, dpi=(dpi, dpi))
+    return smaller.getvalue()

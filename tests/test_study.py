@@ -17,78 +17,66 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from fer_lib import datasets
 from fer_lib.errors import DataError, ParameterError
-from fer_lib.execution import study as module
-from fer_lib.execution.study import Study, find_data
 from fer_lib.parameters import Parameters, build_parameters, read_parameters
+from fer_lib.study import Study, find_data
 
+ROOT = Path(__file__).parents[1]
 NOISE = np.random.default_rng(0)
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A project of its own: the folder that `params/` and `outputs/` are in. The working directory is another."""
-    monkeypatch.setattr(module, "ROOT", tmp_path / "project")
+    """A project of its own: the folder that `params/` and `outputs/` are in, and the working directory."""
     for folder in ("params", "notebooks"):
         (tmp_path / "project" / folder).mkdir(parents=True)
     (tmp_path / "project" / "params" / "demo.yaml").write_text("study: demo\nepochs: 7\nbatch_size: 16\n")
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(tmp_path / "project" / "notebooks")
     return tmp_path / "project"
 
 
-def injected(**values):
-    """The namespace of a notebook that papermill was given values for."""
-    lines = [f"{name} = {value!r}" for name, value in values.items()]
-    cells = ["", 'params: str = "../params/demo.yaml"\nepochs: int = None', "\n".join(["# Parameters", *lines])]
-    return {"params": "../params/demo.yaml", "epochs": None, **values, "In": cells if values else cells[:2]}
+DEMO = "../params/demo.yaml"
 
 
-def test_a_notebook_begins_with_its_file_and_values_win_over_it(project):
-    study = Study.open(injected())
+def test_a_notebook_begins_with_its_file_and_values_override_it(project):
+    study = Study.open(DEMO, study=None, epochs=None)
     assert study.parameters == build_parameters({"study": "demo", "epochs": 7, "batch_size": 16})
     assert study.folder.resolve() == project / "outputs" / "demo"
     assert read_parameters(study.folder / "params.yaml") == study.parameters
-    # In JupyterLab the cell itself is edited; the folder is then another's.
     with pytest.raises(ParameterError, match=r"another study of this name.*other values of epochs.*`study`"):
-        Study.open(injected() | {"epochs": 3})
-    own = {"In": ['params: str = "../params/demo.yaml"\nepochs: int = 3\nstudy: str = "mine"', "labels = [1]"]}
-    mine = Study.open(injected() | {"epochs": 3, "study": "mine", "labels": [1]} | own)
+        Study.open(DEMO, study=None, epochs=3)
+    mine = Study.open(DEMO, study="mine", epochs=3)
     assert (mine.parameters.epochs, mine.parameters.batch_size, mine.folder.name) == (3, 16, "mine")
     # The cell is executed once more, when `study` is the study.
-    assert Study.open(injected() | {"epochs": 3, "study": mine, "labels": [1]} | own) == mine
+    assert Study.open(DEMO, study=mine, epochs=3) == mine
 
 
-def test_papermill_with_a_file_of_parameters_and_with_its_values(project):
+def test_the_file_of_another_study_and_that_of_its_own_folder(project):
     (project / "params" / "other.yaml").write_text("study: other\nepochs: 3\n")
-    by_name = Study.open(injected(params="params/other.yaml", seeds=[0, 1]))
+    by_name = Study.open("params/other.yaml", seeds=[0, 1])
     assert (by_name.parameters.epochs, by_name.parameters.batch_size, by_name.parameters.seeds) == (3, 32, [0, 1])
-    # `-f params/other.yaml`: a whole study, of which nothing comes from the file that the notebook declares.
-    assert Study.open(injected(study="other", epochs=3)).parameters == build_parameters(
-        {"study": "other", "epochs": 3}
-    )
-    own = Study.open(injected(params="project/outputs/other/params.yaml"))
+    own = Study.open("outputs/other/params.yaml")
     assert (own.folder, own.parameters.study) == (by_name.folder, "other")
 
 
-@pytest.mark.parametrize(
-    ("name", "words"), [("epoch", "perhaps epochs"), ("parms", "perhaps params"), ("x", "one of")]
-)
-def test_a_misspelt_name_is_an_error(project, name, words):
-    with pytest.raises(ParameterError, match=f"given is unknown.*{words}.*Found: {name}"):
-        Study.open(injected(**{name: 3}))
+def test_values_that_cannot_be_used_are_not_blamed_on_the_file(project):
+    with pytest.raises(ParameterError, match=r"Where: the notebook's parameters, key seeds\..*papermill -p.*-y"):
+        Study.open(DEMO, seeds="[0, 1]")
+    with pytest.raises(ParameterError, match=r"unknown.*epochs"):
+        Study.open(DEMO, epoch=3)
 
 
 def test_a_file_that_is_nowhere_names_the_places(project):
     with pytest.raises(ParameterError, match=r"`params` cannot be found.*none.yaml or .*none.yaml"):
-        Study.open(injected(params="params/none.yaml"))
+        Study.open("params/none.yaml")
 
 
-def test_data_are_looked_up_from_the_working_directory_and_from_the_project(project, monkeypatch, tmp_path):
+def test_data_are_looked_up_from_the_working_directory_and_from_the_project(project):
     parameters = build_parameters({"dataset": "fer2013", "data": "a.zip"})
-    monkeypatch.setattr("fer_lib.files.ROOT", project)
     with pytest.raises(ParameterError, match=r"The data cannot be found\. Where: .*/a\.zip or .*/a\.zip\."):
         find_data(parameters)
-    (tmp_path / "a.zip").touch()
-    assert find_data(parameters) == str(tmp_path / "a.zip")
+    for folder in (project, project / "notebooks"):
+        (folder / "a.zip").touch()
+        assert find_data(parameters) == str(folder / "a.zip")
     assert find_data(Parameters()) is None
     for path in ("", " ", "~nosuchuser/x", "x" * 5000, "a\0b"):
         with pytest.raises(ParameterError, match="The data cannot be found"):
@@ -104,36 +92,31 @@ def test_data_that_are_not_those_that_were_checked_are_refused(project, monkeypa
         _ = Study(Parameters(), project).splits
 
 
-def test_papermill_from_the_root_from_notebooks_and_from_elsewhere(tmp_path):
-    project = tmp_path / "project"
-    shutil.copytree(Path(module.__file__).parents[1], project / "fer_lib")
-    (project / "params").mkdir()
-    (project / "params" / "demo.yaml").write_text("study: demo\nseeds: [0]\n")
-    (project / "notebooks").mkdir()
+def test_papermill_from_the_root_from_notebooks_and_from_a_checkout_elsewhere(project):
     cells = [
-        new_code_cell(
-            'params: str = "../params/demo.yaml"\nseeds: list = None', metadata={"tags": ["parameters"]}
-        ),
-        new_code_cell("from fer_lib.execution.study import Study\nstudy = Study.open(globals())"),
+        new_code_cell(f'params: str = "{DEMO}"\nseeds: list = None', metadata={"tags": ["parameters"]}),
+        new_code_cell("from fer_lib.study import Study\nstudy = Study.open(params, seeds=seeds)"),
         new_code_cell("study.show_parameters()\nstudy.finding('It works.')\nprint(study.parameters.seeds)"),
     ]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(
         new_notebook(cells=cells, metadata={"kernelspec": kernel}), project / "notebooks" / "01_a.ipynb"
     )
-    environment = {**os.environ, "PYTHONPATH": str(project)}
+    # An installed package: nothing beside it is a project.
+    shutil.copytree(ROOT / "fer_lib", project.parent / "site-packages" / "fer_lib")
+    environment = {**os.environ, "PYTHONPATH": str(project.parent / "site-packages")}
     places = [
         (project, "notebooks/01_a.ipynb", ["-p", "params", "params/demo.yaml"], 0),
-        (project / "notebooks", "01_a.ipynb", ["-f", "../params/demo.yaml"], 0),
-        (tmp_path, "project/notebooks/01_a.ipynb", [], 0),
-        (tmp_path, "project/notebooks/01_a.ipynb", ["-p", "stduy", "x"], 1),
+        (project / "notebooks", "01_a.ipynb", ["-y", "seeds: [0]"], 0),
+        (project / "notebooks", "01_a.ipynb", ["-p", "seeds", "[0, 1]"], 1),
     ]
     for folder, source, given, status in places:
-        command = [sys.executable, "-m", "papermill", "-k", "python3", source, str(tmp_path / "out.ipynb"), *given]
+        output = str(project.parent / "out.ipynb")
+        command = [sys.executable, "-m", "papermill", "-k", "python3", source, output, *given]
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
         assert done.returncode == status, done.stderr
-    assert "perhaps study. Found: stduy" in done.stderr
-    assert list(tmp_path.rglob("params.yaml")) == [project / "outputs" / "demo" / "params.yaml"]
+    assert "write -y 'seeds: [0, 1]'" in done.stderr
+    assert list(project.parent.rglob("params.yaml")) == [project / "outputs" / "demo" / "params.yaml"]
 
 
 def test_a_table_is_escaped_and_the_same_each_time_and_its_file_keeps_the_names(tmp_path, capsys, monkeypatch):
@@ -152,7 +135,9 @@ def test_a_table_is_escaped_and_the_same_each_time_and_its_file_keeps_the_names(
     assert "63.5" in html and "–" in html and "1,432" in html and "accuracy (%)" in html
     assert "text-align: left" in html
     assert (tmp_path / "tables" / "1.1-accuracy.csv").read_text().splitlines()[0] == "variant,accuracy,n<b>"
-    assert json.loads((tmp_path / "tables" / "1.1-accuracy.json").read_text()) == {"caption": "What it is."}
+    assert json.loads((tmp_path / "tables" / "1.1-accuracy.json").read_text()) == {
+        "caption": "What it is.", "question": None, "rank": 1
+    }  # fmt: skip
 
 
 def grey(axes):
@@ -168,7 +153,8 @@ def test_a_figure_is_kept_in_few_bytes_and_looks_the_same(tmp_path, capsys, draw
     figure = Figure(figsize=(3, 3))
     draw(figure.subplots())
     figure.savefig(tmp_path / "plain.png", dpi=144, bbox_inches="tight", facecolor="white")
-    Study(Parameters(), tmp_path).show_figure(figure, name="1.1-test", caption="What it is.", alt="What is seen.")
+    words = {"caption": "What it is.", "alt": "What is seen."}
+    Study(Parameters(), tmp_path).show_figure(figure, "1.1-test", **words, question="help", rank=2)
 
     kept = tmp_path / "figures" / "1.1-test.png"
     with PIL.Image.open(kept) as picture, PIL.Image.open(tmp_path / "plain.png") as plain:
@@ -176,4 +162,11 @@ def test_a_figure_is_kept_in_few_bytes_and_looks_the_same(tmp_path, capsys, draw
         found, expected = (np.asarray(image.convert("RGB")) for image in (picture, plain))
     assert (found == expected).all()
     assert kept.stat().st_size < (tmp_path / "plain.png").stat().st_size
-    assert json.loads(kept.with_suffix(".json").read_text()) == {"caption": "What it is.", "alt": "What is seen."}
+    assert json.loads(kept.with_suffix(".json").read_text()) == {
+        "caption": "What it is.", "alt": "What is seen.", "question": "help", "rank": 2
+    }  # fmt: skip
+
+
+def test_a_question_that_the_report_does_not_have_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="question 'why' is none of data, help"):
+        Study(Parameters(), tmp_path).show_table(pd.DataFrame(), "1.1-test", "What it is.", question="why")

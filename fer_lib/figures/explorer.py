@@ -8,9 +8,8 @@ import numpy as np
 from IPython.display import display
 
 from fer_lib.analysis import attention
-from fer_lib.execution.study import png
 from fer_lib.figures.attention import attention_maps
-from fer_lib.figures.style import label_of
+from fer_lib.figures.style import label_of, png
 from fer_lib.training.loop import restore_classifier
 from fer_lib.training.runs import WEIGHTS, read_run, run_folder
 

@@ -3,25 +3,23 @@
 IPython is imported where something is shown: a run that is trained on a rented machine needs none.
 """
 
-import io
 import os
 import platform
-import re
-import symtable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
-import PIL.Image
 
 from fer_lib import datasets
-from fer_lib.display import MISSING, are_numeric, count, network, percent, readable
+from fer_lib.display import MISSING, QUESTIONS, are_numeric, count, network, percent, readable
 from fer_lib.environment import keras_backend, package_versions, require_backend
 from fer_lib.errors import DataError, ParameterError
-from fer_lib.files import ROOT, find_file, write_atomically
-from fer_lib.parameters import Parameters, build_parameters, nearest_or_all, read_parameters, write_parameters
+from fer_lib.files import find_file, project, write_atomically
+from fer_lib.parameters import Parameters, build_parameters, read_parameters, write_parameters
 from fer_lib.training import runs
+
+_PAPERMILL = "papermill -p passes a list as text: write -y 'seeds: [0, 1]'; and 007 as 7: write -r study 007"
 
 
 @dataclass(frozen=True)
@@ -33,29 +31,29 @@ class Study:
     data: str | None = None  # path of the data; by default what the runner says (`FER_DATA`), else the parameter
 
     @classmethod
-    def open(cls, namespace):
-        """The study that the `parameters` cell of a notebook, of which `namespace` is the `globals()`, describes.
+    def open(cls, params, **values):
+        """Open the study of a notebook's `parameters` cell.
 
-        `params` names the YAML file to begin with, looked up from the working directory, the project's folder and
-        `notebooks/`; every other value that is not None wins over it. `papermill -f FILE` gives a whole file value
-        by value: what it leaves out then has its default. The study's folder is `outputs/<study>` in the project's
-        folder; `params.yaml` of a study's own folder opens the study there. ParameterError where a parameter is
-        unknown or cannot be used, or where the folder is another study's.
+        Args:
+            params: the YAML file to begin with, looked up from the working directory, the project's folder and its
+                `notebooks/`. `params.yaml` of a study's own folder opens the study there; otherwise its folder is
+                `outputs/<study>` in the project's folder.
+            values: of parameters, by name; each that is not None overrides the file.
+
+        Raises:
+            ParameterError: a parameter is unknown or cannot be used, or the folder is another study's.
         """
-        declared, given = _names(namespace)
-        found = {name: namespace.get(name) for name in Parameters.model_fields if name in declared | given}
-        values = {name: value for name, value in found.items() if value is not None}
-        if isinstance(values.get("study"), cls):  # the cell is executed once more
-            values["study"] = values["study"].parameters.study
-        source, base = None, {}
-        if "params" in given or "study" not in given:
-            places = (Path(), ROOT, ROOT / "notebooks")
-            source = find_file(namespace["params"], "The parameters file `params`", places)
-            base = read_parameters(source).model_dump()
-        parameters = build_parameters(base | values, where=source)
-        own = source is not None and (source.name, source.parent.name) == ("params.yaml", parameters.study)
-        folder = Path(os.path.relpath(source.parent if own else ROOT / "outputs" / parameters.study))
-        _claim(folder, parameters)
+        given = {name: value for name, value in values.items() if value is not None}
+        if isinstance(given.get("study"), cls):  # the cell is executed once more
+            given["study"] = given["study"].parameters.study
+        root = project()
+        source = find_file(params, "The parameters file `params`", (Path(), root, root / "notebooks"))
+        parameters = read_parameters(source)
+        if given:
+            parameters = build_parameters(parameters.model_dump() | given, "the notebook's parameters", _PAPERMILL)
+        own = (source.name, source.parent.name) == ("params.yaml", parameters.study)
+        folder = Path(os.path.relpath(source.parent if own else root / "outputs" / parameters.study))
+        claim(folder, parameters)
         return cls(parameters, folder)
 
     @cached_property
@@ -143,38 +141,46 @@ class Study:
         """Shows one sentence, computed from the numbers, as a finding."""
         _show(f"**Finding.** {text}")
 
-    def show_figure(self, figure, name, caption, alt):
-        """Shows a matplotlib `Figure` with its caption and keeps it as `figures/<name>.png`, the words beside it.
+    def show_figure(self, figure, name, caption, alt, question=None, rank=1):
+        """Show a matplotlib `Figure` with its caption and keep it as `figures/<name>.png`, the words beside it.
 
-        `name`: number and words, such as `3.2-attention-memory`; the number opens the caption. `alt`: what it
-        shows, for somebody who does not see it.
+        Args:
+            figure: the `Figure`; it is cleared.
+            name: number and words, such as `3.2-attention-memory`; the number opens the caption.
+            caption: one sentence of Markdown.
+            alt: what the figure shows, for somebody who does not see it.
+            question: the one that it answers, a key of `display.QUESTIONS`; None: it is in the appendix only.
+            rank: its place among the answers to this question, from 1.
         """
         from IPython.display import Image
+
+        from fer_lib.figures.style import png
 
         # Photographs under a map of colours are large, and no sharper for more pixels.
         content = png(figure)
         content = png(figure, 100) if len(content) > 2**18 else content
         write_atomically(self.folder / "figures" / f"{name}.png", content)
-        runs.write_json(self.folder / "figures" / f"{name}.json", {"caption": caption, "alt": alt})
+        self._keep_words("figures", name, question, rank, caption=caption, alt=alt)
         figure.clear()  # else the inline backend shows it once more at the cell's end
         width = round(figure.get_figwidth() * 72)
         _show(Image(content, width=width), metadata={"image/png": {"alt": alt, "width": width}})
         _show(f"**Figure {name.split('-')[0]}.** {caption}")
 
-    def show_table(self, table, name, caption):
-        """Shows a DataFrame with its caption, as `display.readable` has it, and keeps it as `tables/<name>.csv`.
+    def show_table(self, table, name, caption, question=None, rank=1):
+        """Show a DataFrame with its caption, as `display.readable` has it, and keep it as `tables/<name>.csv`.
 
-        What is kept is unrounded and without the index: reset that where it matters. `name` as for `show_figure`.
+        What is kept is unrounded and without the index: reset that where it matters. The other arguments are those
+        of `show_figure`.
         """
         write_atomically(self.folder / "tables" / f"{name}.csv", table.to_csv(index=False))
-        runs.write_json(self.folder / "tables" / f"{name}.json", {"caption": caption})
+        self._keep_words("tables", name, question, rank, caption=caption)
         _show(f"**Table {name.split('-')[0]}.** {caption}", _styled(table, name))
 
-    def explore_attention(self, found):
-        """Ends notebook 06: widgets where they can run, else a figure of the first network's first image."""
-        from fer_lib.execution.explorer import explore
-
-        explore(self, found)
+    def _keep_words(self, kind, name, question, rank, **words):
+        """Write what the report needs beside a figure or table; ValueError for an unknown question."""
+        if question not in (None, *QUESTIONS):
+            raise ValueError(f"{name}: question {question!r} is none of {', '.join(QUESTIONS)}")
+        runs.write_json(self.folder / kind / f"{name}.json", words | {"question": question, "rank": rank})
 
     def show_versions(self):
         """Prints what the notebook ran on."""
@@ -189,27 +195,8 @@ def find_data(parameters, data=None):
     return None if path is None else str(find_file(path, "The data"))
 
 
-def _names(namespace):
-    """Names that the `parameters` cell assigns, and names that papermill was given; ParameterError for an unknown.
-
-    IPython keeps the source of the cells in `In`, and papermill writes one cell of assignments. So a variable of
-    the notebook that happens to be called as a parameter is none.
-    """
-    declared, given = set(), set()
-    for source in namespace["In"]:
-        injected = source.startswith("# Parameters\n")  # papermill's own comment
-        if injected or re.search(r"^params\b", source, re.MULTILINE):
-            symbols = symtable.symtable(source, "cell", "exec").get_symbols()
-            (given if injected else declared).update(each.get_name() for each in symbols if each.is_assigned())
-    known = [*Parameters.model_fields, "params"]
-    for name in sorted(given - set(known)):
-        expected = nearest_or_all(name, known)
-        raise ParameterError("A parameter that papermill was given is unknown", None, expected, name)
-    return declared, given
-
-
-def _claim(folder, parameters):
-    """Makes the folder this study's; ParameterError where it is another's of the same name."""
+def claim(folder, parameters):
+    """Make the folder this study's; ParameterError where it is another's of the same name."""
     path = folder / "params.yaml"
     if not path.exists():
         write_atomically(path, write_parameters(parameters.model_copy(update={"data": None})))
@@ -242,14 +229,3 @@ def _styled(table, name):
     style.format(escape="html").format_index(escape="html", axis="columns")
     style.set_table_styles([{"selector": "th", "props": list(left.items())}]).hide(axis="index")
     return HTML(style.to_html())  # a Styler would print its address, another one every time
-
-
-def png(figure, dpi=144):
-    """The figure as an optimised PNG, in shades of grey where it has no colour."""
-    drawn, smaller = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=dpi, bbox_inches="tight", facecolor="white")
-    picture = PIL.Image.open(drawn).convert("RGB")
-    grey = picture.convert("L")
-    picture = grey if grey.convert("RGB").tobytes() == picture.tobytes() else picture
-    picture.save(smaller, "PNG", optimize=True, dpi=(dpi, dpi))
-    return smaller.getvalue()
