@@ -80,10 +80,10 @@ class Study:
         if runs.is_finished(folder, identity) and not runs.leftovers(folder):
             return runs.read_run(folder)
         require_backend()
-        from fer_lib.analysis.attention import observe  # notebooks that only read need not wait for Keras
+        from fer_lib.analysis.recorder import record_attention  # notebooks that only read need not wait for Keras
         from fer_lib.training.loop import train_run
 
-        return train_run(self.parameters, variant, seed, self.splits, self.folder, observe, position)
+        return train_run(self.parameters, variant, seed, self.splits, self.folder, record_attention, position)
 
     @property
     def split(self):
@@ -118,9 +118,9 @@ class Study:
 
     def warn_unless_learned(self, runs):
         """Shows a box that names the runs that did not learn; `comparison` leaves their networks out."""
-        from fer_lib.analysis.tables import learned
+        from fer_lib.analysis.tables import check_learned
 
-        failed = learned(runs, self.split).query("~learned")
+        failed = check_learned(runs, self.split).query("~learned")
         if failed.empty:
             return
         head = "> **These runs did not learn**: two predicted classes or fewer, or not above the commonest class."

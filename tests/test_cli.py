@@ -194,7 +194,7 @@ def test_a_cell_is_trained_into_the_study_without_the_place_of_the_data(
         return SimpleNamespace(folder="the/folder")
 
     monkeypatch.setitem(sys.modules, "fer_lib.training.loop", SimpleNamespace(train_run=train_run))
-    monkeypatch.setitem(sys.modules, "fer_lib.analysis.attention", SimpleNamespace(observe=None))
+    monkeypatch.setitem(sys.modules, "fer_lib.analysis.recorder", SimpleNamespace(record_attention=None))
     (tmp_path / "a.zip").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(datasets, "load", lambda parameters, data: tiny_splits)

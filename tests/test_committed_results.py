@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fer_lib.analysis.tables import comparison
+from fer_lib.analysis import attention, tables
 from fer_lib.parameters import read_parameters
 from fer_lib.report.readme import BEGIN, END, result_block
 from fer_lib.training.runs import is_finished, read_json, run_folder, run_identity, study_runs
@@ -34,10 +34,45 @@ def test_every_run_is_found_finished(parameters):
 
 
 def test_the_comparison_follows_from_the_predictions(parameters, runs):
-    found = comparison(runs, parameters.baseline)
+    found = tables.comparison(runs, parameters.baseline)
     committed = pd.read_csv(ROOT / STUDY / "tables/comparison.csv")
     assert len(committed) == 7
     pd.testing.assert_frame_equal(found, committed, rtol=1e-9)
+
+
+def test_contrasts_are_what_other_code_found(parameters, runs):
+    # An independent statistician's numbers, from the same predictions: pp, 95 % CI; TOST p of the second is 0.015.
+    found = tables.contrasts(runs, parameters.baseline).set_index("contrast")
+    expected = {"blocks": (0.87, -0.25, 1.99), "control": (0.19, -0.97, 1.35), "stages": (1.33, -0.14, 2.80)}
+    for contrast, numbers in expected.items():
+        row = 100 * found.loc[contrast, ["difference", "ci_low", "ci_high"]].astype(float)
+        assert row.tolist() == pytest.approx(numbers, abs=0.006), contrast
+    assert (
+        found.loc["control", "label"]
+        == "mean of 4 networks with blocks minus stage 4, identity attention (control)"
+    )
+    assert found.loc["control", "p_equivalent"] == pytest.approx(0.015, abs=0.0005)
+    assert found.loc["control", "equivalent_within"] > 0.01
+    margin, p = tables.excluded_gain(tables.comparison(runs, parameters.baseline))
+    assert (margin, p) == (0.03, pytest.approx(0.020, abs=0.0005))
+
+
+def test_stage_4_works_as_well_without_its_blocks(parameters, runs):
+    found = attention.removed_after_training(runs, parameters.baseline).set_index("variant")
+    expected = {  # pp: as trained minus baseline, blocks removed minus baseline
+        "": (0.09, -0.88), "4": (1.47, 1.44), "4-gaussian": (0.42, 0.40), "4-dot_product": (1.23, 1.33),
+        "4-concatenation": (1.49, 1.37), "4-before_last": (0.72, 0.65),
+    }  # fmt: skip
+    for name, numbers in expected.items():
+        row = found.loc[f"resnet50v2-nl{name or 1}"]
+        assert 100 * row[["difference", "ablated_difference"]].to_numpy() == pytest.approx(numbers, abs=0.006), (
+            name
+        )
+    assert found.loc["resnet50v2-nl1", ["changed_low", "changed_high"]].tolist() == pytest.approx(
+        [0.08, 0.14], abs=0.005
+    )
+    stage_4 = found.drop("resnet50v2-nl1")
+    assert stage_4["changed_high"].max() == pytest.approx(0.007, abs=0.0005)
 
 
 def test_the_readme_says_what_the_study_says(monkeypatch):

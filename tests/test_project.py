@@ -30,7 +30,7 @@ LAYERS = [
 # The others are read by people who have no backend at hand, or must not wait for one.
 WITH_KERAS = {
     "fer_lib.models", "fer_lib.training.batches", "fer_lib.training.recipe", "fer_lib.training.loop",
-    "fer_lib.analysis.complexity", "fer_lib.analysis.attention",
+    "fer_lib.analysis.complexity", "fer_lib.analysis.recorder",
     "fer_lib.figures.explorer",
 }  # fmt: skip
 

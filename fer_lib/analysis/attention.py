@@ -1,28 +1,26 @@
-"""What non-local blocks attend to: maps of chosen positions, distance and entropy over all images, ablation.
+"""What non-local blocks attend to, from run folders: maps of chosen positions, distance, entropy, ablation.
 
-Training calls `observe` at a run's end and keeps what it returns in the run's folder, where `read` finds it:
-figures and committed results need no weights.
+`analysis.recorder` writes these files at the end of a run, so that figures and committed results need no weights.
 """
 
-import io
-import math
 from dataclasses import dataclass
 
-import keras
 import numpy as np
 import pandas as pd
-from keras import ops
 
-from fer_lib.analysis.complexity import stage_of
-from fer_lib.models import NonLocal2D
-from fer_lib.training.batches import identity_transforms, with_images
-from fer_lib.training.recipe import build_classifier
+from fer_lib.analysis.tables import by_variant
+from fer_lib.files import reading
 
 # Where brow, eye and mouth lie in an aligned frontal face, as (row, column) in parts of the side, read off the
 # mean face of FER-2013. Brow and eye are those on the left of the image.
 POSITIONS = {"brow": (0.29, 0.32), "eye": (0.39, 0.32), "mouth": (0.77, 0.50)}
 STATES = ("untrained", "trained")
 TABLE, MAPS, ABLATION = "attention.csv", "attention.npz", "ablation.csv"
+ALL, ONE_CLASS = "all images", "one class"
+COLUMNS = [
+    "state", "block", "stage", "of", "class", "images", "distance", "distance_sd", "entropy", "entropy_sd",
+    "relative_update", "update_median", "dead", "uniform_distance",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,9 +29,11 @@ class Attention:
 
     Attributes:
         images: a DataFrame, the images that there are maps of: class, id, correct (by this run).
-        table: a DataFrame, one row a state, block and class (`"all"`: of all classes): state, block, stage, class,
-            images, distance and entropy with standard deviations over images, distance_sd and entropy_sd,
-            relative_update (of these, see `observer`), uniform_distance (pixels, of uniform attention).
+        table: a DataFrame, one row per state, block and true class, and one over all images: state, block, stage,
+            of (`ALL` or `ONE_CLASS`), class (NaN over all), images, distance and entropy with standard deviations
+            over images, distance_sd and entropy_sd, relative_update (mean over these images), update_median (their
+            median) and dead (share of the queries that no key has a weight for), both NaN in runs from before they
+            were kept, uniform_distance (pixels, of uniform attention).
         maps: dict of (state, block) to float32, (images, positions, key rows, key columns): the attention weights
             of each of `POSITIONS`, in order; each map sums to 1, or to 0 where a position attends to nothing.
         ablation: a DataFrame, the trained network with only its blocks changed: blocks (`"as trained"`; `"uniform
@@ -53,208 +53,107 @@ def read(run):
     """Return the `Attention` that a run's folder holds, or None where the run has none."""
     if not all((run.folder / name).is_file() for name in (TABLE, MAPS, ABLATION)):
         return None
-    with np.load(run.folder / MAPS) as file:
+    with reading(run.folder / MAPS, "attention maps, NPZ"), np.load(run.folder / MAPS) as file:
         maps = {tuple(name.split("/")): file[name] for name in file.files if "/" in name}
         ids = file["ids"]
-    table, ablation = (pd.read_csv(run.folder / name) for name in (TABLE, ABLATION))
-    return Attention(run.variant, run.seed, _described(run, ids), table, maps, ablation)
+    with reading(run.folder / TABLE, "a table, CSV"):
+        # A class may be called NA or nan: only an empty cell is missing.
+        table = pd.read_csv(run.folder / TABLE, keep_default_na=False, na_values=[""])
+        if "of" not in table:  # kept so before classes and all images had a column to tell them apart
+            over_all = table["class"] == "all"
+            table = table.assign(of=np.where(over_all, ALL, ONE_CLASS)).reindex(columns=COLUMNS)
+            table["class"] = table["class"].mask(over_all)
+    return Attention(run.variant, run.seed, describe(run, ids), table, maps, _read_ablation(run))
+
+
+def _read_ablation(run):
+    with reading(run.folder / ABLATION, "a table, CSV"):
+        return pd.read_csv(run.folder / ABLATION)
 
 
 def choose_images(run):
-    """Return one image a class (class, id, correct): the first by id that is correct, else the first by id."""
-    found = run.predictions()
-    order = np.lexsort((found.ids, ~found.correct, found.y_true))
-    first_of_class = np.unique(found.y_true[order], return_index=True)[1]
-    return _described(run, found.ids[order[first_of_class]])
+    """Return one image per class (class, id, correct): the first by id that is correct, else the first by id."""
+    predictions = run.predictions()
+    order = np.lexsort((predictions.ids, ~predictions.correct, predictions.y_true))
+    first_of_class = np.unique(predictions.y_true[order], return_index=True)[1]
+    return describe(run, predictions.ids[order[first_of_class]])
 
 
-def _described(run, ids):
-    found = run.predictions()
-    places = pd.Index(found.ids).get_indexer(ids)
-    names = np.array(run.class_names)[found.y_true[places]]
-    return pd.DataFrame({"class": names, "id": np.asarray(ids, dtype=str), "correct": found.correct[places]})
+def describe(run, ids):
+    """Return class, id and correct (by this run) of validation images, a DataFrame in the order of `ids`."""
+    predictions = run.predictions()
+    places = pd.Index(predictions.ids).get_indexer(ids)
+    names = np.array(run.class_names)[predictions.y_true[places]]
+    return pd.DataFrame({"class": names, "id": np.asarray(ids, dtype=str), "correct": predictions.correct[places]})
 
 
-def observe(parameters, run, classifier, faces):
-    """Return the files that a run's folder keeps of its attention: dict of name -> bytes; empty without blocks.
+def removed_after_training(runs, baseline):
+    """Return accuracy with the trained blocks and without them, against the baseline, one row per variant.
 
-    `run` is a `Run` whose predictions can be read, `classifier` its trained network, whose blocks are ablated
-    afterwards, `faces` the validation `ImageSet`.
+    Read from what each run measured on the validation images at its end; a variant without such files is left out.
+    Columns: variant, seeds, n (images), difference (accuracy as trained minus the baseline of the same seed, mean
+    over seeds), ablated_difference (likewise, the blocks made the identity), changed (share of the images whose
+    predicted class changes when the blocks are removed, median over seeds), changed_low, changed_high.
     """
-    if not _blocks(classifier):
-        return {}
-    chosen = choose_images(run)["id"].to_numpy(dtype=str)
-    tables, arrays = [], {"ids": chosen, "positions": np.array(list(POSITIONS.values()))}
-    # In float32 whatever it was trained in: in half precision, a small update is lost in rounding.
-    exact = parameters.model_copy(update={"precision": "float32"})
-    for state in STATES:
-        network = build_classifier(exact, run.variant, run.seed, len(run.class_names))
-        if state == "trained":
-            network.set_weights(classifier.get_weights())
-        seen = _over_images(observer(network, exact.image_size), faces.images, exact.image_size)
-        for block in _blocks(network):
-            tables.append(_by_class(block, seen[block.name], faces, exact.image_size).assign(state=state))
-            weights = seen[block.name]["shares"][pd.Index(faces.ids).get_indexer(chosen)]
-            maps = weights.reshape(-1, len(POSITIONS), *grids(block)[1]).astype("float32")
-            arrays[f"{state}/{block.name}"] = maps
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    columns = ["state", "block", "stage", "class", "images", "distance", "distance_sd", "entropy", "entropy_sd"]
-    table = pd.concat(tables)[[*columns, "relative_update", "uniform_distance"]]
-    ablation = ablate(parameters, classifier, faces)
-    files = {TABLE: table.to_csv(index=False).encode(), ABLATION: ablation.to_csv(index=False).encode()}
-    return files | {MAPS: buffer.getvalue()}
+    groups, rows = by_variant(runs), []
+    before = {run.seed: run.predictions().correct.mean() for run in groups.get(baseline, [])}
+    for variant, members in groups.items():
+        kept = [run for run in members if run.seed in before and (run.folder / ABLATION).is_file()]
+        if variant == baseline or not kept:
+            continue
+        states = pd.concat([_read_ablation(run).assign(seed=run.seed) for run in kept]).set_index(
+            ["blocks", "seed"]
+        )
+        over = states["accuracy"] - pd.Series(before).rename_axis("seed")
+        changed = states.loc["ablated", "changed"]
+        row = {"variant": variant, "seeds": len(kept), "n": int(states["n"].iloc[0])}
+        row |= {"difference": over["as trained"].mean(), "ablated_difference": over["ablated"].mean()}
+        row |= {"changed": changed.median(), "changed_low": changed.min(), "changed_high": changed.max()}
+        rows.append(row)
+    columns = [
+        "variant",
+        "seeds",
+        "n",
+        "difference",
+        "ablated_difference",
+        "changed",
+        "changed_low",
+        "changed_high",
+    ]
+    return pd.DataFrame(rows, columns=columns)
 
 
-def _by_class(block, seen, faces, image_size):
-    """Return the rows of `Attention.table` of one block in one state, from its outputs of `observer`."""
-    queries, keys = grids(block)
-    uniform = np.ones((1, math.prod(queries), math.prod(keys)), "float32")
-    distance = mean_distance(uniform, centres(queries, image_size), centres(keys, image_size, queries))
-    values, rows = pd.DataFrame({name: seen[name] for name in ("distance", "entropy", "relative_update")}), []
-    groups = [(name, values[faces.labels == label]) for label, name in enumerate(faces.class_names)]
-    for name, members in (*groups, ("all", values)):
-        if len(members):
-            counts = {"class": name, "images": len(members)}
-            rows.append(counts | {**members.mean(), **members.std().add_suffix("_sd")})
-    constant = {"block": block.name, "stage": stage_of(block.name), "uniform_distance": float(distance[0])}
-    return pd.DataFrame(rows).assign(**constant)
+def by_block(observations):
+    """Return one row per variant and trained block, over the seeds of a list of `Attention`.
 
-
-def observer(classifier, image_size):
-    """Return a `keras.Model` that shows what every non-local block of a network does with its present weights.
-
-    Its outputs are a dict of a block's name to a dict: `distance` (in the unit of `image_size`, pixels) and
-    `entropy`, (batch,); `relative_update`, (batch,), ||z - x|| / ||x||, 0 of the identity; `shares`, (batch,
-    positions, M), the attention weights of each of `POSITIONS`.
+    Columns: variant, stage, block, seeds; update, update_q1, update_q3, update_max (median, quartiles and maximum,
+    over classes and seeds, of the relative update norm of a class: its median over images where the run kept that,
+    else its mean); entropy, entropy_low, entropy_high and distance, distance_low, distance_high (median and range
+    over seeds); dead, dead_low, dead_high (likewise, the share of queries that no key has a weight for: of all
+    queries, or in runs that did not keep that, of those with a kept map); uniform_distance (pixels).
     """
-    outputs = {}
-    for block in _blocks(classifier):
-        z, attention = _observed(block)
-        queries, keys = grids(block)
-        chosen = ops.convert_to_tensor([cell_of(place, queries) for place in POSITIONS.values()], "int32")
-        outputs[block.name] = {
-            "distance": mean_distance(attention, centres(queries, image_size), centres(keys, image_size, queries)),
-            "entropy": mean_entropy(attention),
-            "relative_update": _root_mean_square(z - block.input) / _root_mean_square(block.input),
-            "shares": shares(ops.take(attention, chosen, axis=1)),
+    rows = []
+    for one in observations:
+        trained = one.table[one.table["state"] == "trained"].assign(variant=one.variant, seed=one.seed)
+        silent = {key: (maps == 0).all(axis=(2, 3)).mean() for key, maps in one.maps.items()}
+        of_maps = [silent["trained", block] for block in trained["block"]]
+        trained["dead"] = trained["dead"].fillna(pd.Series(of_maps, trained.index))
+        trained["update"] = trained["update_median"].fillna(trained["relative_update"])
+        rows.append(trained)
+    if not rows:
+        return pd.DataFrame()
+    table, summaries = pd.concat(rows), []
+    for (variant, stage, block), own in table.groupby(["variant", "stage", "block"], sort=False):
+        whole, classes = own[own["of"] == ALL], own.loc[own["of"] == ONE_CLASS, "update"]
+        row = {"variant": variant, "stage": stage, "block": block, "seeds": whole["seed"].nunique()}
+        row |= {
+            "update": classes.median(),
+            "update_q1": classes.quantile(0.25),
+            "update_q3": classes.quantile(0.75),
         }
-    return keras.Model(classifier.input, outputs, name=f"{classifier.name}_observed")
-
-
-def all_maps(classifier, images, image_size):
-    """Return all attention weights for some images: dict of a block's name to (`grids`, shares (images, N, M)).
-
-    `images` are uint8, (images, height, width, channels); `image_size` is the side that the classifier takes.
-    """
-    blocks = _blocks(classifier)
-    model = keras.Model(classifier.input, {block.name: shares(_observed(block)[1]) for block in blocks})
-    weights = _over_images(model, images, image_size)
-    return {block.name: (grids(block), weights[block.name]) for block in blocks}
-
-
-def _observed(block):
-    """Return (z, attention) of a copy: Keras takes the number of outputs of a layer's first call for all calls."""
-    copy = NonLocal2D.from_config(block.get_config() | {"name": f"{block.name}_observed"})
-    outputs = copy(block.input, return_attention=True)
-    copy.set_weights(block.get_weights())
-    return outputs
-
-
-def grids(block):
-    """Return (rows, columns) of a block's queries and of its keys, of which pooling leaves fewer."""
-    shape = block.input.shape
-    rows, columns = shape[2:] if block.data_format == "channels_first" else shape[1:3]
-    return (rows, columns), (rows // 2, columns // 2) if block.subsample else (rows, columns)
-
-
-def centres(grid, image_size, queries=None):
-    """Return the nominal centres of a grid's cells in pixels, float32 (cells, 2), (row, column), row-major.
-
-    `grid` is (rows, columns), and so is `queries`, of which 2 x 2 pooling made the grid, without an odd last row.
-    """
-    sizes = zip(grid, queries or grid, strict=True)
-    steps = [image_size / whole * (2 if cells < whole else 1) for cells, whole in sizes]
-    return ((np.indices(grid).reshape(2, -1).T + 0.5) * steps).astype("float32")
-
-
-def cell_of(position, grid):
-    """Return the row-major number of the cell of `grid` that a (row, column) in parts of the side lies in."""
-    row, column = (int(part * cells) for part, cells in zip(position, grid, strict=True))
-    return row * grid[1] + column
-
-
-def shares(attention):
-    """Return attention weights as shares of each query's sum of absolute values, (batch, N, M).
-
-    The dot product's weights can be negative, and the concatenation's ReLU can leave a query no weight: shares 0.
-    """
-    sizes = ops.abs(ops.cast(attention, "float32"))
-    total = ops.sum(sizes, axis=-1, keepdims=True)
-    return sizes / ops.where(total > 0, total, 1.0)
-
-
-def mean_distance(attention, queries, keys):
-    """Return how far positions attend: the mean over queries of sum_j share_ij |p_i - p_j|, (batch,).
-
-    `attention` is (batch, N, M); queries that attend to nothing do not count. `queries` and `keys` are their
-    places, float (N, 2) and (M, 2), whose unit is the result's.
-    """
-    gaps = np.linalg.norm(queries[:, None] - keys[None], axis=-1).astype("float32")  # (N, M)
-    return _over_queries(attention, ops.sum(shares(attention) * gaps, axis=-1))
-
-
-def mean_entropy(attention):
-    """Return the mean over queries of the shares' entropy over log M, (batch,): 0 is one key, 1 uniform, M > 1."""
-    share = shares(attention)
-    entropy = -ops.sum(share * ops.log(ops.where(share > 0, share, 1.0)), axis=-1)
-    keys = share.shape[-1]
-    return _over_queries(attention, entropy / (math.log(keys) if keys > 1 else math.nan))
-
-
-def _over_queries(attention, values):
-    """Return the mean of (batch, N) over the queries that attend to anything; NaN where none does."""
-    attends = ops.cast(ops.any(attention != 0, axis=-1), "float32")
-    return ops.sum(values * attends, axis=-1) / ops.sum(attends, axis=-1)
-
-
-def _root_mean_square(x):
-    return ops.sqrt(ops.mean(ops.square(ops.cast(x, "float32")), axis=(1, 2, 3)))
-
-
-def ablate(parameters, classifier, faces):
-    """Return the table `ablation` of `Attention`; the network's blocks are the identity afterwards."""
-    blocks, y_pred = _blocks(classifier), {"as trained": _classes(parameters, classifier, faces)}
-    if all(block.pairwise == "embedded_gaussian" for block in blocks):
-        # theta = phi = 0 makes all logits 0, whose softmax is uniform.
-        _set_to_zero([weight for block in blocks for weight in block.theta.weights + block.phi.weights])
-        y_pred["uniform attention"] = _classes(parameters, classifier, faces)
-    _set_to_zero([w for block in blocks for w in (block.normalization.gamma, block.normalization.beta)])
-    y_pred["ablated"] = _classes(parameters, classifier, faces)
-    table = pd.DataFrame({"blocks": list(y_pred), "n": len(faces)})
-    table["accuracy"] = [(found == faces.labels).mean() for found in y_pred.values()]
-    return table.assign(changed=[(found != y_pred["as trained"]).mean() for found in y_pred.values()])
-
-
-def _blocks(classifier):
-    return [layer for layer in classifier.layers if isinstance(layer, NonLocal2D)]
-
-
-def _classes(parameters, classifier, faces):
-    return _over_images(classifier, faces.images, parameters.image_size).argmax(axis=1)
-
-
-def _set_to_zero(weights):
-    for weight in weights:
-        weight.assign(ops.zeros(weight.shape, weight.dtype))
-
-
-def _over_images(model, images, image_size, batch_size=64):
-    """Return a model's outputs for all images, NumPy arrays; not compiled, as a model sees the faces only once."""
-    shown, transforms = with_images(model, images, image_size), identity_transforms(len(images))
-    parts = []
-    for start in range(0, len(images), batch_size):
-        rows = np.arange(start, min(start + batch_size, len(images)), dtype="int32")
-        outputs = shown({"row": rows, "transform": transforms[rows]}, training=False)
-        parts.append(keras.tree.map_structure(ops.convert_to_numpy, outputs))
-    return keras.tree.map_structure(lambda *values: np.concatenate(values), *parts)
+        row["update_max"] = classes.max()
+        for measure in ("entropy", "distance", "dead"):
+            values = whole[measure]
+            row |= {measure: values.median(), f"{measure}_low": values.min(), f"{measure}_high": values.max()}
+        summaries.append(row | {"uniform_distance": whole["uniform_distance"].iloc[0]})
+    return pd.DataFrame(summaries)

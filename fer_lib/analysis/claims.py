@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import stats
 
 from fer_lib.analysis import inference, metrics
-from fer_lib.analysis.tables import aligned
+from fer_lib.analysis.tables import align_predictions, pick
 from fer_lib.datasets.checks import copies_of
 from fer_lib.datasets.fer2013 import published_counts
 from fer_lib.display import BINARY_FLOOR, DATASET_NAMES, interval, p_value, percent, points
@@ -198,16 +198,6 @@ def gains(comparison, parameters):
     return [better, worse, _in_general(stages, parameters), order]
 
 
-def pick(variants, stages):
-    """Return, of the variants with blocks in some of these stages only, the one with most of them, or None.
-
-    Only the paper's own function and placement count; the first of equals is taken.
-    """
-    found = [v for v in map(Variant.from_name, variants) if v == Variant(v.depth, v.stages)]
-    found = [v for v in found if v.stages and set(v.stages) <= set(stages)]
-    return max(found, key=lambda v: len(v.stages)).name if found else None
-
-
 def _against(low, high):
     """Return the row of `high` against `low`: the pooled analysis has one standard error for every difference."""
     test = inference.t_test(high["difference"] - low["difference"], high["standard_error"], high["df"])
@@ -300,7 +290,7 @@ def disagreement(runs, baseline, split="validation"):
     The share of the images that exactly one of the two classifies correctly, and the variance over images of the
     difference in the share of correct binary decisions. DataError without a pair of one seed.
     """
-    _, y_true, y_pred = aligned(runs, split)
+    _, y_true, y_pred = align_predictions(runs, split)
     correct, decisions = {}, {}
     for run, classes in zip(runs, y_pred, strict=True):
         found, key = run.predictions(split), (run.variant, run.seed)

@@ -40,6 +40,19 @@ class Test(Interval):
     df: float
     p_value: float
 
+    def p_at_least(self, margin):
+        """Return the one-sided p of "the effect is `margin` or more"; below alpha, such an effect is excluded."""
+        return _one_sided(self.estimate - margin, self.standard_error, self.df)
+
+    def p_equivalent(self, margin):
+        """Return the p of two one-sided tests (Schuirmann 1987) of "the effect is `margin` or more in size"."""
+        upper = self.p_at_least(margin)
+        return max(upper, _one_sided(-self.estimate - margin, self.standard_error, self.df))
+
+    def equivalent_within(self, alpha=0.05):
+        """Return the smallest margin at which `p_equivalent` is `alpha`: the larger end of the 1 - 2 alpha CI."""
+        return abs(self.estimate) + upper_margin(self.standard_error, self.df, alpha)
+
 
 def wilson_interval(n_correct, n, level=0.95):
     """Return Wilson's score interval of a proportion (Wilson 1927), an `Interval`; NaN where `n` is 0."""
@@ -113,6 +126,16 @@ def crossed_mean(values, level=0.95):
     return obuchowski_rockette([np.zeros_like(values), values]).difference(0, 1, level)
 
 
+def upper_margin(standard_error, df, alpha=0.05):
+    """Return how far above an estimate its one-sided upper limit lies, at level 1 - `alpha`."""
+    return float(stats.t.isf(alpha, df) * standard_error) if standard_error else 0.0
+
+
+def _one_sided(excess, standard_error, df):
+    """Return P(T <= excess / standard error), a step at 0 where nothing varies."""
+    return float(stats.t.cdf(excess / standard_error, df)) if standard_error else float(excess >= 0)
+
+
 def t_test(estimate, standard_error, df, level=0.95):
     """Return the `Test` of an estimate with this standard error and so many degrees of freedom against 0."""
     if standard_error == 0:  # no variation at all, as between two identical networks
@@ -159,10 +182,23 @@ class ObuchowskiRockette:
         f = 2 * means.var(ddof=1) / standard_error**2 if standard_error else np.nan
         return float(f), float(stats.f.sf(f, len(means) - 1, df))
 
+    def contrast(self, weights, level=0.95):
+        """Return the `Test` of a weighted sum of accuracies, such as the mean of some networks minus another's.
+
+        `weights`, (networks,), sum to 0. Under the model the variance of c'x is c'c / 2 times that of a
+        difference, with the same degrees of freedom.
+        """
+        weights = np.asarray(weights, dtype=float)
+        if weights.shape != self.accuracies.shape[:1] or abs(weights.sum()) > 1e-9:
+            raise ValueError(f"Expected {len(self.accuracies)} weights that sum to 0. Received: {weights}")
+        standard_error, df = self.with_seeds()
+        estimate = weights @ self.accuracies.mean(axis=1)
+        return t_test(estimate, standard_error * np.sqrt(weights @ weights / 2), df, level)
+
     def difference(self, first, second, level=0.95):
         """Return the `Test` of the second network's accuracy minus the first's; both are row numbers."""
-        means = self.accuracies.mean(axis=1)
-        return t_test(means[second] - means[first], *self.with_seeds(), level)
+        networks = np.eye(len(self.accuracies))
+        return self.contrast(networks[second] - networks[first], level)
 
 
 def obuchowski_rockette(correct, clusters=None):

@@ -6,6 +6,7 @@ nothing else, so a table can be made again from the files. Rates and differences
 """
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,19 @@ from fer_lib.files import reading
 from fer_lib.variants import Variant
 
 BLOCKS, CONTROL, AGAINST_CONTROL = "non-local blocks", "control", "against the control"
-POOLED, SINGLE_SEED = "Obuchowski-Rockette-Hillis", "exact McNemar"
+POOLED, SINGLE_SEED = "Obuchowski-Rockette-Hillis", "exact McNemar, these two trained networks only"
 COMPARISON = (
     "family", "variant", "baseline", "seeds", "n", "baseline_accuracy", "accuracy", "difference", "standard_error",
     "df", "ci_low", "ci_high", "simultaneous_low", "simultaneous_high", "p_value", "p_holm", "mde", "method",
 )  # fmt: skip
+CONTRASTS = (
+    "contrast", "label", "seeds", "n", "difference", "standard_error", "df", "ci_low", "ci_high", "p_value",
+    "margin", "p_equivalent", "equivalent_within",
+)  # fmt: skip
+# Names of the contrasts, in the order of `contrasts`.
+MEAN_OF_BLOCKS, OVER_CONTROL, HIGH_OVER_LOW = "blocks", "control", "stages"
+# Pairwise functions whose blocks weigh positions without comparing them.
+CONTROLS = ("none", "identity", "uniform")
 COSTS = ["parameters", "macs"]
 
 
@@ -35,7 +44,7 @@ def by_variant(runs):
     return groups
 
 
-def aligned(runs, split="validation"):
+def align_predictions(runs, split="validation"):
     """Return ids, str `(images,)`, sorted; y_true, int `(images,)`; y_pred, int `(runs, images)`.
 
     Raises DataError where the runs differ in the images or in their true classes.
@@ -85,7 +94,7 @@ def accuracy_by_variant(runs, split="validation"):
     """
     rows = []
     for variant, members in by_variant(runs).items():
-        _, y_true, y_pred = aligned(members, split)
+        _, y_true, y_pred = align_predictions(members, split)
         correct = y_pred == y_true
         interval, sd = inference.wilson_interval(correct.sum(), correct.size), np.nan
         if len(members) > 1:
@@ -95,7 +104,7 @@ def accuracy_by_variant(runs, split="validation"):
     return pd.DataFrame(rows, columns=["variant", "seeds", "n", "accuracy", "sd", "ci_low", "ci_high"])
 
 
-def learned(runs, split="validation"):
+def check_learned(runs, split="validation"):
     """Return whether each run learned: it predicts three classes or more and exceeds the commonest class's share.
 
     Of two classes it must predict both. Columns: variant, seed, accuracy, majority_share (of the commonest class),
@@ -116,9 +125,10 @@ def comparison(runs, baseline, split="validation", clusters=None):
     """Return THE comparison of a study: every other network against the baseline, from all runs in one analysis.
 
     Seeds and images are random effects, the error term is pooled over all networks (`obuchowski_rockette`). With a
-    single common seed each row is the exact McNemar test with Tango's CI, and speaks of single networks. A network
-    is left out if one of its runs did not learn (see `learned`); the table is empty if the baseline did not. The
-    seeds are those that all networks have. `clusters` is a Series from image ids to clusters, such as subjects.
+    single common seed each row is the exact McNemar test with Tango's CI: it compares these trained networks, and
+    other seeds of the same two could differ otherwise (`method` is `SINGLE_SEED`, which says so). A network is
+    left out if one of its runs did not learn (see `check_learned`); the table is empty if the baseline did not.
+    The seeds are those that all networks have. `clusters` is a Series from image ids to clusters (subjects).
 
     Columns `COMPARISON`, one row a network: family (`BLOCKS`; `CONTROL` for identity attention), difference
     (variant minus baseline), standard_error and df (NaN with one seed), ci_low, ci_high (not corrected),
@@ -130,22 +140,105 @@ def comparison(runs, baseline, split="validation", clusters=None):
     """
     groups, analysis = _analysed(runs, baseline, split, clusters)
     others = [variant for variant in groups if variant != baseline]
-    controls = [variant for variant in others if Variant.from_name(variant).pairwise == "none"]
+    controls = [variant for variant in others if is_control(variant)]
     rows = _family(BLOCKS, [v for v in others if v not in controls], baseline, groups, analysis)
     return pd.DataFrame(rows + _family(CONTROL, controls, baseline, groups, analysis), columns=COMPARISON)
 
 
 def against_control(runs, control, split="validation", clusters=None):
-    """Return networks with blocks at the control's stages and placement against the control.
+    """Return networks that differ from the control only in the pairwise function, against the control.
 
     Arguments, columns, errors and the analysis of all runs as for `comparison`; the family is `AGAINST_CONTROL`.
     """
     groups, analysis = _analysed(runs, control, split, clusters)
-    like = [variant for variant in groups if variant != control and _place(variant) == _place(control)]
+    like = _like_control(groups, control)
     return pd.DataFrame(_family(AGAINST_CONTROL, like, control, groups, analysis), columns=COMPARISON)
 
 
-def analyse(runs, baseline, split="validation", clusters=None):
+def contrasts(runs, baseline, split="validation", clusters=None, margin=0.015):
+    """Return what the pooled analysis says of groups of networks: contrasts of their mean accuracies.
+
+    Arguments and errors as for `comparison`. Rows, in this order, of those that the networks allow; none with a
+    single seed:
+
+    - `MEAN_OF_BLOCKS`: the mean of all networks with blocks, without the controls, minus the baseline.
+    - `OVER_CONTROL`, a row a control: the mean of the networks that differ from it only in the pairwise function,
+      minus the control.
+    - `HIGH_OVER_LOW`: blocks as the paper has them in stages 3 or 4 minus such blocks in stages 1 or 2 (`pick`).
+
+    Columns `CONTRASTS`: contrast, label (words), difference and its test, p_equivalent (two one-sided tests of an
+    effect within plus or minus `margin`), equivalent_within (the smallest margin that these tests support at 5 %).
+    """
+    groups, analysis = _analysed(runs, baseline, split, clusters)
+    if analysis is None:
+        return pd.DataFrame(columns=CONTRASTS)
+    controls = [variant for variant in groups if is_control(variant)]
+    blocks = [variant for variant in groups if variant not in (baseline, *controls)]
+    high, low = pick(blocks, (3, 4)), pick(blocks, (1, 2))
+    sides = [(MEAN_OF_BLOCKS, blocks, baseline)]
+    sides += [(OVER_CONTROL, _like_control(groups, control), control) for control in controls]
+    sides += [(HIGH_OVER_LOW, [high], low)] if high and low else []
+    names, rows = list(groups), []
+    for contrast, members, against in sides:
+        if not members:
+            continue
+        test = analysis.contrast([(name in members) / len(members) - (name == against) for name in names])
+        row = {"contrast": contrast, "label": f"{_mean_of(members)} minus {Variant.from_name(against).label}"}
+        row |= {"seeds": analysis.accuracies.shape[1], "n": groups[against].shape[1]} | test.columns("difference")
+        row |= {"margin": margin, "p_equivalent": test.p_equivalent(margin)}
+        rows.append(row | {"equivalent_within": test.equivalent_within()})
+    return pd.DataFrame(rows, columns=CONTRASTS)
+
+
+def excluded_gain(comparison, alpha=0.05):
+    """Return (margin, p): the gain that the data exclude for every network with blocks.
+
+    `comparison` is the table of this name. The margin, a fraction, is the smallest whole number of percentage
+    points for which each network's one-sided test of "the gain is `margin` or more" has p below `alpha`; p is the
+    largest of theirs (an intersection-union test, Berger 1982: no correction is due). NaNs with a single seed.
+    """
+    blocks = comparison[comparison["family"] == BLOCKS]
+    if blocks.empty or blocks["standard_error"].isna().any():
+        return np.nan, np.nan
+    tests = [
+        inference.t_test(row.difference, row.standard_error, row.df)
+        for row in blocks[["difference", "standard_error", "df"]].itertuples()
+    ]
+    limit = max(test.estimate + inference.upper_margin(test.standard_error, test.df, alpha) for test in tests)
+    margin = max(np.floor(100 * limit) + 1, 1) / 100
+    return margin, max(test.p_at_least(margin) for test in tests)
+
+
+def is_control(variant):
+    """Return whether the blocks of a network, by name, weigh positions without comparing them."""
+    return Variant.from_name(variant).pairwise in CONTROLS
+
+
+def pick(variants, stages):
+    """Return, of the variants with blocks in some of these stages only, the one with most of them, or None.
+
+    Only the paper's own function and placement count; the first of equals is taken.
+    """
+    networks = [v for v in map(Variant.from_name, variants) if v == Variant(v.depth, v.stages)]
+    networks = [v for v in networks if v.stages and set(v.stages) <= set(stages)]
+    return max(networks, key=lambda v: len(v.stages)).name if networks else None
+
+
+def _like_control(variants, control):
+    """Return the variants that differ from a control only in their pairwise function and are none themselves."""
+    own = Variant.from_name(control)
+    like = [name for name in variants if replace(Variant.from_name(name), pairwise=own.pairwise) == own]
+    return [name for name in like if not is_control(name)]
+
+
+def _mean_of(variants):
+    """Return words for the mean of some networks: the label of a single one."""
+    if len(variants) == 1:
+        return Variant.from_name(variants[0]).label
+    return f"mean of {len(variants)} networks with blocks"
+
+
+def pooled_analysis(runs, baseline, split="validation", clusters=None):
     """Return the `ObuchowskiRockette` analysis behind `comparison`, None with a single seed or network."""
     return _analysed(runs, baseline, split, clusters)[1]
 
@@ -182,7 +275,7 @@ def _comparable(runs, baseline, split):
     if baseline not in groups:
         expected = ", ".join(groups) or "at least one run"
         raise ParameterError("The baseline is not among the runs", expected=expected, found=baseline)
-    failed = set(learned(runs, split).query("~learned")["variant"])
+    failed = set(check_learned(runs, split).query("~learned")["variant"])
     if baseline in failed:
         return {}
     seeds_of = {name: [run.seed for run in members] for name, members in groups.items() if name not in failed}
@@ -199,7 +292,7 @@ def _analysed(runs, baseline, split, clusters=None):
     groups = _comparable(runs, baseline, split)
     if not groups:
         return {}, None
-    ids, y_true, y_pred = aligned([run for members in groups.values() for run in members], split)
+    ids, y_true, y_pred = align_predictions([run for members in groups.values() for run in members], split)
     correct = (y_pred == y_true).reshape(len(groups), -1, len(ids))
     if clusters is not None:
         clusters = _looked_up(clusters, ids, "cluster")
@@ -239,7 +332,7 @@ def class_scores(runs, split="validation"):
     """
     rows = []
     for variant, members in by_variant(runs).items():
-        _, y_true, y_pred = aligned(members, split)
+        _, y_true, y_pred = align_predictions(members, split)
         for index, name in enumerate(members[0].class_names):
             true, predicted = np.broadcast_to(y_true == index, y_pred.shape), y_pred == index
             row = {"variant": variant, "seeds": len(members), "class": name, "support": int(true[0].sum())}
@@ -272,7 +365,7 @@ def confusion_shares(runs, split="validation"):
     """
     shares = {}
     for variant, members in by_variant(runs).items():
-        names, (_, y_true, y_pred) = members[0].class_names, aligned(members, split)
+        names, (_, y_true, y_pred) = members[0].class_names, align_predictions(members, split)
         matrices = [confusion_matrix(y_true, y, labels=range(len(names)), normalize="true") for y in y_pred]
         axes = pd.Index(names, name="true class"), pd.Index(names, name="predicted class")
         shares[variant] = pd.DataFrame(np.mean(matrices, axis=0), *axes)
@@ -289,7 +382,7 @@ def confusion_changes(runs, baseline, split="validation"):
     """
     groups, rows = _comparable(runs, baseline, split), []
     for variant in (name for name in groups if name != baseline):
-        _, y_true, y_pred = aligned(groups[baseline] + groups[variant], split)
+        _, y_true, y_pred = align_predictions(groups[baseline] + groups[variant], split)
         names = groups[variant][0].class_names
         for true, predicted in itertools.product(range(len(names)), repeat=2):
             first, second = np.split(y_pred[:, y_true == true] == predicted, 2)
@@ -347,7 +440,7 @@ def clustered(runs, baseline, clusters, split="validation"):
     Arguments as for `comparison`. One row a run: variant, seed, n (images), clusters, accuracy, ci_low, ci_high;
     difference to the baseline of the same seed, difference_low, difference_high, NaN where there is none.
     """
-    ids, y_true, y_pred = aligned(runs, split)
+    ids, y_true, y_pred = align_predictions(runs, split)
     groups = _looked_up(clusters, ids, "cluster")
     correct = {(run.variant, run.seed): row == y_true for run, row in zip(runs, y_pred, strict=True)}
     rows = []
@@ -395,7 +488,3 @@ def _looked_up(series, ids, what):
         expected = "a table indexed by image id, as metadata.set_index(ids) makes it"
         raise DataError(f"{unknown_ids.size} images have no {what}", expected=expected, found=unknown_ids[0])
     return series.loc[ids].to_numpy()
-
-
-def _place(variant):
-    return Variant.from_name(variant).stages, Variant.from_name(variant).placement

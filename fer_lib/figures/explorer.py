@@ -7,7 +7,7 @@ import ipywidgets as widgets
 import numpy as np
 from IPython.display import display
 
-from fer_lib.analysis import attention
+from fer_lib.analysis import attention, recorder
 from fer_lib.figures.attention import attention_maps
 from fer_lib.figures.style import label_of, png
 from fer_lib.training.loop import restore_classifier
@@ -90,4 +90,4 @@ class _Explorer:
         one = self.found[label]
         parameters = self.study.parameters.model_copy(update={"precision": "float32"})
         classifier = restore_classifier(parameters, read_run(run_folder(self.study.folder, one.variant, one.seed)))
-        return attention.all_maps(classifier, self.study.images_of(one.images["id"]), parameters.image_size)
+        return recorder.all_maps(classifier, self.study.images_of(one.images["id"]), parameters.image_size)

@@ -44,7 +44,7 @@ def answer(study_dir):
     try:
         comparison = tables.comparison(runs, parameters.baseline, split)
         costs = tables.read_costs(study_dir, parameters.baseline)
-        text = paragraph(comparison, tables.learned(runs, split), parameters, split, costs)
+        text = paragraph(comparison, tables.check_learned(runs, split), parameters, split, costs)
     except (DataError, ParameterError) as error:  # such as a baseline that has not finished
         text = f"No answer yet. {error}"
     differences = comparison.set_index("variant").reindex(accuracies["variant"]).reset_index(drop=True)
@@ -57,7 +57,7 @@ def answer(study_dir):
 def paragraph(comparison, learned, parameters, split, costs=None):
     """Return the paragraph; where it exceeds `WORD_LIMIT`, the least important sentences are left out.
 
-    `comparison`, `learned`, `costs` (or None): from `tables.comparison`, `tables.learned`, `tables.read_costs`.
+    `comparison`, `learned`, `costs` (or None): of `tables.comparison`, `check_learned` and `read_costs`.
     """
     failed = learned[~learned["learned"]]
     if parameters.baseline in set(failed["variant"]):

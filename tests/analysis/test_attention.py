@@ -1,110 +1,14 @@
-"""What blocks attend to: distance and entropy by hand, maps against the layer's own attention, files of a run."""
+"""Attention read from run folders: images by rule, classes as values, blocks over seeds, what removal does."""
 
-import math
-from pathlib import Path
 from types import SimpleNamespace
 
-import keras
 import numpy as np
+import pandas as pd
 import pytest
 
 from fer_lib.analysis import attention
 from fer_lib.datasets import CLASS_NAMES
-from fer_lib.models import NonLocal2D, resnet_v2
-from fer_lib.parameters import build_parameters, read_parameters
-from fer_lib.training import loop as training
-from fer_lib.training import runs
-from fer_lib.training.recipe import build_classifier
 from fer_lib.training.runs import Predictions
-
-numpy = keras.ops.convert_to_numpy
-VARIANT = "resnet14v2-nl23"
-PARAMETERS = build_parameters(
-    {"image_size": 32, "width": 0.25, "epochs": 1, "batch_size": 16, "variants": ["resnet14v2", VARIANT]}
-)
-# Two by two cells of an image of 8 pixels: centres at 2 and 6.
-PLACES = attention.centres((2, 2), 8)
-UNIFORM = np.full((1, 4, 4), 0.25, "float32")
-IDENTITY = np.eye(4, dtype="float32")[None]
-
-
-def test_centres_and_cells_by_hand():
-    assert PLACES.tolist() == [[2, 2], [2, 6], [6, 2], [6, 6]]
-    # 5 x 5 pooled to 2 x 2: cells of 4 pixels in an image of 10, the last 2 pixels left out.
-    assert attention.centres((2, 2), 10, (5, 5)).tolist() == [[2, 2], [2, 6], [6, 2], [6, 6]]
-    assert attention.cell_of((0.77, 0.5), (3, 3)) == 2 * 3 + 1
-    assert attention.cell_of((0.29, 0.32), (12, 12)) == 3 * 12 + 3
-
-
-def test_uniform_attention_by_hand():
-    distance = attention.mean_distance(UNIFORM, PLACES, PLACES)
-    assert numpy(distance) == pytest.approx([(0 + 4 + 4 + math.sqrt(32)) / 4])
-    assert numpy(attention.mean_entropy(UNIFORM)) == pytest.approx([1])
-
-
-def test_identity_attention_by_hand():
-    assert numpy(attention.mean_distance(IDENTITY, PLACES, PLACES)).tolist() == [0]
-    assert numpy(attention.mean_entropy(IDENTITY)).tolist() == [0]
-
-
-def test_known_distance_and_entropy_by_hand():
-    # Every position looks at its neighbour in the row, 4 pixels away, with 3/4, at itself with 1/4.
-    weights = np.array([[[1, 3, 0, 0], [3, 1, 0, 0], [0, 0, 1, 3], [0, 0, 3, 1]]], "float32")
-    assert numpy(attention.mean_distance(weights, PLACES, PLACES)) == pytest.approx([3])
-    entropy = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75)) / math.log(4)
-    assert numpy(attention.mean_entropy(weights)) == pytest.approx([entropy], rel=1e-6)
-
-
-def test_signs_do_not_count_and_silent_queries_neither():
-    weights = np.zeros((2, 4, 4), "float32")
-    weights[0, 0] = [0, -2, 0, 2]  # 4 and sqrt(32) pixels away; the other three attend to nothing
-    assert numpy(attention.mean_distance(weights, PLACES, PLACES))[0] == pytest.approx(2 + math.sqrt(8))
-    assert np.isnan(numpy(attention.mean_distance(weights, PLACES, PLACES))[1])
-    assert numpy(attention.shares(weights))[0, 0].tolist() == [0, 0.5, 0, 0.5]
-    assert numpy(attention.shares(weights))[1].sum() == 0
-
-
-def test_distance_to_pooled_keys():
-    queries, keys = attention.centres((2, 2), 8), attention.centres((1, 1), 8, (2, 2))
-    assert keys.tolist() == [[4, 4]]
-    found = attention.mean_distance(np.ones((1, 4, 1), "float32"), queries, keys)
-    assert numpy(found) == pytest.approx([math.sqrt(8)])
-    assert np.isnan(numpy(attention.mean_entropy(np.ones((1, 4, 1), "float32")))).all()
-
-
-@pytest.mark.parametrize("pairwise", ["embedded_gaussian", "dot_product", "concatenation", "none"])
-def test_observer_agrees_with_the_layer(pairwise):
-    classifier = resnet_v2(14, (32, 32, 1), non_local_stages=(2,), pairwise=pairwise, width=0.25, stem="small")
-    block = classifier.get_layer("conv3_block1_non_local")
-    for weight in block.weights:  # a block that does something
-        if not weight.path.endswith("moving_variance"):
-            weight.assign(np.random.default_rng(1).normal(size=weight.shape))
-    images = np.random.default_rng(0).random((3, 32, 32, 1), dtype="float32")
-    seen = attention.observer(classifier, 32)(images)["conv3_block1_non_local"]
-    x = block_input(classifier, block, images)
-    z, weights = (numpy(part) for part in block(x, return_attention=True))
-    sizes = np.abs(weights)
-    sizes /= sizes.sum(-1, keepdims=True)
-    chosen = [attention.cell_of(place, (4, 4)) for place in attention.POSITIONS.values()]
-    np.testing.assert_allclose(numpy(seen["shares"]), sizes[:, chosen], atol=1e-5)
-    update = np.linalg.norm((z - x).reshape(3, -1), axis=1) / np.linalg.norm(x.reshape(3, -1), axis=1)
-    assert update.min() > 0
-    np.testing.assert_allclose(numpy(seen["relative_update"]), update, rtol=1e-3)
-
-
-def block_input(classifier, block, images):
-    return numpy(keras.Model(classifier.input, block.input)(images))
-
-
-def test_grids_of_a_pooled_block():
-    classifier = resnet_v2(14, (40, 40, 1), non_local_stages=(2,), subsample=True, width=0.25, stem="small")
-    block = next(layer for layer in classifier.layers if isinstance(layer, NonLocal2D))
-    assert attention.grids(block) == ((5, 5), (2, 2))
-
-
-def test_a_network_without_blocks_has_nothing_to_keep(tiny_splits):
-    classifier = build_classifier(PARAMETERS, "resnet14v2", 0)
-    assert attention.observe(PARAMETERS, None, classifier, tiny_splits.validation) == {}
 
 
 def test_images_are_chosen_by_rule():
@@ -115,69 +19,54 @@ def test_images_are_chosen_by_rule():
     assert chosen.to_dict("list") == {"class": ["angry", "fear"], "id": ["b", "d"], "correct": [True, False]}
 
 
-@pytest.fixture(scope="module")
-def kept(tiny_splits, tmp_path_factory):
-    """A run, and the folder's files that `observe` gives for it, written as training writes them."""
-    run = training.train_run(PARAMETERS, VARIANT, 0, tiny_splits, tmp_path_factory.mktemp("study"))
-    assert attention.read(run) is None
-    classifier = training.restore_classifier(PARAMETERS, run)
-    for name, content in attention.observe(PARAMETERS, run, classifier, tiny_splits.validation).items():
-        (run.folder / name).write_bytes(content)
+def one_run(folder, variant, seed, accuracies=(0.6, 0.5), changed=0.2, correct=6, classes=("all", "NA")):
+    """A run folder that keeps attention; `correct` of its ten images are classified correctly."""
+    folder.mkdir(parents=True)
+    y_true = np.arange(10) % 2
+    probabilities = np.eye(2, dtype="float32")[np.where(np.arange(10) < correct, y_true, 1 - y_true)]
+    saved = Predictions(np.array([f"i{n}" for n in range(10)]), y_true, probabilities)
+    ablation = pd.DataFrame({"blocks": ["as trained", "ablated"], "n": 10, "accuracy": accuracies})
+    ablation.assign(changed=[0, changed]).to_csv(folder / attention.ABLATION, index=False)
+    rows = [(attention.ONE_CLASS, name) for name in classes] + [(attention.ALL, None)]
+    table = pd.DataFrame(rows, columns=["of", "class"]).assign(
+        state="trained", block="b", stage=4, entropy=seed / 10
+    )
+    table = table.assign(distance=3.0, uniform_distance=5.0, dead=0.25 * seed, relative_update=100.0)
+    table["update_median"] = [0.01 * (seed + 1), 0.02 * (seed + 1), 9.0]
+    table.reindex(columns=attention.COLUMNS).to_csv(folder / attention.TABLE, index=False)
+    np.savez(folder / attention.MAPS, ids=saved.ids[:2], **{"trained/b": np.zeros((2, 3, 1, 1), "float32")})
+    run = SimpleNamespace(folder=folder, variant=variant, seed=seed, class_names=classes)
+    run.predictions = lambda split="validation": saved
     return run
 
 
-def test_what_a_run_keeps_of_its_attention(kept, tiny_splits):
-    seen, faces = attention.read(kept), tiny_splits.validation
-    blocks = {"conv3_block1_non_local": 2, "conv4_block1_non_local": 3}
-    assert set(seen.maps) == {(state, block) for state in attention.STATES for block in blocks}
-    expected = attention.choose_images(kept)
-    assert seen.images.equals(expected) and len(expected) == 7
-    assert seen.maps["trained", "conv3_block1_non_local"].shape == (7, 3, 4, 4)
-    np.testing.assert_allclose(seen.maps["trained", "conv4_block1_non_local"].sum((2, 3)), 1, rtol=1e-5)
-    assert len(seen.table) == 2 * 2 * 8  # states, blocks, classes and all of them
-    assert dict(zip(seen.table["block"], seen.table["stage"], strict=True)) == blocks
-    everything = seen.table[seen.table["class"] == "all"]
-    assert (everything["images"] == len(faces)).all()
-    untrained = everything[everything["state"] == "untrained"]
-    assert (untrained["relative_update"] == 0).all()  # the identity at the start
-    assert untrained["entropy"].to_numpy() == pytest.approx([1, 1], abs=1e-3)  # and almost uniform weights
-    assert untrained["distance"].to_numpy() == pytest.approx(untrained["uniform_distance"].to_numpy(), rel=1e-2)
-    trained = everything[everything["state"] == "trained"]
-    assert (trained["relative_update"] > 0).all()
-    assert seen.ablation["blocks"].tolist() == ["as trained", "uniform attention", "ablated"]
-    assert seen.ablation["accuracy"][0] == kept.predictions().correct.mean()
-    assert seen.ablation["changed"][0] == 0
+def test_classes_of_any_name_stay_values(tmp_path):
+    table = attention.read(one_run(tmp_path / "run", "resnet14v2-nl4", 0)).table
+    assert table["class"].tolist()[:2] == ["all", "NA"] and pd.isna(table["class"][2])
+    assert table["of"].tolist() == [attention.ONE_CLASS, attention.ONE_CLASS, attention.ALL]
 
 
-def test_committed_runs_have_the_files_that_training_writes_today(kept):
-    study = Path(__file__).parents[2] / "outputs/fer2013_grid"
-    parameters = read_parameters(study / "params.yaml")
-    (committed,) = (
-        run for run in runs.study_runs(study, parameters) if (run.variant, run.seed) == ("resnet50v2-nl4", 0)
-    )
-    old, new = attention.read(committed), attention.read(kept)
-    assert list(old.table.columns) == list(new.table.columns)
-    assert list(old.ablation.columns) == list(new.ablation.columns)
-    assert list(old.ablation["blocks"]) == list(new.ablation["blocks"])
-    assert list(old.images.columns) == list(new.images.columns)
-    assert old.maps["trained", "conv5_block1_non_local"].shape == (7, 3, 3, 3)
-    # Ablated on another device than it was trained on, both in bfloat16: a few images may differ.
-    assert old.ablation["accuracy"][0] == pytest.approx(committed.predictions().correct.mean(), abs=5 / 1432)
+def test_blocks_over_seeds_by_hand(tmp_path):
+    runs = [one_run(tmp_path / str(seed), "resnet14v2-nl4", seed) for seed in (0, 1, 2)]
+    row = attention.by_block(list(map(attention.read, runs))).iloc[0]
+    assert (row["variant"], row["block"], row["seeds"]) == ("resnet14v2-nl4", "b", 3)
+    # Medians over images of two classes and three seeds: 1, 2, 2, 4, 3, 6 %; no mean with its outliers.
+    assert (row["update"], row["update_max"]) == pytest.approx((0.025, 0.06))
+    assert (row["update_q1"], row["update_q3"]) == pytest.approx((0.02, 0.0375))
+    assert row[["entropy", "entropy_low", "entropy_high"]].tolist() == pytest.approx([0.1, 0, 0.2])
+    assert row[["dead", "dead_low", "dead_high"]].tolist() == pytest.approx([0.25, 0, 0.5])
+    assert attention.by_block([]).empty
 
 
-def test_ablation_by_hand(tiny_splits):
-    faces = tiny_splits.validation
-    classifier = build_classifier(PARAMETERS, VARIANT, 0)
-    generator = np.random.default_rng(0)
-    head = classifier.get_layer("predictions").kernel
-    head.assign(generator.normal(size=head.shape, scale=10))  # so that the predicted classes are many
-    identity = training.predict(PARAMETERS, classifier, faces)  # as every block is at the start
-    for block in (layer for layer in classifier.layers if isinstance(layer, NonLocal2D)):
-        block.normalization.gamma.assign(np.full(block.normalization.gamma.shape, 50.0))
-        block.w_z.kernel.assign(generator.normal(size=block.w_z.kernel.shape))
-    trained = training.predict(PARAMETERS, classifier, faces)
-    assert (trained.y_pred != identity.y_pred).any()
-    table = attention.ablate(PARAMETERS, classifier, faces).set_index("blocks")
-    assert table.loc["as trained", "accuracy"] == trained.correct.mean()
-    assert table.loc["ablated", "accuracy"] == identity.correct.mean()
-    assert table.loc["ablated", "changed"] == (trained.y_pred != identity.y_pred).mean()
+def test_what_removing_blocks_does_by_hand(tmp_path):
+    before = [one_run(tmp_path / f"before-{seed}", "resnet14v2", seed, correct=4 + seed) for seed in (0, 1)]
+    after = [
+        one_run(tmp_path / f"after-{seed}", "resnet14v2-nl4", seed, accuracies, changed)
+        for seed, accuracies, changed in ((0, (0.6, 0.5), 0.2), (1, (0.9, 0.7), 0.4), (2, (0.1, 0.1), 1.0))
+    ]
+    row = attention.removed_after_training([*after, *before], "resnet14v2").iloc[0]
+    assert (row["seeds"], row["n"]) == (2, 10)  # the baseline has no third seed
+    assert row["difference"] == pytest.approx(((0.6 - 0.4) + (0.9 - 0.5)) / 2)
+    assert row["ablated_difference"] == pytest.approx(((0.5 - 0.4) + (0.7 - 0.5)) / 2)
+    assert row[["changed", "changed_low", "changed_high"]].tolist() == pytest.approx([0.3, 0.2, 0.4])
+    assert attention.removed_after_training(after, "resnet14v2").empty

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.power import NormalIndPower
 
-from fer_lib.analysis import claims, inference
+from fer_lib.analysis import claims, inference, tables
 from fer_lib.datasets import ImageSet, Splits
 from fer_lib.errors import DataError
 from fer_lib.parameters import build_parameters
@@ -202,9 +202,9 @@ def test_one_seed_decides_nothing_and_generated_faces_are_not_the_papers():
 
 def test_networks_are_picked_by_rule():
     names = ["resnet50v2-nl3-gaussian", "resnet50v2-nl4", "resnet50v2-nl34", "resnet50v2-nl1", "resnet50v2-nl13"]
-    assert claims.pick(names, (3, 4)) == "resnet50v2-nl34"
-    assert claims.pick(names, (1, 2)) == "resnet50v2-nl1"
-    assert claims.pick(["resnet50v2", "resnet50v2-nl3-none"], (3, 4)) is None
+    assert tables.pick(names, (3, 4)) == "resnet50v2-nl34"
+    assert tables.pick(names, (1, 2)) == "resnet50v2-nl1"
+    assert tables.pick(["resnet50v2", "resnet50v2-nl3-none"], (3, 4)) is None
 
 
 def test_findings_as_a_table(tiny_splits):

@@ -14,9 +14,10 @@ from scipy import optimize, stats
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.weightstats import DescrStatsW
 
 from fer_lib.analysis import inference
-from fer_lib.analysis.tables import aligned
+from fer_lib.analysis.tables import align_predictions
 from fer_lib.parameters import read_parameters
 from fer_lib.training.runs import study_runs
 
@@ -301,7 +302,7 @@ def committed():
     """Which images the committed runs classify correctly, bool (8 networks, 3 seeds, 1,432 images)."""
     study = Path(__file__).parents[2] / "outputs/fer2013_grid"
     parameters = read_parameters(study / "params.yaml")
-    _, y_true, y_pred = aligned(study_runs(study, parameters))  # seed by seed
+    _, y_true, y_pred = align_predictions(study_runs(study, parameters))  # seed by seed
     return np.moveaxis((y_pred == y_true).reshape(3, 8, 1432), 0, 1)
 
 
@@ -378,6 +379,39 @@ def test_identical_networks_and_designs_that_cannot_be_analysed():
     assert not found.pooling_doubtful
     with pytest.raises(ValueError, match=r"at least 2 of each. Received: \(3, 1, 50\)"):
         inference.obuchowski_rockette(same[:, :1])
+
+
+def test_a_contrast_of_two_is_their_difference_and_of_more_narrower(committed):
+    analysis = inference.obuchowski_rockette(committed)
+    weights = np.zeros(len(committed))
+    weights[[0, 3]] = -1, 1
+    assert analysis.contrast(weights) == analysis.difference(0, 3)
+    rest = np.full(len(committed), 1 / (len(committed) - 1))
+    rest[0] = -1
+    mean = analysis.contrast(rest)
+    differences = [analysis.difference(0, row) for row in range(1, len(committed))]
+    assert mean.estimate == pytest.approx(np.mean([one.estimate for one in differences]))
+    assert mean.standard_error == pytest.approx(
+        differences[0].standard_error * np.sqrt((1 + 1 / len(differences)) / 2)
+    )
+    assert mean.df == differences[0].df
+    for wrong in (rest[1:], np.abs(rest)):
+        with pytest.raises(ValueError, match="weights that sum to 0"):
+            analysis.contrast(wrong)
+
+
+def test_one_sided_and_equivalence_tests_agree_with_statsmodels():
+    values = np.random.default_rng(5).normal(0.3, 1, 20)
+    summary = DescrStatsW(values)
+    test = inference.t_test(values.mean(), summary.std_mean, 19)
+    assert test.p_at_least(0.9) == pytest.approx(summary.ttest_mean(0.9, "smaller")[1])
+    assert test.p_equivalent(0.9) == pytest.approx(summary.ttost_mean(-0.9, 0.9)[0])
+    assert test.p_equivalent(test.equivalent_within()) == pytest.approx(0.05)
+    assert inference.t_test(-0.3, 0.2, 19).p_equivalent(0.9) == pytest.approx(
+        inference.t_test(0.3, 0.2, 19).p_equivalent(0.9)
+    )
+    none = inference.t_test(0.01, 0.0, 3)  # nothing varies
+    assert (none.p_at_least(0.02), none.p_at_least(0.005), none.equivalent_within()) == (0, 1, 0.01)
 
 
 def test_pooling_is_doubtful_where_one_network_varies_most():

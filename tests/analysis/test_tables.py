@@ -70,7 +70,7 @@ def test_runs_are_grouped_by_variant_with_rising_seeds(runs):
 def test_images_are_aligned_by_id_whatever_their_order():
     order = np.random.default_rng(5).permutation(IMAGES)
     first, second = predicted(1, 0.5), predicted(2, 0.5)
-    ids, y_true, y_pred = tables.aligned([make_run("a", 0, first, order), make_run("b", 0, second)])
+    ids, y_true, y_pred = tables.align_predictions([make_run("a", 0, first, order), make_run("b", 0, second)])
     assert (ids == IDS).all() and (y_true == Y_TRUE).all()
     assert (y_pred == [first, second]).all()
 
@@ -86,7 +86,7 @@ def test_images_are_aligned_by_id_whatever_their_order():
 def test_runs_on_other_images_are_refused(change, words):
     runs = [make_run(BASELINE, 0, predicted(1, 0.5)), make_run(STAGE_3, 0, predicted(2, 0.5), **change)]
     with pytest.raises(DataError, match=words) as caught:
-        tables.aligned(runs)
+        tables.align_predictions(runs)
     assert f"{BASELINE}, seed 0, and {STAGE_3}, seed 0" in str(caught.value)
 
 
@@ -238,7 +238,7 @@ def test_with_one_seed_the_comparison_is_mcnemars(runs, y_pred):
     assert (row["simultaneous_low"], row["simultaneous_high"]) == pytest.approx((tango.low, tango.high))
     assert row["mde"] == pytest.approx(inference.mcnemar_detectable(IMAGES, (before != after).mean()))
     assert table[["standard_error", "df"]].isna().all(axis=None)
-    assert tables.analyse([run for run in runs if run.seed == 1], BASELINE) is None
+    assert tables.pooled_analysis([run for run in runs if run.seed == 1], BASELINE) is None
     assert tables.pooling_check([run for run in runs if run.seed == 1], BASELINE)[0].empty
 
 
@@ -270,6 +270,34 @@ def test_against_control_holds_networks_at_its_stage_against_it(runs):
     assert table["standard_error"].item() == pytest.approx(compared.loc[STAGE_4, "standard_error"])
 
 
+def test_contrasts_are_those_of_the_same_analysis(runs, y_pred):
+    table = tables.contrasts(runs, BASELINE, margin=0.2).set_index("contrast")
+    assert tuple(tables.contrasts(runs, BASELINE).columns) == tables.CONTRASTS
+    assert list(table.index) == [tables.MEAN_OF_BLOCKS, tables.OVER_CONTROL]  # no blocks in stages 1 or 2
+    analysis = tables.pooled_analysis(runs, BASELINE)  # baseline, stage 3, stage 4, control
+    for contrast, weights in ((tables.MEAN_OF_BLOCKS, [-1, 0.5, 0.5, 0]), (tables.OVER_CONTROL, [0, 0, 1, -1])):
+        row, expected = table.loc[contrast], analysis.contrast(weights)
+        assert row["difference"] == pytest.approx(weights @ correct_of(y_pred, list(y_pred)).mean(axis=(1, 2)))
+        assert (row["ci_low"], row["p_value"]) == pytest.approx((expected.low, expected.p_value))
+        assert (row["margin"], row["p_equivalent"]) == pytest.approx((0.2, expected.p_equivalent(0.2)))
+    assert table.loc[tables.MEAN_OF_BLOCKS, "label"] == "mean of 2 networks with blocks minus baseline"
+    assert table.loc[tables.OVER_CONTROL, "label"].startswith("stage 4 minus stage 4, identity")
+    assert tables.contrasts([run for run in runs if run.seed == 1], BASELINE).empty
+
+
+def test_a_gain_is_excluded_if_it_is_for_every_network():
+    table = pd.DataFrame(
+        {"family": tables.BLOCKS, "difference": [0.010, -0.02], "df": 20.0, "standard_error": 0.01}
+    )
+    margin, p = tables.excluded_gain(table)
+    assert margin == 0.03  # one-sided upper limits 2.72 and -0.28 pp
+    assert p == pytest.approx(stats.t.sf(2, 20))
+    assert tables.excluded_gain(table.assign(difference=-0.2))[0] == 0.01
+    assert np.isnan(tables.excluded_gain(table.assign(standard_error=np.nan))).all()
+    controls = pd.DataFrame({"family": tables.CONTROL, "difference": [0.5], "df": 20.0, "standard_error": 0.01})
+    assert tables.excluded_gain(pd.concat([table, controls])) == (margin, p)
+
+
 def test_clusters_widen_the_intervals_of_the_comparison(runs):
     # Neighbouring images of one true class are alike: clusters by class.
     clusters = pd.Series(Y_TRUE, index=IDS).sample(frac=1, random_state=0)
@@ -282,7 +310,7 @@ def test_a_network_that_did_not_learn_is_named_and_left_out(runs):
     happy = np.full(IMAGES, 3)
     failed = make_run("resnet26v2-nl1", 0, happy)
     two_classes = make_run("resnet26v2-nl1", 1, np.where(Y_TRUE == 3, 3, 0))  # 160 of 400, of two classes
-    table = tables.learned([runs[0], failed, two_classes])
+    table = tables.check_learned([runs[0], failed, two_classes])
     assert table["learned"].tolist() == [True, False, False]
     assert table["classes_predicted"].tolist() == [7, 1, 2]
     assert table["accuracy"][1] == table["majority_share"][1] == 80 / 400
@@ -293,7 +321,7 @@ def test_a_network_that_did_not_learn_is_named_and_left_out(runs):
 
 
 def test_power_and_pooling_follow_from_the_analysis(runs, y_pred):
-    analysis = tables.analyse(runs, BASELINE)
+    analysis = tables.pooled_analysis(runs, BASELINE)
     table = tables.power_by_seeds(analysis).set_index("seeds")["mde"]
     assert table[3] == pytest.approx(tables.comparison(runs, BASELINE)["mde"][0])
     assert table.is_monotonic_decreasing and list(table.index) == list(range(2, 31))
@@ -381,7 +409,7 @@ def test_classes_of_a_runs_own():
     saved = Predictions(IDS[:8], y_true, probabilities)
     run = SimpleNamespace(variant=BASELINE, seed=0, class_names=names, predictions=lambda split: saved)
     other = SimpleNamespace(variant=STAGE_3, seed=0, class_names=names, predictions=lambda split: saved)
-    assert tables.learned([run])["learned"].item()  # both of two classes
+    assert tables.check_learned([run])["learned"].item()  # both of two classes
     assert tables.class_scores([run])["class"].tolist() == list(names)
     assert tables.confusion_shares([run])[BASELINE].loc["drowsy"].tolist() == [0.25, 0.75]
     assert len(tables.confusion_changes([run, other], BASELINE)) == 4
