@@ -15,10 +15,9 @@ DATASET_NAMES = {
 }  # fmt: skip
 # What figures and tables answer, see `Study.show_figure`: key -> heading, in the order of the report.
 QUESTIONS = {
-    "data": "Are the data and the baseline sound?", "help": "Do non-local blocks help?",
-    "stage": "Does the stage matter?", "function": "Which pairwise function?", "cost": "What do they cost?",
-    "confusion": "Which expressions change?", "attention": "What do the blocks do?",
-    "claims": "Which claims of the paper hold?",
+    "help": "Do non-local blocks help?", "stage": "Does the stage matter?", "attention": "What do the blocks do?",
+    "function": "Which pairwise function?", "cost": "What do they cost?", "confusion": "Which expressions change?",
+    "claims": "Which claims of the paper hold?", "data": "Are the data and the baseline sound?",
 }  # fmt: skip
 # BinaryAccuracy of seven one-hot outputs of which none exceeds one half: the all-negative baseline.
 BINARY_FLOOR = 6 / 7

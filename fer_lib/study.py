@@ -137,11 +137,18 @@ class Study:
         rows = [(name, _text(value), Parameters.model_fields[name].description) for name, value in values.items()]
         _show(_styled(pd.DataFrame(rows, columns=["parameter", "value", "meaning"]), "parameters"))
 
-    def finding(self, text):
-        """Shows one sentence, computed from the numbers, as a finding."""
-        _show(f"**Finding.** {text}")
+    def finding(self, text, question=None, rank=1):
+        """Show one sentence, computed from the numbers, as a finding.
 
-    def show_figure(self, figure, name, caption, alt, question=None, rank=1):
+        The report reads question and rank from the output's metadata: rank 1 is the conclusion that opens the
+        section of this question, of which there is one, 2 to 4 follow it; without a question it is in the notebook
+        only.
+        """
+        _known_question(question, text)
+        place = {"metadata": {"question": question, "rank": rank}} if question else {}
+        _show(f"**Finding.** {text}", **place)
+
+    def show_figure(self, figure, name, caption, alt, question=None, rank=1, touch=None):
         """Show a matplotlib `Figure` with its caption and keep it as `figures/<name>.png`, the words beside it.
 
         Args:
@@ -150,7 +157,8 @@ class Study:
             caption: one sentence of Markdown.
             alt: what the figure shows, for somebody who does not see it.
             question: the one that it answers, a key of `display.QUESTIONS`; None: it is in the appendix only.
-            rank: its place among the answers to this question, from 1.
+            rank: its place among the answers to this question, from 1; of a higher rank than 2 it is folded.
+            touch: the maps behind the figure, of `report.touch.touch_data`, for a reader to point at.
         """
         from IPython.display import Image
 
@@ -160,7 +168,8 @@ class Study:
         content = png(figure)
         content = png(figure, 100) if len(content) > 2**18 else content
         write_atomically(self.folder / "figures" / f"{name}.png", content)
-        self._keep_words("figures", name, question, rank, caption=caption, alt=alt)
+        maps = {"touch": touch} if touch else {}
+        self._keep_words("figures", name, question, rank, caption=caption, alt=alt, **maps)
         figure.clear()  # else the inline backend shows it once more at the cell's end
         width = round(figure.get_figwidth() * 72)
         _show(Image(content, width=width), metadata={"image/png": {"alt": alt, "width": width}})
@@ -178,8 +187,7 @@ class Study:
 
     def _keep_words(self, kind, name, question, rank, **words):
         """Write what the report needs beside a figure or table; ValueError for an unknown question."""
-        if question not in (None, *QUESTIONS):
-            raise ValueError(f"{name}: question {question!r} is none of {', '.join(QUESTIONS)}")
+        _known_question(question, name)
         runs.write_json(self.folder / kind / f"{name}.json", words | {"question": question, "rank": rank})
 
     def show_versions(self):
@@ -187,6 +195,11 @@ class Study:
         versions = package_versions()
         print(f"Python {platform.python_version()}, Keras {versions['keras']} on {keras_backend()}")
         print(", ".join(f"{name} {versions[name]}" for name in ("numpy", "pandas", "seaborn")))
+
+
+def _known_question(question, where):
+    if question not in (None, *QUESTIONS):
+        raise ValueError(f"{where}: question {question!r} is none of {', '.join(QUESTIONS)}")
 
 
 def find_data(parameters, data=None):

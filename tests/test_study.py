@@ -168,5 +168,5 @@ def test_a_figure_is_kept_in_few_bytes_and_looks_the_same(tmp_path, capsys, draw
 
 
 def test_a_question_that_the_report_does_not_have_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match="question 'why' is none of data, help"):
+    with pytest.raises(ValueError, match="question 'why' is none of help, stage"):
         Study(Parameters(), tmp_path).show_table(pd.DataFrame(), "1.1-test", "What it is.", question="why")
