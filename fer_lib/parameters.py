@@ -15,8 +15,8 @@ from fer_lib.files import read_regular
 from fer_lib.variants import Variant
 
 PROTOCOLS = {
-    "fer2013": ("paper", "official"), "synthetic": ("paper", "official"), "kdef": ("random", "subject"),
-    "folders": ("official", "random"),
+    "fer2013": ("paper", "whole_test", "official"), "synthetic": ("paper", "whole_test", "official"),
+    "kdef": ("random", "subject"), "folders": ("official", "random"),
 }  # fmt: skip
 # What a run's numbers depend on besides the data, the variant and the seed. Names of the study, the grid and
 # the way to the data are left out: the same network in another study is the same run.
@@ -51,8 +51,8 @@ class Parameters(BaseModel):
     # The data
     dataset: Literal["synthetic", "fer2013", "kdef", "folders"] = Field("synthetic", description="which images")
     data: str | None = Field(None, description="path of FER-2013, KDEF or own images; none for generated faces")
-    protocol: Literal["paper", "official", "random", "subject"] = Field(
-        "official", description="how they are split: paper or official; KDEF: random or subject"
+    protocol: Literal["paper", "whole_test", "official", "random", "subject"] = Field(
+        "official", description="how they are split: paper, whole_test or official; KDEF: random or subject"
     )
     labels: Literal["original", "ferplus"] = Field("original", description="FER-2013: or the votes of FER+")
     generated_images: int = Field(840, ge=70, le=100_000, description="synthetic: how many images")

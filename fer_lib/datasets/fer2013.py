@@ -74,6 +74,8 @@ def load_fer2013(path, protocol="paper", labels="original"):
             taken from `train/` and its `validation` subset from `test/`: per class, of the files sorted by name,
             all but the first `int(0.2 * n)` of `train/` (22,968 images) and the first `int(0.2 * n)` of `test/`
             (1,432); no test split. Only the tree with `train/` and `test/` can give it.
+            `"whole_test"`, the paper's training images, scored on all of `test/` (7,178, the paper's 1,432 among
+            them); validation is the fifth of `train/` that the paper leaves out (5,741). The same tree.
             `"official"`, the splits of the challenge: Training (28,709), PublicTest (3,589), PrivateTest (3,589).
         labels: `"original"`; or `"ferplus"`, the majority of FER+'s ten votes: `fer2013new.csv` beside the CSV.
             Images without a majority for one of the seven classes are left out.
@@ -82,7 +84,7 @@ def load_fer2013(path, protocol="paper", labels="original"):
         `Splits` with images uint8 `(n, 48, 48, 1)`. The ids are `train/angry/Training_3908.jpg`, the path inside
         the tree, or `Training/000123`, usage and position (from 0) of the row in the CSV.
     """
-    require_one_of("protocol", protocol, ("paper", "official"))
+    require_one_of("protocol", protocol, ("paper", "whole_test", "official"))
     require_one_of("labels", labels, ("original", "ferplus"))
     path = data_path(path, WHERE_TO_GET_IT)
     # Of FER+: beside a CSV or an archive. Those inside of `path` are found when it is read.
@@ -97,7 +99,10 @@ def published_counts(protocol):
     if protocol == "official":
         return {split: list(PUBLISHED[usage]) for split, usage in OFFICIAL_USAGES.items()}
     test = np.add(PUBLISHED["PublicTest"], PUBLISHED["PrivateTest"]).tolist()
-    train = [n - int(PAPER_VALIDATION_SHARE * n) for n in PUBLISHED["Training"]]
+    left_out = [int(PAPER_VALIDATION_SHARE * n) for n in PUBLISHED["Training"]]
+    train = np.subtract(PUBLISHED["Training"], left_out).tolist()
+    if protocol == "whole_test":
+        return {"train": train, "validation": left_out, "test": test}
     return {"train": train, "validation": [int(PAPER_VALIDATION_SHARE * n) for n in test]}
 
 
@@ -110,7 +115,7 @@ def _read_splits(path, protocol, labels, votes):
         if labels == "ferplus":
             faces, note = _with_votes(faces, files, votes)
             notes.append(note)
-    parts = _paper(faces, path) if protocol == "paper" else _official(faces, path)
+    parts = _official(faces, path) if protocol == "official" else _paper(faces, path, protocol)
     if unused := len(faces) - sum(len(part) for part in parts.values() if part is not None):
         notes.append(f"{unused:,} of the {len(faces):,} images are used by no split of this protocol.")
     dataset = "ferplus" if labels == "ferplus" else "fer2013"
@@ -271,17 +276,20 @@ def _with_votes(faces, files, beside):
     return dataclasses.replace(faces.subset(keep), labels=labels), note
 
 
-def _paper(faces, path):
+def _paper(faces, path, protocol):
     if set(faces.metadata["folder"]) != {"train", "test"}:
         found = "a CSV, which has no file names" if not faces.metadata["folder"].any() else "other splits"
         expected = "train/ and test/, such as in the archive of kaggle.com/datasets/msambare/fer2013"
-        raise DataError("These data cannot give the protocol 'paper'", path, expected, found, "Use official")
+        raise DataError(f"These data cannot give the protocol '{protocol}'", path, expected, found, "Use official")
     # The first int(0.2 n) of a class folder's n files. The ids are sorted by code point, as Keras' iterator does.
     of_class = pd.Series(faces.ids.tolist()).str.rpartition("/")[0]
     groups = of_class.groupby(of_class)
     first = (groups.cumcount() < (PAPER_VALIDATION_SHARE * groups.transform("size")).astype(int)).to_numpy()
     in_train = (faces.metadata["folder"] == "train").to_numpy()
-    return {"train": faces.subset(in_train & ~first), "validation": faces.subset(~in_train & first), "test": None}
+    train = faces.subset(in_train & ~first)
+    if protocol == "whole_test":
+        return {"train": train, "validation": faces.subset(in_train & first), "test": faces.subset(~in_train)}
+    return {"train": train, "validation": faces.subset(~in_train & first), "test": None}
 
 
 def _official(faces, path):

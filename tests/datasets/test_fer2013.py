@@ -76,6 +76,14 @@ def test_the_paper_protocol_by_hand(whole_tree):
     assert angry == [f"train/angry/Training_{number}.png" for number in (22, 29, 36, 43, 8)]
 
 
+def test_the_whole_test_folder_is_scored_by_networks_of_the_papers_training_images(whole_tree):
+    splits, paper, official = (load_fer2013(whole_tree, name) for name in ("whole_test", "paper", "official"))
+    assert splits.train.ids.tolist() == paper.train.ids.tolist()
+    assert set(splits.test.ids) == {*official.validation.ids, *official.test.ids} > set(paper.validation.ids)
+    # What is watched while it trains is scored by nobody.
+    assert set(splits.validation.ids) == set(official.train.ids) - set(paper.train.ids)
+
+
 def test_the_official_protocol(whole_tree):
     splits = load_fer2013(whole_tree, "official")
     assert splits.train.counts().tolist() == [6, 7, 8, 9, 10, 11, 12]
@@ -493,6 +501,11 @@ class TestRealArchive:
         assert not check(splits).problems
         # What the committed study was trained on.
         assert splits.fingerprint == "4640f94b128a71222f802a3a9e2f2c56536511e74194dac89afd5536f0643650"
+
+    def test_whole_test(self):
+        splits = load_fer2013(REAL, "whole_test")
+        assert [len(faces) for _, faces in splits.items()] == [22_968, 5_741, 7_178]
+        assert not check(splits).problems
 
     def test_official(self):
         splits = load_fer2013(REAL, "official")
