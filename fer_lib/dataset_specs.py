@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class DatasetSpec(NamedTuple):
-    """Its name on pages, its protocols, the default one first, and the parameters that only some data sets have."""
+    """Its name on pages, its protocols, and the parameters that only some data sets have."""
 
     title: str
     protocols: tuple[str, ...]
@@ -12,8 +12,8 @@ class DatasetSpec(NamedTuple):
 
 
 DATASETS = {
-    "synthetic": DatasetSpec("generated faces", ("official", "paper"), ("generated_images",)),
-    "fer2013": DatasetSpec("FER-2013", ("paper", "official"), ("labels",)),
+    "synthetic": DatasetSpec("generated faces", ("official", "paper", "whole_test"), ("generated_images",)),
+    "fer2013": DatasetSpec("FER-2013", ("paper", "whole_test", "official"), ("labels",)),
     "ferplus": DatasetSpec("FER-2013 with the labels of FER+", ("official",)),
     "kdef": DatasetSpec("KDEF", ("random", "subject"), ("angles", "colour", "aspect")),
     "folders": DatasetSpec("own images", ("official", "random"), ("colour", "aspect", "group")),

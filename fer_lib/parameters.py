@@ -48,8 +48,8 @@ class Parameters(BaseModel):
     # The data
     dataset: Literal["synthetic", "fer2013", "kdef", "folders"] = Field("synthetic", description="which images")
     data: str | None = Field(None, description="path of FER-2013, KDEF or own images; none for generated faces")
-    protocol: Literal["paper", "official", "random", "subject"] = Field(
-        "official", description="how they are split: paper or official; KDEF: random or subject"
+    protocol: Literal["paper", "whole_test", "official", "random", "subject"] = Field(
+        "official", description="how they are split: paper, whole_test or official; KDEF: random or subject"
     )
     labels: Literal["original", "ferplus"] = Field("original", description="FER-2013: or the votes of FER+")
     generated_images: int = Field(840, ge=70, le=100_000, description="synthetic: how many images")

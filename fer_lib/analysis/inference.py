@@ -246,6 +246,17 @@ def minimum_detectable_effect(standard_error, df, power=0.8, alpha=0.05):
     return float(special.nctdtrinc(df, 1 - power, critical) * standard_error)
 
 
+def equivalence_power(standard_error, df, margin, effect=0.0, alpha=0.05):
+    """Return the probability that two one-sided t tests show an effect within plus or minus `margin`.
+
+    `effect` is the true one. The power is averaged over the estimated standard error, which varies as chi.
+    """
+    estimated = standard_error * np.sqrt(stats.chi2.ppf((np.arange(2000) + 0.5) / 2000, df) / df)
+    reach = margin - stats.t.isf(alpha, df) * estimated
+    inside = stats.norm.cdf((reach - effect) / standard_error) - stats.norm.cdf((-reach - effect) / standard_error)
+    return float(np.maximum(inside, 0).mean())
+
+
 def mcnemar_power(n, discordance, difference, alpha=0.05):
     """Return the exact power of the exact McNemar test.
 

@@ -249,6 +249,18 @@ def power_by_seeds(analysis, seeds=range(2, 31)):
     return pd.DataFrame(rows, columns=["seeds", "mde"])
 
 
+def equivalence_by_seeds(analysis, margin, seeds=range(8, 15)):
+    """Return the power to show two equal networks equivalent within `margin`, by number of seeds.
+
+    Columns: seeds, standard_error and df of a difference, power. Only the variance components are read, no
+    network's accuracy: a look at this table is blind to the effects.
+    """
+    rows = [(number, *analysis.with_seeds(number)) for number in seeds]
+    table = pd.DataFrame(rows, columns=["seeds", "standard_error", "df"])
+    power = [inference.equivalence_power(row.standard_error, row.df, margin) for row in table.itertuples()]
+    return table.assign(power=power)
+
+
 def pooling_check(runs, baseline, split="validation"):
     """Return what `comparison` gives without pooling the error term over the networks, and a sentence or None.
 

@@ -78,6 +78,8 @@ def load_fer2013(path: str | Path, protocol: str = "paper", labels: str = "origi
             taken from `train/` and its `validation` subset from `test/`: per class, of the files sorted by name,
             all but the first `int(0.2 * n)` of `train/` (22,968 images) and the first `int(0.2 * n)` of `test/`
             (1,432); no test split. Only the tree with `train/` and `test/` can give it.
+            `"whole_test"`, the paper's training images, scored on all of `test/` (7,178, the paper's 1,432 among
+            them); validation is the fifth of `train/` that the paper leaves out (5,741). The same tree.
             `"official"`, the splits of the challenge: Training (28,709), PublicTest (3,589), PrivateTest (3,589).
         labels: `"original"`; or `"ferplus"`, the majority of FER+'s ten votes: `fer2013new.csv` beside the CSV.
             Images without a majority for one of the seven classes are left out.
@@ -86,7 +88,7 @@ def load_fer2013(path: str | Path, protocol: str = "paper", labels: str = "origi
         `Splits` with images uint8 `(n, 48, 48, 1)`. The ids are `train/angry/Training_3908.jpg`, the path inside
         the tree, or `Training/000123`, usage and position (from 0) of the row in the CSV.
     """
-    require_one_of("protocol", protocol, ("paper", "official"))
+    require_one_of("protocol", protocol, ("paper", "whole_test", "official"))
     require_one_of("labels", labels, ("original", "ferplus"))
     path = find_file(path, "FER-2013", advice=WHERE_TO_GET_IT)
     # Of FER+: beside a CSV or an archive. Those inside of `path` are found when it is read.
@@ -101,7 +103,10 @@ def published_counts(protocol: str) -> dict[str, list[int]]:
     if protocol == "official":
         return {split: list(PUBLISHED[usage]) for split, usage in OFFICIAL_USAGES.items()}
     test = np.add(PUBLISHED["PublicTest"], PUBLISHED["PrivateTest"]).tolist()
-    train = [n - int(PAPER_VALIDATION_SHARE * n) for n in PUBLISHED["Training"]]
+    left_out = [int(PAPER_VALIDATION_SHARE * n) for n in PUBLISHED["Training"]]
+    train = np.subtract(PUBLISHED["Training"], left_out).tolist()
+    if protocol == "whole_test":
+        return {"train": train, "validation": left_out, "test": test}
     return {"train": train, "validation": [int(PAPER_VALIDATION_SHARE * n) for n in test]}
 
 
@@ -114,7 +119,7 @@ def _read_splits(path: Path, protocol: str, labels: str, votes: Path | None) -> 
         if labels == "ferplus":
             images, note = _with_votes(images, files, votes)
             notes.append(note)
-    parts = _paper(images, path) if protocol == "paper" else _official(images, path)
+    parts = _official(images, path) if protocol == "official" else _paper(images, path, protocol)
     if unused := len(images) - sum(map(len, parts.values())):
         notes.append(f"{unused:,} of the {len(images):,} images are used by no split of this protocol.")
     dataset = "ferplus" if labels == "ferplus" else "fer2013"
@@ -273,17 +278,20 @@ def _with_votes(images: ImageSet, files: Files, beside: Path | None) -> tuple[Im
     return dataclasses.replace(images.subset(keep), labels=labels), note
 
 
-def _paper(images: ImageSet, path: Path) -> dict[str, ImageSet]:
+def _paper(images: ImageSet, path: Path, protocol: str) -> dict[str, ImageSet]:
     if set(images.metadata["folder"]) != {"train", "test"}:
         found = "a CSV, which has no file names" if not images.metadata["folder"].any() else "other splits"
         expected = "train/ and test/, such as in the archive of kaggle.com/datasets/msambare/fer2013"
-        raise DataError("These data cannot give the protocol 'paper'", path, expected, found, "Use official")
+        raise DataError(f"These data cannot give the protocol '{protocol}'", path, expected, found, "Use official")
     # The first int(0.2 n) of a class folder's n files. The ids are sorted by code point, as Keras' iterator does.
     of_class = pd.Series(images.ids.tolist()).str.rpartition("/")[0]
     groups = of_class.groupby(of_class)
     first = (groups.cumcount() < (PAPER_VALIDATION_SHARE * groups.transform("size")).astype(int)).to_numpy()
     in_train = (images.metadata["folder"] == "train").to_numpy()
-    return {"train": images.subset(in_train & ~first), "validation": images.subset(~in_train & first)}
+    train = images.subset(in_train & ~first)
+    if protocol == "whole_test":
+        return {"train": train, "validation": images.subset(in_train & first), "test": images.subset(~in_train)}
+    return {"train": train, "validation": images.subset(~in_train & first)}
 
 
 def _official(images: ImageSet, path: Path) -> dict[str, ImageSet]:

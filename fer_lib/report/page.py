@@ -58,7 +58,7 @@ class Caption(BaseModel):
 
 
 class DataSummary(BaseModel):
-    """What the page shows of `data.json`; `counts`: images by split and class, with `total`."""
+    """What the page shows of `data.json`; `counts`: images by split and class."""
 
     counts: dict[str, dict[str, int]] = {}
     notes: list[str] = []
@@ -91,7 +91,7 @@ def write_report(study_dir):
     tables = [read_table(path) for path in _numbered(study_dir / "tables", ".csv")]
     page = _render(
         "report.html.j2", title=result.parameters.title, result=result, data=data,
-        counts=display.readable(pd.DataFrame(data.counts).T.rename_axis("split").reset_index()),
+        counts=display.readable(pd.DataFrame(data.counts).rename_axis("class").reset_index()),
         facts=_facts(result, data, environment), details=_details(result.parameters, environment),
         sections=_sections(headline, notebooks, figures, tables),
         notebooks={notebook["number"]: notebook for notebook in notebooks},
@@ -214,7 +214,7 @@ def _facts(result, data, environment):
     """What a reader wants to know before believing: name -> text."""
     parameters, made = result.parameters, [_made(run) for run in result.runs]
     dataset = display.DATASET_NAMES["ferplus" if parameters.labels == "ferplus" else parameters.dataset]
-    images = ", ".join(f"{display.count(row.get('total'))} {split}" for split, row in data.counts.items())
+    images = ", ".join(f"{display.count(sum(row.values()))} {split}" for split, row in data.counts.items())
     trained, minutes = sorted({device for device, _ in made}), sum(seconds for _, seconds in made) / 60
     time = f"{minutes / 60:.1f} h" if minutes >= 60 else f"{minutes:.1f} min"
     runs = f"{len(made)} of {len(parameters.cells())} finished, {parameters.epochs} epochs each, {time} in total"

@@ -414,6 +414,16 @@ def test_one_sided_and_equivalence_tests_agree_with_statsmodels():
     assert (none.p_at_least(0.02), none.p_at_least(0.005), none.equivalent_within()) == (0, 1, 0.01)
 
 
+@pytest.mark.parametrize("effect", [0.0, 0.004])
+def test_equivalence_power_agrees_with_simulation(effect):
+    standard_error, df, margin_, trials = 0.0035, 16, 0.01, 40_000
+    draw = np.random.default_rng(8)
+    estimate = draw.normal(effect, standard_error, trials)
+    reach = margin_ - stats.t.isf(0.05, df) * standard_error * np.sqrt(draw.chisquare(df, trials) / df)
+    power = inference.equivalence_power(standard_error, df, margin_, effect)
+    assert (abs(estimate) < reach).mean() == pytest.approx(power, abs=margin(power, trials))
+
+
 def test_pooling_is_doubtful_where_one_network_varies_most():
     wild = np.r_[np.full(5, 0.005), 0.06]
     flagged = [

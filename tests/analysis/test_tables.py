@@ -1,5 +1,6 @@
 """Tables against scikit-learn, SciPy, statsmodels and counts made by hand."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -296,6 +297,16 @@ def test_a_gain_is_excluded_if_it_is_for_every_network():
     assert np.isnan(tables.excluded_gain(table.assign(standard_error=np.nan))).all()
     controls = pd.DataFrame({"family": tables.CONTROL, "difference": [0.5], "df": 20.0, "standard_error": 0.01})
     assert tables.excluded_gain(pd.concat([table, controls])) == (margin, p)
+
+
+def test_a_look_at_the_variance_is_blind_to_the_effects(y_pred):
+    correct = correct_of(y_pred, list(y_pred))
+    analysis = inference.obuchowski_rockette(correct)
+    shifted = replace(analysis, accuracies=analysis.accuracies + np.array([[0.0], [0.2], [0.1], [0.0]]))
+    table = tables.equivalence_by_seeds(analysis, 0.05)
+    pd.testing.assert_frame_equal(table, tables.equivalence_by_seeds(shifted, 0.05))
+    assert table["seeds"].tolist() == list(range(8, 15)) and table["power"].is_monotonic_increasing
+    assert tuple(table.loc[0, ["standard_error", "df"]]) == analysis.with_seeds(8)
 
 
 def test_clusters_widen_the_intervals_of_the_comparison(runs):

@@ -1,4 +1,4 @@
-"""Folders, archives and single files: every form is read, nothing is extracted, what is damaged is named at once."""
+"""Folders, archives and single files: every form is read, nothing is extracted, damage is named at once."""
 
 import bz2
 import gzip
@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from data_files import grey, refused, tar_of, zip_of
-
 from PIL import Image
 
 from fer_lib.datasets import archive

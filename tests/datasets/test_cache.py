@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer_lib.datasets.cache import cached_splits, state_hash, default_cache_dir
+from fer_lib.datasets.cache import cached_splits, default_cache_dir, state_hash
 from fer_lib.datasets.splits import ImageSet, Splits
 
 

@@ -93,7 +93,7 @@ def study(tmp_path):
         (folder / name).mkdir(parents=True)
     parameters = build_parameters({"study": "tiny", "title": "Blocks & <b>bold</b> claims", "protocol": "paper"})
     (folder / "params.yaml").write_text(write_parameters(parameters))
-    counts = {"train": {"happy": 1200, "sad": 34, "total": 1234}}
+    counts = {"train": {"happy": 1200, "sad": 34}}
     write_json(folder / "data.json", {"fingerprint": "d" * 64, "counts": counts, "notes": ["108 are copies."]})
     environment = {
         "python": "3.11.9", "platform": "Linux x86_64", "processor": "A processor", "cpus": 2, "gpus": [],
