@@ -71,7 +71,7 @@ def _prepare() -> None:
 def _status(error: BaseException) -> int:
     """Print an error that a user can cause and return the exit status. Raise any other."""
     if isinstance(error, SystemExit):  # how Typer ends, usage errors included
-        return error.code or 0
+        return int(error.code or 0)
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("fer_lib"):
         advice = "Install what studies need: pip install '.[study,tensorflow]' in a checkout"
         error = ParameterError(f"The package {error.name} is not installed", advice=advice)
