@@ -95,6 +95,8 @@ def unfinished_jobs(parameters, study_dir, data, fingerprint, program):
         identity = runs.run_identity(parameters, *cell, fingerprint)
         grid.append(Job(*cell, index, Path(study_dir).absolute(), data, identity, program))
     jobs = [job for job in grid if not runs.is_finished(job.folder, job.identity)]
+    if jobs:
+        runs.require_one_version(study_dir, parameters, jobs[0].identity)
     print(f"{len(grid)} runs, {len(grid) - len(jobs)} of them finished before", flush=True)
     # The lower the stage of its blocks, the longer a run takes.
     return sorted(jobs, key=lambda job: min(Variant.from_name(job.variant).stages, default=5))

@@ -42,12 +42,15 @@ def train_run(parameters, variant, seed, splits, study_dir, observe=None, positi
         The finished `Run`. Its predictions are those of the last epoch: no epoch is chosen by them.
 
     Raises:
-        RunError: a file cannot be written, or the loss is no longer finite.
+        RunError: a file cannot be written, the loss is no longer finite, or the study's finished runs are of an
+            earlier results version.
     """
     folder = runs.run_folder(study_dir, variant, seed)
     identity = runs.run_identity(parameters, variant, seed, splits.fingerprint)
     if not runs.is_finished(folder, identity) or runs.leftovers(folder):
         with _only_process(folder):
+            if not runs.is_finished(folder, identity):
+                runs.require_one_version(study_dir, parameters, identity)
             _prepare_folder(folder, identity)
             # The process that was waited for may have finished this very run.
             if not runs.is_finished(folder, identity):
