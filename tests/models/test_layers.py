@@ -1,4 +1,4 @@
-"""The two faster layers against Keras' own: outputs, gradients and moving statistics, with float64 as reference."""
+"""The two faster layers against Keras' own: outputs, gradients, moving statistics; the reference is float64."""
 
 import keras
 import numpy as np
