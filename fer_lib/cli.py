@@ -1,15 +1,16 @@
 """The command line `fer-study`: signals, errors and the exit status. The commands themselves are in `commands.py`.
 
 Exit status: 0 done, 1 the work failed, 2 bad arguments, parameters or data, 75 stopped by SIGTERM, 130 by Ctrl-C;
-after the last two the same command goes on.
+after the last two the same command resumes.
 """
 
 import os
 import signal
 import sys
+import tempfile
 import threading
 
-from fer_lib.errors import FerError, RunError
+from fer_lib.errors import FerError, ParameterError, RunError
 
 _STOPPED = {signal.SIGINT: 130, signal.SIGTERM: 75}
 _GRACE = 60  # seconds to end in order, children included, even where something swallows the exception
@@ -30,12 +31,13 @@ class _Signals:
         sys.exit(self.status)
 
 
-def main(arguments=None):
-    """Run a command, of the process's own arguments (list of str) by default; return the exit status."""
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command, of the process's own arguments by default; return the exit status."""
     signals = _Signals()
     try:
         for number in _STOPPED:
             signal.signal(number, signals.take)
+        _prepare()
         # Imported after the handlers are there: it takes its time.
         from fer_lib.commands import app
         from fer_lib.execution.processes import end_with_parent
@@ -45,7 +47,7 @@ def main(arguments=None):
         app(args=arguments, prog_name="fer-study")
     except BaseException as error:
         if signals.status is not None:
-            print("Stopped. The same command goes on from here.", file=sys.stderr, flush=True)
+            print("Stopped. The same command resumes.", file=sys.stderr, flush=True)
             if arguments is None:
                 # At its own end Python sets signals back, and TensorFlow makes that end last a second.
                 os._exit(signals.status)
@@ -57,14 +59,26 @@ def main(arguments=None):
     return 0
 
 
-def _status(error):
-    """Prints an error that a user can cause; returns the exit status. Any other goes on its way."""
+def _prepare() -> None:
+    """Make up for a terminal that lacks characters, and for a user without a home, as in a container."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    if not os.access(os.path.expanduser("~"), os.W_OK):
+        os.environ["HOME"] = tempfile.mkdtemp(prefix="fer-study-")
+
+
+def _status(error: BaseException) -> int:
+    """Print an error that a user can cause and return the exit status. Raise any other."""
     if isinstance(error, SystemExit):  # how Typer ends, usage errors included
-        return error.code or 0
+        return int(error.code or 0)
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("fer_lib"):
+        advice = "Install what studies need: pip install '.[study,tensorflow]' in a checkout"
+        error = ParameterError(f"The package {error.name} is not installed", advice=advice)
     if isinstance(error, (OSError, MemoryError)):
         where = getattr(error, "filename", None)
         found = getattr(error, "strerror", None) or str(error) or "out of memory"
-        advice = "What was finished stays: the same command goes on from there"
+        advice = "What was finished is kept: the same command resumes"
         error = RunError("The work failed: the system refused", where, found=found, advice=advice)
     if not isinstance(error, FerError):
         raise error

@@ -1,4 +1,4 @@
-"""The commands of `fer-study`, see `cli.py`."""
+"""The commands of `fer-study`, see `cli.py`. What takes long to import is imported where it is used."""
 
 import functools
 import os
@@ -20,24 +20,26 @@ app = typer.Typer(
 Params = Annotated[Path, typer.Argument(metavar="PARAMS.yaml", help="A study's parameters, see params/.")]
 Data = Annotated[str | None, typer.Option("--data", metavar="PATH", help="The data; written nowhere.")]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Wins over the file; repeatable.")
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Overrides the file; repeatable.")
 ]
 Chosen = Annotated[list[str] | None, typer.Option(metavar="01", help="Only this one; repeatable.")]
 Engine = Annotated[Literal["local", "ray"], typer.Option(help="Train here, or each run as a task of Ray.")]
 Address = Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Of a Ray cluster; `auto` finds one here.")]
 Jobs = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Train N runs at a time first; on Ray, N share a GPU.")
+    int | None,
+    typer.Option(min=1, max=1000, metavar="N", help="Train N runs at a time first; on Ray, N share a GPU."),
 ]
 OutputRoot = Annotated[Path, typer.Option(help="Studies are written to folders in this one.")]
-Index = Annotated[int, typer.Option(help="Of the run in the list of `fer-study cells`.")]
+Index = Annotated[int, typer.Option(help="Of the run in the list of `fer-study list`.")]
 StudyFolder = Annotated[Path, typer.Argument(metavar="STUDY_DIR", help="Such as outputs/demo.")]
 
 
 @app.command()
 def run(
     params: Params, data: Data = None, overrides: Overrides = None, notebook: Chosen = None,
-    engine: Engine = "local", ray_address: Address = None, jobs: Jobs = None, output_root: OutputRoot = "outputs",
-):  # fmt: skip
+    engine: Engine = "local", ray_address: Address = None, jobs: Jobs = None,
+    output_root: OutputRoot = Path("outputs"),
+) -> None:  # fmt: skip
     """Run a study: check the data, execute the notebooks, write the report. What is finished is not done again."""
     if ray_address is not None and engine != "ray":
         raise ParameterError("There is a cluster, but no engine for it", "--ray-address", "--engine ray", engine)
@@ -54,7 +56,7 @@ def run(
 
 
 @app.command()
-def check(params: Params, data: Data = None, overrides: Overrides = None):
+def check(params: Params, data: Data = None, overrides: Overrides = None) -> None:
     """Read all of the data; print counts, flaws, and duplicates across splits."""
     parameters = read_parameters(params, overrides or ())
     from fer_lib.datasets import checks
@@ -69,32 +71,35 @@ def check(params: Params, data: Data = None, overrides: Overrides = None):
     refuse_problems(found)
 
 
-@app.command()
-def cells(params: Params, overrides: Overrides = None):
-    """List the grid of a study: index, variant, seed."""
+@app.command("cells", hidden=True)  # the earlier name
+@app.command("list")
+def list_runs(params: Params, overrides: Overrides = None) -> None:
+    """List the runs of a study: index, variant, seed."""
     for index, (variant, seed) in enumerate(read_parameters(params, overrides or ()).cells()):
         typer.echo(f"{index}\t{variant}\t{seed}")
 
 
+@app.command("cell", hidden=True)  # the earlier name
 @app.command()
-def cell(
+def train(
     params: Params, index: Index, data: Data = None, overrides: Overrides = None,
-    output_root: OutputRoot = "outputs",
-):  # fmt: skip
+    output_root: OutputRoot = Path("outputs"),
+) -> None:  # fmt: skip
     """Train one run of a study, as a job of a batch system; `fer-study run` then finds it finished."""
     parameters = read_parameters(params, overrides or ())
     grid = parameters.cells()
     if not 0 <= index < len(grid):
         raise ParameterError("There is no such run", "--index", f"0 to {len(grid) - 1}", index)
     require_backend()
+    require_writable(output_root)
     study_dir = output_root / parameters.study
-    require_writable(study_dir)
     os.environ.update({"FER_PROGRESS": "lines", **TENSORFLOW_SETTINGS, **os.environ})
-    from fer_lib.study import Study, find_data
+    from fer_lib.study import Study, claim, find_data
 
     data = find_data(parameters, data if data is not None else os.environ.get("FER_DATA"))
     # As the runner does: where the data are is no part of a result.
     study = Study(parameters.model_copy(update={"data": None}), study_dir, data)
+    claim(study_dir, study.parameters)
     variant, seed = grid[index]
     (run,) = study.runs([variant], [seed])
     typer.echo(f"Run: {run.folder}")
@@ -104,7 +109,7 @@ def cell(
 def import_(
     study_dir: StudyFolder,
     folders: Annotated[list[Path], typer.Argument(metavar="RUN_FOLDER...", help="Finished runs of that study.")],
-):
+) -> None:
     """Copy finished runs from another machine into a study; each is verified before and after."""
     from fer_lib.execution.jobs import import_runs
 
@@ -113,20 +118,20 @@ def import_(
 
 
 @app.command("parameters")
-def list_parameters():
+def list_parameters() -> None:
     """List the parameters of a study: name, default, meaning."""
     for name, field in Parameters.model_fields.items():
         typer.echo(f"{name:20} {field.default!s:44} {field.description}")
 
 
 @app.command()
-def kernel():
+def kernel() -> None:
     """Install the kernel `python3` into this environment, so that imports print nothing into notebooks."""
     typer.echo(f"Kernel: {install_kernel()}")
 
 
 @app.command()
-def report(study_dir: StudyFolder):
+def report(study_dir: StudyFolder) -> None:
     """Write the report of a study again, from its files alone."""
     from fer_lib.report.page import write_report
 
@@ -135,21 +140,9 @@ def report(study_dir: StudyFolder):
 
 @app.command()
 def fetch(
-    dataset: Annotated[Literal["fer2013"], typer.Argument(help="What to download.")],
     target: Annotated[Path, typer.Argument(help="The folder to make.")] = Path("data/fer2013"),
-):
-    """Download a data set (needs network and the extra `fetch`)."""
+) -> None:
+    """Download FER-2013 (needs network and the extra `fetch`)."""
     from fer_lib.datasets.fer2013 import fetch_fer2013
 
     typer.echo(f"Data: {fetch_fer2013(target)}")
-
-
-@app.command("reorganise-kdef")
-def reorganise(source: Path, target: Path):
-    """Copy KDEF into a folder a class, the two misnamed images under their right names."""
-    from fer_lib.datasets.kdef import reorganise_kdef
-
-    done = reorganise_kdef(source, target)
-    for note in done.notes:
-        typer.echo(f"Note: {note}")
-    typer.echo(f"{done.copied:,} images copied to {target}, {done.kept:,} were there already")

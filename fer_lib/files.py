@@ -3,16 +3,16 @@
 import contextlib
 import errno
 import os
+import re
 import secrets
 import stat
-import tempfile
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
 from fer_lib.errors import FerError, ParameterError, RunError
 
-_TEMPORARY = ".tmp-"
+_TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{16}(\.\w+)?")
 
 
 def project():
@@ -60,7 +60,7 @@ def open_regular(path):
 
 
 def read_regular(path, limit):
-    """Bytes of a regular file (see `open_regular`) of at most `limit` bytes; OSError for a larger one."""
+    """Return the bytes of a regular file of at most `limit` bytes; OSError for another, see `open_regular`."""
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > limit:
@@ -88,38 +88,51 @@ def write_atomically(path, content):
     RunError where the folder cannot be written or the disk is full; the old file is then as it was.
     """
     path = Path(path)
-    temporary = path.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}{path.suffix}")
+    beside = temporary(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if callable(content):
-            content(str(temporary))
+            content(str(beside))
         else:
-            temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-        _flush_to_disk(temporary)
-        os.replace(temporary, path)
+            beside.write_bytes(content.encode() if isinstance(content, str) else content)
+        _flush_to_disk(beside)
+        os.replace(beside, path)
     except OSError as error:
         advice = "Free space or choose another folder, then give the same command again: what is finished is kept"
         found = error.strerror or str(error)
         raise RunError("A file could not be written", path, found=found, advice=advice) from error
     finally:
         with contextlib.suppress(OSError):  # renamed, or never made
-            temporary.unlink()
+            beside.unlink()
+
+
+def temporary(path):
+    """Return the path of a file beside `path`, of a name that only this program makes and `sweep` knows."""
+    return path.with_name(f".tmp-{secrets.token_hex(8)}{path.suffix}")
 
 
 def sweep(folder):
-    """Removes what killed processes left of `write_atomically` in a folder; call it under the folder's lock."""
-    for path in Path(folder).glob(f"{_TEMPORARY}*"):
-        path.unlink(missing_ok=True)
+    """Remove what killed processes left of files of `temporary` in a folder; call it under the folder's lock."""
+    for path in Path(folder).glob(".tmp-*"):
+        if _TEMPORARY.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
+
+
+def refuse_links(*folders):
+    """Raise ParameterError where one of the folders is a link: nothing is written or deleted through it."""
+    for folder in folders:
+        if folder.is_symlink():
+            advice = "Put a real folder in its place, or choose another --output-root"
+            raise ParameterError("A folder of results is a link", folder, advice=advice)
 
 
 def require_writable(folder):
-    """Makes a folder; ParameterError where it, or a file in it, cannot be made."""
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
+    """Raise ParameterError where a folder, or one that is to be made, cannot be written; nothing is made."""
+    folder = Path(folder).absolute()
+    place = next(each for each in (folder, *folder.parents) if each.exists())
+    if not (place.is_dir() and os.access(place, os.W_OK)):
         what, advice = "The study's folder cannot be written", "Choose another with --output-root"
-        raise ParameterError(what, folder, found=error.strerror, advice=advice) from error
+        raise ParameterError(what, place, "a folder with permission to write", advice=advice)
 
 
 def _flush_to_disk(path):

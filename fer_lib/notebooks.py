@@ -48,14 +48,19 @@ def read_notebook(path):
         raise RunError("A notebook cannot be read", where=path, found=error) from error
 
 
+def as_text(notebook):
+    """Return a notebook as the text of its file."""
+    return nbformat.writes(notebook) + "\n"
+
+
 def failed_cell(path):
-    """The first cell that ended in an error, with the first line of its source, and the exception; or None."""
+    """Return the first cell that ended in an error, with the first line of its source, and the exception."""
     for cell in read_notebook(path).cells:
         for output in cell.get("outputs", []):
             if output.output_type == "error":
                 first_line = cell.source.strip().partition("\n")[0]
                 return f"cell [{cell.execution_count}], `{first_line}`", f"{output.ename}: {output.evalue}"
-    return None
+    return None, "an error"
 
 
 def without_machine(notebook, name, private=()):

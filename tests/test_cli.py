@@ -10,10 +10,12 @@ from types import SimpleNamespace
 import pytest
 
 from fer_lib import cli, datasets
-from fer_lib.datasets import checks, fer2013, kdef
+from fer_lib.datasets import checks, fer2013
 from fer_lib.errors import DataError, RunError
 from fer_lib.execution import jobs, runner
 from fer_lib.parameters import Parameters
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)
@@ -42,24 +44,20 @@ def call(capsys, *arguments):
 def test_help_names_every_command(capsys):
     status, out, _ = call(capsys, "--help")
     assert status == 0
-    for command in (
-        "run",
-        "check",
-        "cells",
-        "cell",
-        "import",
-        "parameters",
-        "kernel",
-        "report",
-        "fetch",
-        "reorganise-kdef",
-    ):
+    for command in ("run", "check", "list", "train", "import", "parameters", "kernel", "report", "fetch"):
         assert f"  {command} " in out
+    assert "cell" not in out
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["rum"], ["run"], ["run", "a.yaml", "--dat", "x"], ["run", "a.yaml", "--engine", "dask"], ["fetch", "kdef"]],
+    [
+        ["rum"],
+        ["run"],
+        ["run", "a.yaml", "--dat", "x"],
+        ["run", "a.yaml", "--engine", "dask"],
+        ["fetch", "a", "b"],
+    ],
 )
 def test_bad_usage(capsys, arguments):
     assert call(capsys, *arguments)[0] == 2
@@ -112,7 +110,7 @@ def test_an_error_is_one_paragraph_and_an_exit_status(capsys, monkeypatch, param
 def test_signals(capsys, monkeypatch, params, number, status):
     monkeypatch.setattr(runner, "run_study", lambda *_, **__: os.kill(os.getpid(), number))
     found, _, err = call(capsys, "run", params)
-    assert (found, err) == (status, "Stopped. The same command goes on from here.\n")
+    assert (found, err) == (status, "Stopped. The same command resumes.\n")
 
 
 def test_parameters_that_are_refused(capsys, params):
@@ -135,13 +133,13 @@ def test_where_the_runs_are_trained(capsys, monkeypatch, params):
     )  # fmt: skip
     status, _, err = call(capsys, "run", params, "--ray-address", "auto")
     assert (status, "Expected: --engine ray. Found: local." in err) == (2, True)
-    assert call(capsys, "run", params, "--jobs", "0")[0] == 2
+    for number in ("0", "1000000000"):
+        assert call(capsys, "run", params, "--jobs", number)[0] == 2
 
 
 @pytest.mark.parametrize("wait", [0.1, 0.3, 0.5, 0.7])
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
 def test_a_signal_while_the_command_is_being_loaded(params, number, status, wait):
-    root = str(Path(__file__).parents[1])
     # The handlers are there before anything that takes its time is imported: the signals come a moment after.
     program = (
         "import sys, threading, os, time\nfrom fer_lib import cli\n"
@@ -150,12 +148,15 @@ def test_a_signal_while_the_command_is_being_loaded(params, number, status, wait
         f"sys.argv[1:] = ['check', {params!r}]\nsys.exit(cli.main())"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": root}, capture_output=True, text=True
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
     )
-    assert (done.returncode, done.stderr) == (status, "Stopped. The same command goes on from here.\n")
+    assert (done.returncode, done.stderr) == (status, "Stopped. The same command resumes.\n")
 
 
-@pytest.mark.parametrize("command", [["run"], ["cell", "--index", "0"]])
+@pytest.mark.parametrize("command", [["run"], ["train", "--index", "0"]])
 def test_outputs_that_cannot_be_written_and_backends_that_are_not_there(
     capsys, monkeypatch, params, tmp_path, command
 ):
@@ -178,14 +179,16 @@ def test_the_parameters_are_listed_with_their_meaning(capsys):
     assert all(field.description for field in Parameters.model_fields.values())
 
 
-def test_cells_seed_by_seed(capsys, params):
-    assert call(capsys, "cells", params)[:2] == (
+@pytest.mark.parametrize("name", ["list", "cells"])
+def test_runs_are_listed_seed_by_seed(capsys, params, name):
+    assert call(capsys, name, params)[:2] == (
         0, "0\tresnet14v2\t0\n1\tresnet14v2-nl3\t0\n2\tresnet14v2\t5\n3\tresnet14v2-nl3\t5\n"
     )  # fmt: skip
 
 
-def test_a_cell_is_trained_into_the_study_without_the_place_of_the_data(
-    capsys, monkeypatch, params, tmp_path, tiny_splits
+@pytest.mark.parametrize("name", ["train", "cell"])
+def test_a_run_is_trained_into_the_study_without_the_place_of_the_data(
+    capsys, monkeypatch, params, tmp_path, tiny_splits, name
 ):
     given = []
 
@@ -199,17 +202,17 @@ def test_a_cell_is_trained_into_the_study_without_the_place_of_the_data(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(datasets, "load", lambda parameters, data: tiny_splits)
     arguments = ["--index", "3", "--set", "data=a.zip", "--output-root", str(tmp_path)]
-    status, out, _ = call(capsys, "cell", params, *arguments)
+    status, out, _ = call(capsys, name, params, *arguments)
     assert (status, out) == (0, "Run: the/folder\n")
     assert given == [(None, "resnet14v2-nl3", 5, tiny_splits, tmp_path / "tiny")]
     monkeypatch.setenv("FER_FINGERPRINT", "of other data")
-    status, _, err = call(capsys, "cell", params, *arguments)
+    status, _, err = call(capsys, name, params, *arguments)
     assert (status, "The data changed" in err) == (2, True)
 
 
 @pytest.mark.parametrize("index", ["4", "-1"])
-def test_a_cell_that_is_not_there(capsys, params, index):
-    status, _, err = call(capsys, "cell", params, "--index", index)
+def test_a_run_that_is_not_there(capsys, params, index):
+    status, _, err = call(capsys, "train", params, "--index", index)
     assert status == 2
     assert f"Expected: 0 to 3. Found: {index}." in err
 
@@ -239,12 +242,44 @@ def test_report_of_no_study(capsys, tmp_path):
     assert "not a study's" in err
 
 
-def test_fetch_and_reorganise(capsys, monkeypatch, tmp_path):
+def test_fetch_alone_and_with_a_target(capsys, monkeypatch):
     monkeypatch.setattr(fer2013, "fetch_fer2013", lambda target: target)
-    assert call(capsys, "fetch", "fer2013", str(tmp_path / "x"))[:2] == (0, f"Data: {tmp_path / 'x'}\n")
-    done = kdef.Reorganised(4898, 2, ("Two were misnamed.",))
-    monkeypatch.setattr(kdef, "reorganise_kdef", lambda source, target: done)
-    status, out, _ = call(capsys, "reorganise-kdef", "KDEF.zip", "sorted")
-    assert (status, out) == (
-        0, "Note: Two were misnamed.\n4,898 images copied to sorted, 2 were there already\n"
-    )  # fmt: skip
+    assert call(capsys, "fetch")[:2] == (0, "Data: data/fer2013\n")
+    assert call(capsys, "fetch", "x")[:2] == (0, "Data: x\n")
+
+
+def command(*arguments, folder, **environment):
+    """Exit status, standard output and error of a process `fer-study`, all in bytes."""
+    program = [sys.executable, "-m", "fer_lib.cli", *arguments]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment}
+    done = subprocess.run(program, cwd=folder, env=environment, capture_output=True)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_without_the_study_extra_one_line_says_what_to_install(tmp_path):
+    # The layer alone: keras and numpy, and a Python that finds no more.
+    (tmp_path / "typer.py").write_text("raise ModuleNotFoundError('No module named typer', name='typer')")
+    paths = os.pathsep.join([str(tmp_path), str(ROOT)])
+    status, _, err = command("--help", folder=tmp_path, PYTHONPATH=paths)
+    assert (status, err.count(b"\n")) == (2, 1)
+    assert b"package typer is not installed" in err and b"[study,tensorflow]" in err
+
+
+def test_a_terminal_that_lacks_characters(params, tmp_path):
+    folder = tmp_path / "\u4e2d\u6587"
+    folder.mkdir()
+    status, _, err = command("report", str(folder), folder=tmp_path, PYTHONIOENCODING="latin-1")
+    assert (status, b"\\u4e2d" in err) == (2, True)
+
+
+def test_a_user_without_a_home(params, tmp_path):
+    status, _, err = command("check", params, folder=tmp_path, HOME=str(tmp_path / "nowhere"), KERAS_BACKEND="jax")
+    assert (status, err) == (0, b"")
+
+
+def test_a_run_without_data_leaves_no_folder(capsys, tmp_path, params):
+    root = tmp_path / "outputs"
+    status, _, err = call(
+        capsys, "run", params, "--set", "dataset=kdef", "--set", "protocol=random", "--output-root", str(root)
+    )
+    assert (status, root.exists()) == (2, False), err

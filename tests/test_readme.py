@@ -31,7 +31,7 @@ def test_a_python_block_runs_and_prints_what_its_comments_say(block, tmp_path):
     expected = re.findall(r"^print\(.*\)  # (.+)$", block, re.M)
     assert done.stdout.splitlines() == expected
     if "network.keras" in block:
-        again = run("import keras, fer_lib; print(keras.models.load_model('network.keras').name)", tmp_path)
+        again = run("import keras, fer_lib.models; print(keras.models.load_model('network.keras').name)", tmp_path)
         assert again.returncode == 0, again.stderr
 
 

@@ -160,14 +160,15 @@ def _kept_tensors(model):
     """Return the ids of the symbolic tensors that some backward pass reads."""
     kept = set()
     for layer in model.layers:
-        if type(layer) not in _READS:
+        reads = next((_READS[kind] for kind in type(layer).__mro__ if kind in _READS), None)
+        if reads is None:
             kind = type(layer).__name__
             raise ValueError(f"`count` does not know layers of type {kind}. Received: {layer.name!r}")
-        if "input" in _READS[type(layer)]:
+        if "input" in reads:
             kept.update(id(tensor) for tensor in keras.tree.flatten(layer.input))
         # A dense layer's own activation, the softmax, reads its output too.
         softmax = isinstance(layer, layers.Dense) and layer.activation is not keras.activations.linear
-        if "output" in _READS[type(layer)] or softmax:
+        if "output" in reads or softmax:
             kept.add(id(_tensor(layer)))
     return kept
 

@@ -42,7 +42,7 @@ _GREY_VALUES = {str(value): value for value in range(256)}
 _JUNK = "Copies with junk at the end circulate: remove that line, or download the file again"
 # The version is pinned, so that a study of next year reads what a study of this year read.
 KAGGLE_HANDLE = "msambare/fer2013/versions/1"
-WHERE_TO_GET_IT = "`fer-study fetch fer2013` downloads it, or see kaggle.com/datasets/msambare/fer2013"
+WHERE_TO_GET_IT = "`fer-study fetch` downloads it, or see kaggle.com/datasets/msambare/fer2013"
 
 
 def fetch_fer2013(target: str | Path) -> Path:

@@ -1,6 +1,6 @@
 """The runs of a study in processes of their own, here or on Ray, each writing its run folder and its log.
 
-Every process is `fer-study cell`. On a CPU each computes with as many threads as one alone would have, whatever
+Every process is `fer-study train`. On a CPU each computes with as many threads as one alone would have, whatever
 share of the cores it is given, so that its sums, and all of its numbers, are the same.
 """
 
@@ -18,13 +18,15 @@ from concurrent import futures
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from fer_lib.environment import cores, gpus, keras_backend
 from fer_lib.errors import DataError, FerError, ParameterError, RunError
 from fer_lib.execution.processes import end, start, variables, why_ended
-from fer_lib.files import project
+from fer_lib.files import project, refuse_links
 from fer_lib.parameters import read_parameters
 from fer_lib.training import runs
-from fer_lib.variants import STAGE_BLOCKS, Variant
+from fer_lib.variants import Variant
 
 PROGRAM = (sys.executable, "-m", "fer_lib.cli")
 _INTERVAL = 30  # seconds between lines that say how far the runs are
@@ -66,7 +68,7 @@ class Job:
 
     def start(self, device=None):
         """Starts its process, which may share a GPU (`device`, its number) or the cores with others."""
-        command = [*self.program, "cell", str(self.study_dir / "params.yaml"), "--index", str(self.index)]
+        command = [*self.program, "train", str(self.study_dir / "params.yaml"), "--index", str(self.index)]
         command += ["--output-root", str(self.study_dir.parent)]
         threads = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"), str(len(cores())))
         gpu, own = ({}, {}) if device is None else (_SHARED_GPU, {"CUDA_VISIBLE_DEVICES": device})
@@ -93,8 +95,11 @@ def unfinished_jobs(parameters, study_dir, data, fingerprint, program):
         identity = runs.run_identity(parameters, *cell, fingerprint)
         grid.append(Job(*cell, index, Path(study_dir).absolute(), data, identity, program))
     jobs = [job for job in grid if not runs.is_finished(job.folder, job.identity)]
+    if jobs:
+        runs.require_one_version(study_dir, parameters, jobs[0].identity)
     print(f"{len(grid)} runs, {len(grid) - len(jobs)} of them finished before", flush=True)
-    return sorted(jobs, key=lambda job: _cost(job.variant, parameters), reverse=True)
+    # The lower the stage of its blocks, the longer a run takes.
+    return sorted(jobs, key=lambda job: min(Variant.from_name(job.variant).stages, default=5))
 
 
 def collect(waiting, epochs):
@@ -121,7 +126,7 @@ def collect(waiting, epochs):
             print(f"      {len(jobs) - len(waiting)} of {len(jobs)} runs{left}", flush=True)
     if failures:
         first, what = failures[0], f"{len(failures)} of {len(jobs)} runs failed"
-        advice = "What was finished stays: the same command goes on from there"
+        advice = "What was finished is kept: the same command resumes"
         raise type(first)(what, first.where, found=first.found, advice=advice)
 
 
@@ -170,9 +175,12 @@ def train_on_ray(parameters, study_dir, data, fingerprint, address=None, jobs=1,
 
 
 def import_runs(study_dir, folders):
-    """Copies finished runs of another machine into a study, a line each; RunError for one that is not of it."""
+    """Copy finished runs of another machine into a study, a line each; RunError for one that is not of it.
+
+    Only the regular files that a run's `done.json` lists are copied, under the lock of the run.
+    """
     parameters = read_parameters(Path(study_dir) / "params.yaml")
-    for folder in folders:
+    for folder in map(Path, folders):
         run = runs.read_run(folder)
         summary = runs.read_json(Path(study_dir) / "data.json") or {}
         fingerprint = summary.get("fingerprint") or run.config["identity"]["data"]
@@ -181,14 +189,32 @@ def import_runs(study_dir, folders):
         if reason or (run.variant, run.seed) not in parameters.cells():
             raise RunError("A run is not of this study", where=folder, found=reason or "not in its grid")
         target = runs.run_folder(study_dir, run.variant, run.seed)
-        if not runs.is_finished(target, identity):
-            beside = target.with_name(f".tmp-{target.name}")  # so that what is half copied is no run
-            shutil.rmtree(beside, ignore_errors=True)
-            shutil.copytree(folder, beside, ignore=shutil.ignore_patterns("checkpoint-*"))
-            if target.exists():
-                runs.set_aside(target)
-            beside.rename(target)
+        refuse_links(Path(study_dir) / "runs", target.parent, target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(target.with_name(f".{target.name}.lock"), timeout=0):
+                if not runs.is_finished(target, identity):
+                    _copy_run(folder, target)
+        except Timeout as error:
+            raise RunError("Another process is training this run", target, advice="Wait for its end") from error
         yield f"{target}: {run.variant} seed {run.seed}"
+
+
+def _copy_run(folder, target):
+    """Copy the listed files of a run beside its place, then rename them into it: a half copy is no run."""
+    beside = target.with_name(f".tmp-{target.name}")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir()
+    for name in [*runs.read_json(folder / "done.json", runs.Done).files, "done.json"]:
+        path = folder / name
+        if path.exists():  # weights may be missing
+            if Path(name).name != name or path.is_symlink() or not path.is_file():
+                raise RunError("A run holds something other than files", path, "regular files in its folder")
+            shutil.copyfile(path, beside / name)
+    runs.read_run(beside)
+    if target.exists():
+        runs.set_aside(target)
+    beside.rename(target)
 
 
 def _start(job, place, jobs):
@@ -265,14 +291,3 @@ def _train_on_node(job, settings):
 def _as_fer_error(error, job):
     error = getattr(error, "cause", None) or error  # Ray's errors hold what was raised on the worker
     return error if isinstance(error, FerError) else RunError("", where=job.log, found=str(error).strip())
-
-
-def _cost(name, parameters):
-    """Multiply-accumulates that the blocks of a network add: about NC(2C + N) a block of N positions."""
-    variant, total = Variant.from_name(name), 0
-    for stage in variant.stages:
-        side = parameters.image_size / (4 if parameters.stem == "imagenet" else 2) / 2 ** (stage - 1)
-        positions, channels = side**2, parameters.width * 2 ** (7 + stage)
-        blocks = STAGE_BLOCKS[variant.depth][stage - 1] if variant.placement == "every" else 1
-        total += blocks * positions * channels * (2 * channels + positions)
-    return total

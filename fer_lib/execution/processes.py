@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from fer_lib.environment import TENSORFLOW_SETTINGS
@@ -14,22 +15,22 @@ from fer_lib.environment import TENSORFLOW_SETTINGS
 _GRACE = 20  # seconds for a process to end after SIGTERM, before it is killed
 
 
-def start(command, log, variables, folder=None, piped=False):
-    """Starts a process whose standard input stays open as long as this one lives, see `end_with_parent`.
+def start(command: list[str], log: Path, variables: dict[str, str]) -> subprocess.Popen:
+    """Start a process whose standard input stays open as long as this one lives, see `end_with_parent`.
 
-    `variables` is its whole environment, `folder` its working directory. The file `log` gets its standard error
-    and, unless that is `piped` to be read from, its standard output.
+    `variables` is its whole environment; the file `log` gets what it prints.
     """
-    Path(log).parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "wb") as file:  # of this attempt alone, so that `why_ended` finds its own reason
-        streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE if piped else file, "stderr": file}
-        text = {"encoding": "utf-8", "errors": "replace"}
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.unlink(missing_ok=True)  # of this attempt alone, so that `why_ended` finds its own reason
+    with open(log, "xb") as file:
         # Of a session of its own: Ctrl-C reaches this process alone, which then ends the other in order.
-        return subprocess.Popen(command, cwd=folder, env=variables, start_new_session=True, **streams, **text)
+        return subprocess.Popen(
+            command, env=variables, stdin=subprocess.PIPE, stdout=file, stderr=file, start_new_session=True
+        )
 
 
-def end(processes):
-    """Ends those processes that still run, all of them at the same time."""
+def end(processes: Iterable[subprocess.Popen]) -> None:
+    """End those processes that still run, all of them at the same time."""
     processes = list(processes)
     for process in processes:
         process.terminate()
@@ -41,8 +42,8 @@ def end(processes):
             process.kill()
 
 
-def end_with_parent():
-    """Lets this process end, as by SIGTERM, once the one that called `start` is gone, however that ended."""
+def end_with_parent() -> None:
+    """Let this process end, as by SIGTERM, once the one that called `start` is gone, however that ended."""
 
     def watch():
         # os.read and not sys.stdin: a thread that waits in the latter blocks the interpreter's own end.
@@ -55,25 +56,23 @@ def end_with_parent():
     threading.Thread(target=watch, daemon=True).start()
 
 
-def variables(data, fingerprint):
-    """The environment of such a process; what the user has set of the backend's stays.
+def variables(data: str | None, fingerprint: str) -> dict[str, str]:
+    """Return the environment of such a process, or of a kernel; what the user has set of the backend's stays.
 
     `data`, a path or None, is no argument of the process, which would show it. The process refuses data of another
     `fingerprint` than that of the checked data.
     """
-    own = {
-        "PYTHONHASHSEED": 0, "PYTHONUNBUFFERED": 1, "PYDEVD_DISABLE_FILE_VALIDATION": 1,
-        "FER_PROGRESS": "lines", "FER_DATA": data, "FER_FINGERPRINT": fingerprint,
-    }  # fmt: skip
+    own = {"PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    own |= {"FER_PROGRESS": "lines", "FER_FINGERPRINT": fingerprint}
     found = {**TENSORFLOW_SETTINGS, **os.environ, **own}
-    return {name: str(value) for name, value in found.items() if value is not None}
+    return found if data is None else found | {"FER_DATA": data}
 
 
-def why_ended(status, log):
-    """Words for why a process failed: the signal that killed it, or the line of its log that names the error."""
+def why_ended(status: int, log: Path) -> str:
+    """Return why a process failed: the signal that killed it, or the line of its log that names the error."""
     if status < 0:
         perhaps = ", perhaps out of memory" if status == -signal.SIGKILL else ""
         return f"killed by {signal.Signals(-status).name}{perhaps}"
-    lines = [line.strip() for line in Path(log).read_text(errors="replace").splitlines() if line.strip()]
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     named = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Interrupt)\b", line)]
     return (named or lines or [f"exit status {status}"])[-1]

@@ -1,46 +1,55 @@
 """A study from its parameters to its report: the data check, then each notebook in order, then the report.
 
-`outputs/<study>/notebooks/` gets each executed notebook and, last, its `.done.json` with what it was made from: it
-is known again when nothing has changed for it. What stopped half-way leaves no such file and is done again.
+`outputs/<study>/notebooks/` gets each executed notebook and, last, its `.done.json`: what it was made from, and
+the sha256 of the files that it made. Only those are ever deleted. What stopped half-way is done again.
 """
 
 import contextlib
 import hashlib
 import json
 import os
-import shutil
-import sys
-import tempfile
 import time
 from pathlib import Path
 
-import nbformat
 from filelock import FileLock, Timeout
+from pydantic import BaseModel
 
+import fer_lib
 from fer_lib import notebooks
 from fer_lib.datasets import checks
-from fer_lib.environment import describe_environment, keras_backend, package_versions, require_backend
+from fer_lib.environment import describe_environment, keras_backend, require_backend
 from fer_lib.errors import DataError, RunError
-from fer_lib.execution.processes import end, start, variables, why_ended
-from fer_lib.files import read_json, require_writable, sweep, write_atomically
+from fer_lib.execution.processes import variables, why_ended
+from fer_lib.files import read_json, refuse_links, require_writable, sweep, temporary, write_atomically
 from fer_lib.parameters import write_parameters
-from fer_lib.report.page import write_report
-from fer_lib.study import Study, find_data
-from fer_lib.training.runs import study_runs, write_json
+from fer_lib.study import Study, claim, find_data
+from fer_lib.training.runs import RESULTS_VERSION, study_runs, write_json
+
+_FOLDERS = ("figures", "logs", "notebooks", "runs", "tables")
+
+
+class Done(BaseModel):
+    """`notebooks/<name>.done.json`; every file is named by its path in the study's folder."""
+
+    made_from: str  # sha256 of all that the notebook is made from, the runs apart
+    runs: dict[str, str]  # run folder -> sha256 of its `done.json`
+    files: dict[str, str]  # the executed notebook, its figures and tables -> sha256
 
 
 def run_study(parameters, data=None, chosen=None, output_root="outputs", notebook_dir=None, train_grid=None):
-    """Checks the data, executes the notebooks in order, writes the report; returns its path. What is done is kept.
+    """Check the data, execute the notebooks in order, write the report; return its path. What is done is kept.
 
     Args:
+        parameters: the `Parameters` of the study.
         data: path of the data, by default `parameters.data`. It is written nowhere.
         chosen: numbers of notebooks, such as `["01"]`; all by default.
         output_root: the study's folder is `output_root/<study>`.
+        notebook_dir: folder of the numbered notebooks, by default the project's.
         train_grid: called with parameters, study_dir, data and fingerprint before the first notebook, to train
             all runs in processes of their own, see `jobs`; without it the notebooks train them one by one.
 
     Raises:
-        ParameterError: an unknown notebook, no backend, or a folder that cannot be written.
+        ParameterError: an unknown notebook, no backend, or a folder that cannot be written or is another study's.
         DataError: the data cannot be read, or a study must not be made of them.
         RunError: a notebook or a run failed, or another process runs this study.
     """
@@ -50,24 +59,25 @@ def run_study(parameters, data=None, chosen=None, output_root="outputs", noteboo
     parameters = parameters.model_copy(update={"data": None})
     study = Study(parameters, Path(output_root) / parameters.study, data)
     require_writable(study.folder)
+    summary = _check_data(study.splits)  # before any folder is made
     with _only_process(study.folder):
+        claim(study.folder, parameters)
+        refuse_links(*(study.folder / name for name in _FOLDERS))
+        refuse_links(*study.folder.glob("runs/*"), *study.folder.glob("runs/*/*"))
         for name in (".", "figures", "notebooks", "tables"):
             sweep(study.folder / name)
-        summary = _check_data(study.splits)
-        write_atomically(study.folder / "params.yaml", write_parameters(parameters))
-        write_json(study.folder / "data.json", summary)
+        _write_if_new(study.folder / "params.yaml", write_parameters(parameters))
+        _write_if_new(study.folder / "data.json", json.dumps(summary, indent=2) + "\n")
         print(f"{parameters.study}: {len(parameters.cells())} runs, {len(sources)} notebooks", flush=True)
         if train_grid is not None:
             train_grid(parameters, study.folder, data, study.splits.fingerprint)
         for number, source in enumerate(sources, 1):
             _Execution(source, study).finish(f"[{number}/{len(sources)}] {source.stem}")
-        if parameters.variants[1:] and len(study_runs(study.folder, parameters)) == len(parameters.cells()):
-            study.comparison()  # whichever notebooks were chosen, the report reads the one table
-        return write_report(study.folder)
+        return _report(study)
 
 
 def refuse_problems(found):
-    """DataError where the data check found (`checks.Flaws`) anything that would silently ruin a study."""
+    """Raise DataError where the data check found (`checks.Flaws`) anything that would silently ruin a study."""
     if found.problems:
         first, *others = found.problems
         more = f" ({len(others)} more problem{'s' * (len(others) > 1)})" if others else ""
@@ -76,7 +86,7 @@ def refuse_problems(found):
 
 
 def _check_data(splits):
-    """Looks at all of the data; returns what `data.json` holds of them."""
+    """Look at all of the data; return what `data.json` holds of them."""
     found = checks.check(splits)
     refuse_problems(found)
     notes = [*splits.notes, *found.warnings]
@@ -87,7 +97,8 @@ def _check_data(splits):
 
 
 def _only_process(study_dir):
-    """Takes the lock of the study, a context that releases it; it ends with its process, too."""
+    """Take the lock of the study, a context that releases it; it ends with its process, too."""
+    study_dir.parent.mkdir(parents=True, exist_ok=True)
     try:
         return FileLock(study_dir.with_name(f".{study_dir.name}.lock")).acquire(timeout=0)
     except Timeout as error:
@@ -95,121 +106,151 @@ def _only_process(study_dir):
         raise RunError("Another process is running this study", study_dir, advice=advice) from error
 
 
+def _write_if_new(path, text):
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        write_atomically(path, text)
+
+
+def _report(study):
+    """Write the report unless nothing changed since; return its path."""
+    path, patterns = (
+        study.folder / "report.html",
+        ("*.yaml", "data.json", "notebooks/*.done.json", "runs/*/*/done.json"),
+    )
+    made_from = [each.stat().st_mtime for pattern in patterns for each in study.folder.glob(pattern)]
+    if path.is_file() and path.stat().st_mtime >= max(made_from):
+        return path
+    from fer_lib.report.page import write_report
+
+    parameters = study.parameters
+    if parameters.variants[1:] and len(study_runs(study.folder, parameters)) == len(parameters.cells()):
+        study.comparison()  # whichever notebooks were chosen, the report reads the one table
+    return write_report(study.folder)
+
+
 class _Execution:
     """One notebook, `source`, of a `Study`."""
 
     def __init__(self, source, study):
-        self.source, self.study = source, study
+        self.source, self.study = source.absolute(), study
         self.target = study.folder / "notebooks" / source.name
         self.marker = self.target.with_suffix(".done.json")
 
     def finish(self, title):
-        """Executes the notebook unless that was done, and says so."""
-        made_from = self._made_from()
-        if self._is_finished(made_from):
+        """Execute the notebook unless that was done, and say so."""
+        made_from, done = self._made_from(), None
+        with contextlib.suppress(RunError):  # damaged, or of an earlier version
+            done = read_json(self.marker, Done)
+        whole = done is not None and done.made_from == made_from and done.files == self._hashes(done.files)
+        if whole and done.runs.items() <= self._runs().items():
             print(f"{title}: finished before", flush=True)
             return
         print(title, flush=True)
         write_json(self.study.folder / "environment.json", describe_environment())
         self.marker.unlink(missing_ok=True)
-        for result in self._results():
-            (self.study.folder / result).unlink()
-        started = time.perf_counter()
+        for name in done.files.keys() & self._results() if done else ():
+            (self.study.folder / name).unlink()
+        before, started = self._results(), time.perf_counter()
         self._execute()
-        seconds = round(time.perf_counter() - started, 1)
-        done = {"made_from": made_from, "runs": self._runs(), "results": self._results(), "seconds": seconds}
-        write_json(self.marker, done)
-        print(f"      done in {seconds:.0f} s", flush=True)
+        made = [
+            self._name(self.target),
+            *(name for name, when in self._results().items() if before.get(name) != when),
+        ]
+        print(f"      done in {time.perf_counter() - started:.0f} s", flush=True)
+        done = Done(made_from=made_from, runs=self._runs(), files=self._hashes(made))
+        write_json(self.marker, done.model_dump())
 
     def _made_from(self):
-        """sha256 of all that the executed notebook is made from, the run folders apart."""
+        """Return the sha256 of all that the executed notebook is made from, the run folders apart."""
         parameters, fingerprint = self.study.parameters.model_dump(), self.study.splits.fingerprint
-        settings = [parameters, fingerprint, keras_backend(), package_versions()]
-        library = b"".join(path.read_bytes() for path in sorted(Path(__file__).parents[1].rglob("*.py")))
-        made_from = json.dumps([notebooks.source_hash(self.source), settings]).encode() + library
-        return hashlib.sha256(made_from).hexdigest()
-
-    def _is_finished(self, made_from):
-        """Whether nothing changed; a run that was trained anew or a figure that was deleted is a change."""
-        # What is suppressed: there is no marker, or one that is damaged or of an earlier version.
-        with contextlib.suppress(RunError, KeyError, AttributeError, TypeError):
-            done = read_json(self.marker)
-            same_runs = done["runs"].items() <= self._runs().items()
-            same = (done["made_from"], done["results"]) == (made_from, self._results())
-            return same and same_runs and self.target.is_file()
-        return False
+        settings = [parameters, fingerprint, keras_backend(), RESULTS_VERSION, fer_lib.__version__]
+        return hashlib.sha256(json.dumps([notebooks.source_hash(self.source), settings]).encode()).hexdigest()
 
     def _runs(self):
-        """sha256 of the `done.json` of each finished run, by its folder."""
         found = sorted(self.study.folder.glob("runs/*/seed-*/done.json"))
-        return {self._place(path.parent): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+        return {self._name(path.parent): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
 
     def _results(self):
-        """Its figures and tables: those whose names begin with the notebook's number, such as `3.2-memory.png`."""
+        """Return the figures and tables of its number, such as `3.2-memory.png`: name -> time of change."""
         number = int(self.source.stem.split("_")[0])
         folders = (self.study.folder / name for name in ("figures", "tables"))
-        return sorted(self._place(path) for folder in folders for path in folder.glob(f"{number}.*"))
+        found = [path for folder in folders for path in sorted(folder.glob(f"{number}.*")) if path.is_file()]
+        return {self._name(path): path.stat().st_mtime_ns for path in found}
 
-    def _place(self, path):
+    def _hashes(self, names):
+        """Return the sha256 of those of the named files that are there."""
+        paths = {name: self.study.folder / name for name in names}
+        return {
+            name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in paths.items() if path.is_file()
+        }
+
+    def _name(self, path):
         return path.relative_to(self.study.folder).as_posix()
 
     def _execute(self):
-        """Executes the notebook in a process of its own; where that fails, what it gave is `*.failed.ipynb`."""
+        """Execute the notebook; where that fails, what it gave is `*.failed.ipynb`."""
+        from nbclient.exceptions import DeadKernelError
+        from papermill import PapermillExecutionError, execute_notebook
+
+        what, advice = f"Notebook {self.source.stem} failed", "What was finished is kept: the same command resumes"
         failed, folder = self.target.with_suffix(".failed.ipynb"), self.source.parent
-        with _scratch(self.study.folder) as scratch:
-            given, log = scratch / self.source.name, scratch / "log"
-            # A relative path: an absolute one would get into the metadata.
-            params = Path(os.path.relpath(self.study.folder / "params.yaml", folder)).as_posix()
-            arguments = self.source.name, str(given), json.dumps({"params": params})
-            command = [sys.executable, "-m", "fer_lib.execution.papermill_process", *arguments]
-            environment = variables(self.study.data, self.study.splits.fingerprint)
-            environment["JUPYTER_RUNTIME_DIR"] = str(scratch)
-            if status := _run_process(command, log, environment, folder):
-                raise self._failure(status, given, failed, log)
+        given = temporary(self.target).absolute()
+        log = given.with_suffix(".log")
+        given.parent.mkdir(parents=True, exist_ok=True)
+        # A relative path: an absolute one would get into the metadata.
+        params = Path(os.path.relpath(self.study.folder / "params.yaml", folder)).as_posix()
+        try:
+            with _surroundings(variables(self.study.data, self.study.splits.fingerprint), log):
+                execute_notebook(
+                    self.source, given, {"params": params}, kernel_name="python3", language="python", cwd=folder,
+                    progress_bar=False, stdout_file=_Trainings(self.study.parameters), shutdown_kernel="immediate",
+                )  # fmt: skip
             self._keep(given, self.target)
             failed.unlink(missing_ok=True)
+        except PapermillExecutionError as error:
+            self._keep(given, failed)
+            kind = DataError if error.ename in ("ParameterError", "DataError") else RunError
+            where, found = notebooks.failed_cell(failed)
+            raise kind(what, where, found=found, advice=f"{advice}. What it gave is in {failed}") from error
+        except DeadKernelError as error:
+            found = f"the kernel died, perhaps out of memory: {why_ended(1, log)}"
+            raise RunError(what, found=found, advice=advice) from error
+        finally:
+            given.unlink(missing_ok=True)
+            log.unlink(missing_ok=True)
 
     def _keep(self, given, path):
         private = [] if self.study.data is None else [self.study.data]
         notebook = notebooks.without_machine(notebooks.read_notebook(given), self.source.name, private)
-        write_atomically(path, nbformat.writes(notebook) + "\n")
-
-    def _failure(self, status, given, failed, log):
-        """The error that says which cell, and where what it gave is kept."""
-        where, found, kept = None, why_ended(status, log), ""
-        # What a full disk cut short cannot be read, or not be kept: then only why the process ended is known.
-        with contextlib.suppress(RunError):
-            self._keep(given, failed)
-            kept = f"What it gave is kept in {failed}. "
-            where, found = notebooks.failed_cell(failed) or (None, found)
-        kind = DataError if status == DataError.exit_status else RunError
-        advice = f"{kept}What was finished stays: the same command goes on from there"
-        return kind(f"Notebook {self.source.stem} failed", where, found=found, advice=advice)
+        write_atomically(path, notebooks.as_text(notebook))
 
 
-def _run_process(command, log, environment, folder):
-    """Runs a command to its end, printing its lines as they come; its exit status."""
-    process = start(command, log, environment, folder, piped=True)
-    try:
-        for line in process.stdout:
-            if line.strip():
-                print(f"      {line.rstrip()}", flush=True)
-        return process.wait()
-    finally:
-        end([process])
+class _Trainings:
+    """A file that prints the lines of trainings; what else a notebook prints is in the notebook."""
+
+    def __init__(self, parameters):
+        self.titles = tuple(f"{variant}, seed " for variant in parameters.variants)
+
+    def write(self, text):
+        for line in text.splitlines():
+            if line.startswith(self.titles):
+                print(f"      {line}", flush=True)
+
+    def flush(self):
+        pass
 
 
 @contextlib.contextmanager
-def _scratch(study_dir):
-    """A folder for sockets and the log, of one name a study: what a killed process left there is removed first.
-
-    A short path: that of a Unix socket has 107 characters at most.
-    """
-    name = hashlib.sha256(str(study_dir.resolve()).encode()).hexdigest()[:16]
-    folder = Path(tempfile.gettempdir()) / f"fer-{name}"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700)
+def _surroundings(variables, log):
+    """Let kernels start with these environment variables; what they print past Python goes to the file `log`."""
+    before, stderr = dict(os.environ), os.dup(2)
     try:
-        yield folder
+        os.environ.update(variables)
+        with open(log, "wb") as file:
+            os.dup2(file.fileno(), 2)
+        yield
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.environ.clear()
+        os.environ.update(before)

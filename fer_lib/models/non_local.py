@@ -7,6 +7,7 @@ from numbers import Integral
 import keras
 from keras import ops
 
+from fer_lib.models.layers import BatchNormalization
 from fer_lib.variants import PAIRWISE_FUNCTIONS
 
 
@@ -126,7 +127,7 @@ class NonLocal2D(keras.layers.Layer):
         policy = "float32" if self.compute_dtype == "float16" else self.dtype_policy
         self.w_z = self._projection(channels, "w_z", use_bias=False, dtype=policy)
         gamma = "zeros" if self.zero_init else "ones"
-        self.normalization = keras.layers.BatchNormalization(
+        self.normalization = BatchNormalization(
             -1, self.momentum, self.epsilon, gamma_initializer=gamma, dtype=policy, name="normalization"
         )
         for layer in self._projections():

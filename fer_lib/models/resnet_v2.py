@@ -5,6 +5,7 @@ import warnings
 import keras
 from keras import layers
 
+from fer_lib.models.layers import BatchNormalization, Conv2D
 from fer_lib.models.non_local import NonLocal2D, check_choice
 from fer_lib.models.weights import load_backbone_weights
 from fer_lib.variants import STAGE_BLOCKS, Variant
@@ -97,7 +98,7 @@ def resnet_v2(
 def _stem(x, filters, stem):
     size = 3 if stem == "small" else 7
     x = layers.ZeroPadding2D(size // 2, name="conv1_pad")(x)
-    x = layers.Conv2D(filters, size, strides=2, name="conv1_conv")(x)
+    x = Conv2D(filters, size, strides=2, name="conv1_conv")(x)
     if stem == "small":
         return x
     x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
@@ -108,22 +109,22 @@ def _bottleneck(x, filters, stride, convolve_shortcut, name):
     """Pre-activation bottleneck: (batch, h, w, c) -> (batch, h / stride, w / stride, 4 * filters)."""
     preact = _normalise(x, f"{name}_preact")
     if convolve_shortcut:
-        shortcut = layers.Conv2D(4 * filters, 1, strides=stride, name=f"{name}_0_conv")(preact)
+        shortcut = Conv2D(4 * filters, 1, strides=stride, name=f"{name}_0_conv")(preact)
     elif stride > 1:
         shortcut = layers.MaxPooling2D(1, strides=stride, name=f"{name}_0_pool")(x)
     else:
         shortcut = x
-    x = layers.Conv2D(filters, 1, use_bias=False, name=f"{name}_1_conv")(preact)
+    x = Conv2D(filters, 1, use_bias=False, name=f"{name}_1_conv")(preact)
     x = layers.ZeroPadding2D(1, name=f"{name}_2_pad")(_normalise(x, f"{name}_1"))
-    x = layers.Conv2D(filters, 3, strides=stride, use_bias=False, name=f"{name}_2_conv")(x)
-    x = layers.Conv2D(4 * filters, 1, name=f"{name}_3_conv")(_normalise(x, f"{name}_2"))
+    x = Conv2D(filters, 3, strides=stride, use_bias=False, name=f"{name}_2_conv")(x)
+    x = Conv2D(4 * filters, 1, name=f"{name}_3_conv")(_normalise(x, f"{name}_2"))
     return layers.Add(name=f"{name}_out")([shortcut, x])
 
 
 def _normalise(x, name):
     """Batch normalisation, then ReLU."""
     axis = 1 if keras.config.image_data_format() == "channels_first" else -1
-    x = layers.BatchNormalization(axis=axis, epsilon=1.001e-5, name=f"{name}_bn")(x)
+    x = BatchNormalization(axis=axis, epsilon=1.001e-5, name=f"{name}_bn")(x)
     return layers.Activation("relu", name=f"{name}_relu")(x)
 
 

@@ -42,12 +42,15 @@ def train_run(parameters, variant, seed, splits, study_dir, observe=None, positi
         The finished `Run`. Its predictions are those of the last epoch: no epoch is chosen by them.
 
     Raises:
-        RunError: a file cannot be written, or the loss is no longer finite.
+        RunError: a file cannot be written, the loss is no longer finite, or the study's finished runs are of an
+            earlier results version.
     """
     folder = runs.run_folder(study_dir, variant, seed)
     identity = runs.run_identity(parameters, variant, seed, splits.fingerprint)
     if not runs.is_finished(folder, identity) or runs.leftovers(folder):
         with _only_process(folder):
+            if not runs.is_finished(folder, identity):
+                runs.require_one_version(study_dir, parameters, identity)
             _prepare_folder(folder, identity)
             # The process that was waited for may have finished this very run.
             if not runs.is_finished(folder, identity):
@@ -113,10 +116,12 @@ class _Training:
         if test is not None:
             # The one place where the test split is used: the training has ended, and nothing is chosen by it.
             predictions["test"] = predict(self.parameters, self.classifier, test)
+        # The loss of training may be finite all the while: it does not use the moving statistics. Predictions may
+        # be, too: TensorFlow's ReLU on a CPU (oneDNN) gives 0 for NaN after a fused normalisation.
+        finite = all(np.isfinite(weight).all() for weight in self.classifier.get_weights())
         for split, found in predictions.items():
-            if not runs.are_probabilities(found.probabilities):
-                # The loss of training may be finite all the while: it does not use the moving statistics.
-                what = "The predictions are not finite, or do not sum to 1"
+            if not finite or not runs.are_probabilities(found.probabilities):
+                what = "The network is not finite, or its predictions do not sum to 1"
                 where = f"{self.variant}, seed {self.seed}, {split} split"
                 advice = "Lower learning_rate or norm_momentum, train longer, or set precision: float32"
                 raise RunError(what, where, advice=advice)

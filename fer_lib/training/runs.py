@@ -24,7 +24,8 @@ from fer_lib.files import read_json, reading, write_atomically
 
 # Raised where the same parameters and data give other numbers than before: earlier runs are then other runs.
 # `tests/training/test_golden.py` says when. Commit and package versions are provenance, see `config.json`.
-RESULTS_VERSION = 1
+# Finished runs of an earlier version are read, but no study mixes two.
+RESULTS_VERSION = 2
 WEIGHTS = "last.weights.h5"
 # A finished run may lack its weights: results are committed without.
 _NEEDED = ("config.json", "history.csv", "predictions.npz")
@@ -116,8 +117,19 @@ def run_identity(parameters, variant, seed, fingerprint):
 
 
 def is_finished(folder, identity):
-    """Return whether `folder` holds a finished run of just this identity, every file of it whole."""
+    """Return whether `folder` holds a finished run of this identity, or of an earlier version of it, whole."""
     return (folder / "done.json").is_file() and why_another(folder, identity) is None
+
+
+def require_one_version(study_dir, parameters, identity):
+    """Raise RunError where a run of `identity`, to be trained, would mix results versions in its study."""
+    versions = {f"{identity['variant']}/seed-{identity['seed']}, to be trained": identity["results_version"]}
+    for variant, seed in parameters.cells():
+        folder = run_folder(study_dir, variant, seed)
+        if is_finished(folder, run_identity(parameters, variant, seed, identity["data"])):
+            earlier = read_json(folder / "done.json", Done).identity
+            versions[f"{variant}/seed-{seed}"] = earlier["results_version"]
+    _refuse_two(versions)
 
 
 def why_another(folder, identity):
@@ -131,7 +143,7 @@ def why_another(folder, identity):
     if config is None:
         return "config.json is missing"
     earlier = done.identity if done else config.get("identity", {})
-    if changed := [name.replace("_", " ") for name in identity if earlier.get(name) != identity[name]]:
+    if changed := _changed(earlier, identity, finished=done is not None):
         return f"{' and '.join(changed)} changed"
     damaged = done and _damaged_file(folder, done.files)
     return f"{damaged} is missing or damaged" if damaged else None
@@ -151,7 +163,8 @@ def read_run(folder):
 def study_runs(study_dir, parameters):
     """Return a study's own finished runs in the order of its grid; its folder may hold others.
 
-    Where `data.json` in `study_dir` names the data, runs on others are left out.
+    Where `data.json` in `study_dir` names the data, runs on others are left out. RunError where they are of two
+    results versions.
     """
     fingerprint = (read_json(Path(study_dir) / "data.json") or {}).get("fingerprint")
     found = []
@@ -159,9 +172,19 @@ def study_runs(study_dir, parameters):
         folder = run_folder(study_dir, variant, seed)
         if done := read_json(folder / "done.json", Done):
             data = fingerprint or done.identity.get("data")
-            if done.identity == run_identity(parameters, variant, seed, data):
+            identity = run_identity(parameters, variant, seed, data)
+            if _changed(done.identity, identity, finished=True) == []:
                 found.append(read_run(folder))
+    _refuse_two({f"{run.variant}/seed-{run.seed}": run.config["identity"]["results_version"] for run in found})
     return found
+
+
+def _refuse_two(versions):
+    """Raise RunError where a dictionary of a run's name to its results version holds two versions."""
+    if len(set(versions.values())) > 1:
+        runs = (f"version {number}: {name}" for name, number in sorted(versions.items(), key=lambda item: item[1]))
+        advice = "Move the earlier runs away to train all of the study again, or use the code that trained them"
+        raise RunError("A study cannot mix results versions", found="; ".join(runs), advice=advice)
 
 
 def set_aside(folder):
@@ -223,6 +246,14 @@ def _unpack(arrays, split, classes):
     if not are_probabilities(found.probabilities):
         raise ValueError("probabilities that do not sum to 1")
     return found
+
+
+def _changed(earlier, identity, finished):
+    """Return the names of what differs in two identities; a finished run may be of an earlier results version."""
+    names = [name for name in identity if earlier.get(name) != identity[name]]
+    if finished and earlier.get("results_version") in range(1, identity["results_version"]):
+        names.remove("results_version")
+    return [name.replace("_", " ") for name in names]
 
 
 def _damaged_file(folder, files):

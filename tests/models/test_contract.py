@@ -158,18 +158,16 @@ import sys
 import fer_lib
 assert not {"keras", "numpy", "tensorflow", "jax", "torch"} & set(sys.modules), "importing the package loads Keras"
 import keras
+import fer_lib.models
 print(keras.models.load_model(sys.argv[1]).layers[-1].pairwise)
 """
 
 
-@pytest.mark.parametrize(
-    "script", [LOADS, "import keras" + LOADS.replace("assert", "0 and")], ids=["before", "after"]
-)
-def test_importing_the_package_before_or_after_keras_is_enough_to_load_a_model(script, tmp_path):
+def test_importing_the_models_is_enough_to_load_one(tmp_path):
     model_with_block("concatenation", 4, 4).save(tmp_path / "model.keras")
     no_site = ["-S"] if sys.flags.no_site else []
     run = subprocess.run(
-        [sys.executable, *no_site, "-c", script, str(tmp_path / "model.keras")], capture_output=True, text=True
+        [sys.executable, *no_site, "-c", LOADS, str(tmp_path / "model.keras")], capture_output=True, text=True
     )
     assert run.stdout.split() == ["concatenation"], run.stderr[-2000:]
 

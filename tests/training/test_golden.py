@@ -1,7 +1,7 @@
 """The numbers of a training, fixed: what refactoring must not change.
 
-`golden.json` was written on the code that trained the committed results. It is written again, by
-`python tests/training/test_golden.py`, only together with a new `RESULTS_VERSION`.
+`golden.json` is written again only together with a new `RESULTS_VERSION`, by
+`TF_ENABLE_ONEDNN_OPTS=1 PYTHONPATH=tests python tests/training/test_golden.py`.
 """
 
 import json

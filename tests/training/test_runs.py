@@ -19,14 +19,17 @@ IDENTITY = {"variant": "resnet14v2", "seed": 3, "parameters": "a hash", "data": 
 @pytest.fixture
 def folder(tmp_path):
     """A finished run, written by hand as the design describes it."""
-    folder = tmp_path / "runs" / "resnet14v2" / "seed-3"
-    folder.mkdir(parents=True)
-    config = {"variant": "resnet14v2", "seed": 3, "parameters": {}, "identity": IDENTITY}
+    return write_run(tmp_path / "runs" / "resnet14v2" / "seed-3", IDENTITY)
+
+
+def write_run(folder, identity):
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {"variant": "resnet14v2", "seed": identity["seed"], "parameters": {}, "identity": identity}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "history.csv").write_text("epoch,loss,accuracy\n1,1.9,0.25\n2,1.5,0.5\n")
     (folder / "seconds.csv").write_text("epoch,seconds\n1,10.5\n2,9.5\n")
     write_predictions(folder)
-    runs.finish(folder, IDENTITY, epochs=2)
+    runs.finish(folder, identity, epochs=2)
     return folder
 
 
@@ -82,9 +85,38 @@ def test_damaged_json_is_called_damaged_and_not_taken_for_absent(folder, content
 
 def test_another_identity_is_another_run(folder):
     assert runs.is_finished(folder, IDENTITY)
-    other = IDENTITY | {"results_version": 2, "data": "of another study"}
+    other = IDENTITY | {"data": "of another study"}
     assert not runs.is_finished(folder, other)
-    assert runs.why_another(folder, other) == "data and results version changed"
+    assert runs.why_another(folder, other) == "data changed"
+    assert runs.why_another(folder, IDENTITY | {"results_version": 0}) == "results version changed"
+
+
+def test_a_finished_run_of_an_earlier_version_is_read_and_a_half_one_is_not_continued(folder):
+    later = IDENTITY | {"results_version": 2}
+    assert runs.is_finished(folder, later)
+    (folder / "done.json").unlink()
+    assert runs.why_another(folder, later) == "results version changed"
+
+
+def test_a_study_never_mixes_results_versions(tmp_path):
+    parameters = build_parameters({"variants": ["resnet14v2"], "seeds": [0, 1]})
+    wanted = [runs.run_identity(parameters, "resnet14v2", seed, "of the data") for seed in (0, 1)]
+
+    def finish(seed, version):
+        folder = runs.run_folder(tmp_path, "resnet14v2", seed)
+        write_run(folder, wanted[seed] | {"results_version": version})
+
+    runs.require_one_version(tmp_path, parameters, wanted[0])  # of a study without runs
+    finish(0, version=1)
+    assert [run.seed for run in runs.study_runs(tmp_path, parameters)] == [0]
+    mixed = r"cannot mix.*version 1: resnet14v2/seed-0; version 2: resnet14v2/seed-1"
+    with pytest.raises(RunError, match=mixed + ", to be trained"):
+        runs.require_one_version(tmp_path, parameters, wanted[1])
+    finish(1, version=1)
+    assert [run.seed for run in runs.study_runs(tmp_path, parameters)] == [0, 1]
+    finish(1, version=2)
+    with pytest.raises(RunError, match=mixed):
+        runs.study_runs(tmp_path, parameters)
 
 
 def test_weights_are_listed_and_may_be_missing_but_not_damaged(folder):
