@@ -1,6 +1,7 @@
 """Data sets of faces as `Splits` of `ImageSet`s: `load` takes a study's parameters, the loaders take paths."""
 
 from pathlib import Path
+from typing import Any
 
 from fer_lib.dataset_specs import DATASETS
 from fer_lib.datasets.fer2013 import load_fer2013
@@ -35,5 +36,5 @@ def load(parameters: Parameters, data: str | Path | None = None) -> Splits:
         raise ParameterError("The study needs data that are not part of this project", where, expected)
     if dataset == "fer2013":  # its images have one size
         return load_fer2013(path, parameters.protocol, **options)
-    read = {"kdef": load_kdef, "folders": load_folders}[dataset]
-    return read(path, parameters.protocol, parameters.image_size, **options)
+    load_images: Any = {"kdef": load_kdef, "folders": load_folders}[dataset]
+    return load_images(path, parameters.protocol, parameters.image_size, **options)

@@ -46,7 +46,7 @@ _CLUTTER = re.compile(
     r"|thumbs\.db|desktop\.ini|icon\r)",
     re.IGNORECASE | re.DOTALL,
 )
-_COMPRESSED: dict[bytes, Callable[..., IO[bytes]]] = {
+_COMPRESSED: dict[bytes, Any] = {
     b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open,
 }  # fmt: skip
 _HEIC = rb".{4}ftyp(hei|hev|mif1|msf1|avi)"
@@ -231,14 +231,15 @@ def _decoded(content: bytes, where: str, shape: tuple[int, int, int], aspect: st
             if image.mode.startswith(("I", "F")):
                 found, advice = f"Pillow's mode {image.mode}", "Convert it to 8 bits per channel"
                 raise DataError("An image has more than 8 bits per channel", where, "8 bits", found, advice)
-            upright = ImageOps.exif_transpose(image)
+            upright: Image.Image = ImageOps.exif_transpose(image)
             transparent = False
             if upright.has_transparency_data:
                 upright = upright.convert("RGBA")
-                transparent = upright.getchannel("A").getextrema()[0] < 255
+                transparent = bool(np.asarray(upright)[..., 3].min() < 255)
                 upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
             upright = upright.convert("RGB" if shape[2] == 3 else "L")
-            pixels = np.atleast_3d(ASPECTS[aspect](upright, shape[:2], Image.Resampling.LANCZOS))
+            square = ASPECTS[aspect](upright, shape[:2], Image.Resampling.LANCZOS)
+            pixels = np.atleast_3d(np.asarray(square))
             gaps = [whole - part for whole, part in zip(shape, pixels.shape, strict=True)]
             padded = np.pad(pixels, [(gap // 2, gap - gap // 2) for gap in gaps], "edge")
             return padded, Header(*image.size, image.mode, transparent)
@@ -247,7 +248,7 @@ def _decoded(content: bytes, where: str, shape: tuple[int, int, int], aspect: st
     except Exception as error:  # Pillow's decoders let errors of many kinds through
         if not content.startswith((b"\x89PNG", b"\xff\xd8\xff")):
             check_kind(content[:512], where)
-        found = "a file that cannot be identified" if "cannot identify" in str(error) else error
+        found = "a file that cannot be identified" if "cannot identify" in str(error) else str(error)
         advice = "Remove it, or convert it to JPEG or PNG"
         raise DataError("A file is no image, or damaged", where, " or ".join(FORMATS), found, advice) from error
 

@@ -85,8 +85,8 @@ def _read(entry: Path) -> Splits | None:
             parts: dict[str, Any] = dict.fromkeys(("train", "validation", "test"))
             for name in parts.keys() & head.keys():
                 names, metadata = head.pop(name)
-                arrays = (stored[f"{name}/{part}"] for part in ("images", "labels", "ids"))
-                parts[name] = ImageSet(*arrays, tuple(names), pd.DataFrame(metadata))
+                images, labels, ids = (stored[f"{name}/{part}"] for part in ("images", "labels", "ids"))
+                parts[name] = ImageSet(images, labels, ids, tuple(names), pd.DataFrame(metadata))
             return Splits(**parts, **head | {"notes": tuple(head["notes"])})
     except Exception as error:  # whatever it is, the images are decoded again
         warnings.warn(f"The cache entry {entry} is damaged ({shown(error)}); it is made again.", stacklevel=4)

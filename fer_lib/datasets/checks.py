@@ -81,7 +81,9 @@ def pixel_hashes(images: np.ndarray) -> np.ndarray:
     """A 128-bit hash of the shape and pixels of each image: a str array `(n,)`, equal exactly where images are."""
     shape = str(images.shape[1:]).encode()
     flat = np.ascontiguousarray(images).reshape(len(images), -1)
-    return np.array([hashlib.blake2b(row, digest_size=16, key=shape).hexdigest() for row in flat], dtype="U32")
+    return np.array(
+        [hashlib.blake2b(row.data, digest_size=16, key=shape).hexdigest() for row in flat], dtype="U32"
+    )
 
 
 def sharpness(images: np.ndarray) -> np.ndarray:

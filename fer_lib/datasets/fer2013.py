@@ -90,12 +90,12 @@ def load_fer2013(path: str | Path, protocol: str = "paper", labels: str = "origi
     """
     require_one_of("protocol", protocol, ("paper", "whole_test", "official"))
     require_one_of("labels", labels, ("original", "ferplus"))
-    path = find_file(path, "FER-2013", advice=WHERE_TO_GET_IT)
-    # Of FER+: beside a CSV or an archive. Those inside of `path` are found when it is read.
-    beside = [] if labels == "original" or path.is_dir() else sorted(path.parent.glob("*"))
+    source = find_file(path, "FER-2013", advice=WHERE_TO_GET_IT)
+    # Of FER+: beside a CSV or an archive. Those inside of it are found when it is read.
+    beside = [] if labels == "original" or source.is_dir() else sorted(source.parent.glob("*"))
     votes = next((file for file in beside if file.name.lower() == folders.FERPLUS_NAME), None)
     how = {"dataset": "fer2013", "protocol": protocol, "labels": labels, "votes": votes and state_hash(votes)}
-    return cached_splits(path, how, lambda: _read_splits(path, protocol, labels, votes))
+    return cached_splits(source, how, lambda: _read_splits(source, protocol, labels, votes))
 
 
 def published_counts(protocol: str) -> dict[str, list[int]]:
@@ -212,8 +212,9 @@ def _parse(stream: IO[bytes], where: object, needed: Sequence[str]) -> pd.DataFr
     columns = [name.strip(' "').lower() for name in header.split(delimiter)]
     if not set(needed) <= set(columns) or len(set(columns)) < len(columns):
         found = f"the columns {shown(', '.join(columns))}" if header.strip() else "an empty first line"
-        advice = "The challenge's train.csv and test.csv lack columns; use fer2013.csv or icml_face_data.csv"
-        advice = folders.FERPLUS_ADVICE if "nf" in columns else advice if "pixels" in columns else None
+        advice = folders.FERPLUS_ADVICE if "nf" in columns else None
+        if "pixels" in columns:
+            advice = "The challenge's train.csv and test.csv lack columns; use fer2013.csv or icml_face_data.csv"
         raise DataError("This is not the table of FER-2013", where, f"columns {', '.join(needed)}", found, advice)
     try:
         # pandas warns, and drops values, where the first row is longer than the header.

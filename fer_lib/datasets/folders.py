@@ -86,18 +86,18 @@ def load_folders(
     """
     require_one_of("protocol", protocol, ("official", "random"))
     require_one_of("aspect", aspect, ASPECTS)
-    path, nested = find_file(path, "The data"), group == "parent"
+    source, nested = find_file(path, "The data"), group == "parent"
     how = {"dataset": "folders", "size": size, "colour": colour, "aspect": aspect, "nested": nested}
     # Undivided, so that both protocols share one entry of the cache.
-    whole = cached_splits(path, how, lambda: _read(path, size, colour, aspect, nested))
+    whole = cached_splits(source, how, lambda: _read(source, size, colour, aspect, nested))
     images, advice = whole.train, None
     if group is not None:
-        subjects = _subjects(images.ids.tolist(), group, path)
+        subjects = _subjects(images.ids.tolist(), group, source)
         images = dataclasses.replace(images, metadata=images.metadata.assign(subject=subjects))
         advice = "Each class needs images of two subjects or more"
-    parts = _divide(images, protocol, path)
+    parts = _divide(images, protocol, source)
     splits = Splits(parts["train"], parts.get("validation"), parts.get("test"), "folders", protocol, whole.notes)
-    require_every_class(splits, path, advice)
+    require_every_class(splits, source, advice)
     return splits
 
 

@@ -85,11 +85,11 @@ def load_kdef(
         raise ParameterError("Size out of range", expected="8 to 1024 pixels", found=repr(size))
     # In KDEF's order, so that the same angles in another order are the same data.
     angles = tuple(angle for angle in ANGLES if angle in angles)
-    path = find_file(path, "KDEF", advice=WHERE_TO_GET_IT)
+    source = find_file(path, "KDEF", advice=WHERE_TO_GET_IT)
     how = {"dataset": "kdef", "size": size, "angles": angles, "colour": bool(colour), "aspect": aspect}
     # Undivided, so that both protocols share one entry of the cache.
-    whole = cached_splits(path, how, lambda: _read(path, size, angles, colour, aspect))
-    return _divide(whole.train, whole.notes, protocol, path)
+    whole = cached_splits(source, how, lambda: _read(source, size, angles, colour, aspect))
+    return _divide(whole.train, whole.notes, protocol, source)
 
 
 def find_images(files: Files) -> tuple[dict[str, str], list[str]]:
@@ -158,8 +158,8 @@ def _read(path: Path, size: int, angles: Sequence[str], colour: bool, aspect: st
         images, results = decode(files, [chosen[name] for name in names], size, colour, aspect)
     headers = Counter(result for result in results if not isinstance(result, DataError))
     # By number, then by size, so that the answer does not depend on the order of the files.
-    common = max(headers, key=lambda header: (headers[header], header), default=None)
-    faults = np.array([_fault(*each, common) for each in zip(images, results, strict=True)], dtype=object)
+    common = max(headers, key=lambda header: (headers[header], header), default=Header(*SIZE, "RGB", False))
+    faults = np.array([_fault(*each, common) for each in zip(images, results, strict=True)], dtype=str)
     for fault in sorted(set(faults) - {""}):
         notes.append(_left_out(fault, [chosen[names[index]] for index in np.flatnonzero(faults == fault)]))
     notes = [*_account(names, Counter(faults), angles), *notes]
@@ -168,10 +168,10 @@ def _read(path: Path, size: int, angles: Sequence[str], colour: bool, aspect: st
         others = listed([angle for angle in ANGLES if angle in {name[6:] for name in chosen} - set(angles)])
         more = f" There are images at other `angles`: {others}" if others else ""
         raise DataError("None of KDEF's images can be used", path, advice=" ".join(notes) + more)
-    grey = " and grey" if colour and common[2] == "L" else ""
+    grey = " and grey" if colour and common.mode == "L" else ""
     if common[:2] != SIZE or grey:
         enlarged = " They are enlarged." if min(common[:2]) < size else ""
-        notes.append(f"Not as published: the images are {common[0]} x {common[1]} pixels{grey}.{enlarged}")
+        notes.append(f"Not as published: the images are {common.width} x {common.height} pixels{grey}.{enlarged}")
     rows = [("", name[0], name[1], name[1:4], name[4:6], name[6:]) for name in names]
     metadata = pd.DataFrame(rows, columns=["usage", "session", "sex", "subject", "expression", "angle"])
     labels = metadata["expression"].map(EXPRESSIONS).map(CLASS_NAMES.index).to_numpy(np.int64)
@@ -192,8 +192,8 @@ def _account(names: list[str], faults: Counter, angles: Sequence[str]) -> Iterat
     """A sentence whose numbers add up to what a whole KDEF has, and one that names what is missing."""
     expected = [name for name in NAMES if name[6:] in angles]
     missing = sorted(set(expected) - set(names))
-    faults = faults | Counter(missing=len(missing))
-    parts = [f"{number:,} {fault or 'used'}" for fault, number in sorted(faults.items())]
+    counts = faults + Counter(missing=len(missing))
+    parts = [f"{number:,} {fault or 'used'}" for fault, number in sorted(counts.items())]
     yield f"Of the {len(expected):,} images of KDEF at {listed(angles)}: {', '.join(parts)}."
     if missing:
         yield f"Missing: {listed(missing, 50)}."
@@ -208,12 +208,13 @@ def _held_out(ids: Iterable[str], metadata: pd.DataFrame, protocol: str) -> np.n
 
 def _divide(images: ImageSet, notes: Sequence[str], protocol: str, path: Path) -> Splits:
     held_out = _held_out(images.ids, images.metadata, protocol)
-    splits = Splits(images.subset(~held_out), images.subset(held_out), None, "kdef", protocol)
+    train, validation = images.subset(~held_out), images.subset(held_out)
+    splits = Splits(train, validation, None, "kdef", protocol)
     two_subjects = "Protocol 'subject' needs at least two subjects of one sex. " if protocol == "subject" else ""
     require_every_class(splits, path, advice=two_subjects + " ".join(notes))
     if protocol == "random":
-        subjects = splits.validation.metadata["subject"].value_counts()
-        known = subjects[subjects.index.isin(splits.train.metadata["subject"])]
+        subjects = validation.metadata["subject"].value_counts()
+        known = subjects[subjects.index.isin(train.metadata["subject"])]
         share = f"({known.sum():,} of its {subjects.sum():,} images)"
         note = f"The random split leaks: {len(known)} of {len(subjects)} validation subjects {share} are in train."
     else:

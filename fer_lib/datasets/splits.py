@@ -88,9 +88,9 @@ class Splits:
         digest = hashlib.sha256()
         for name, part in self.items():
             digest.update(f"{name} {part.images.shape} {' '.join(part.class_names)}\n".encode())
-            digest.update(np.ascontiguousarray(part.images))
+            digest.update(np.ascontiguousarray(part.images).data)
             # A fixed byte order and one id a line, so that the same data have one fingerprint on every machine.
-            digest.update(np.ascontiguousarray(part.labels, dtype="<i8"))
+            digest.update(np.ascontiguousarray(part.labels, dtype="<i8").data)
             digest.update("\n".join(part.ids.tolist()).encode())
         object.__setattr__(self, "fingerprint", digest.hexdigest())
 
@@ -105,7 +105,7 @@ class Splits:
         return [(name, part) for name, part in parts.items() if part is not None]
 
 
-def require_one_of(name: str, value: object, known: Iterable[str]) -> None:
+def require_one_of(name: str, value: str, known: Iterable[str]) -> None:
     """ParameterError unless an argument is one of the known values."""
     if value not in known:
         raise ParameterError(f"Unknown {name}", expected=" or ".join(map(repr, known)), found=repr(value))
@@ -125,9 +125,9 @@ def fifth_of_each(names: Iterable, groups: Iterable) -> np.ndarray:
     """Draw a fifth of the names of each group, rounded, but at least one of two: a bool mask `(n,)`."""
     # The order of hashes is as good as a random one, and depends neither on NumPy's version nor, but for a few
     # names, on which others are there.
-    names = pd.Series(np.asarray(names))
+    series = pd.Series(np.asarray(names))
     drawn: set = set()
-    for _, group in names.groupby(np.asarray(groups)):
+    for _, group in series.groupby(np.asarray(groups)):
         order = sorted(group.unique(), key=lambda name: hashlib.sha256(f"0 {name}".encode()).digest())
         drawn |= set(order[: max(round(0.2 * len(order)), int(len(order) > 1))])
-    return names.isin(drawn).to_numpy()
+    return series.isin(drawn).to_numpy()
