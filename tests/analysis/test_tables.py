@@ -105,7 +105,10 @@ def ten():
 
 def test_accuracy_by_run_by_hand(ten):
     table = tables.accuracy_by_run([ten, make_run(STAGE_3, 1, TEN_TRUE, confidence=0.4, **TEN)])
-    columns = "variant seed n n_correct accuracy ci_low ci_high binary_accuracy macro_recall macro_f1 ece"
+    columns = (
+        "variant seed n n_correct accuracy ci_low ci_high binary_accuracy macro_recall macro_f1 confidence ece"
+    )
+    columns += " ece_floor"
     assert " ".join(table.columns) == columns
     first, second = table.to_dict("records")
     assert (first["variant"], first["seed"], first["n"], first["n_correct"]) == (BASELINE, 0, 10, 8)
@@ -237,7 +240,9 @@ def test_with_one_seed_the_comparison_is_mcnemars(runs, y_pred):
     assert row["p_value"] == pytest.approx(mcnemar(counts, exact=True).pvalue)
     tango = inference.tango_interval(counts[0][1], counts[1][0], IMAGES, 1 - 0.05 / 2)
     assert (row["simultaneous_low"], row["simultaneous_high"]) == pytest.approx((tango.low, tango.high))
-    assert row["mde"] == pytest.approx(inference.mcnemar_detectable(IMAGES, (before != after).mean()))
+    assert row["mde"] == pytest.approx(
+        inference.minimum_detectable_effect(np.sqrt((before != after).mean() / IMAGES), IMAGES - 1)
+    )
     assert table[["standard_error", "df"]].isna().all(axis=None)
     assert tables.pooled_analysis([run for run in runs if run.seed == 1], BASELINE) is None
     assert tables.pooling_check([run for run in runs if run.seed == 1], BASELINE)[0].empty
@@ -449,8 +454,17 @@ def test_confusion_changes_over_seeds_pair_equal_seeds():
     cell = tables.confusion_changes(runs, BASELINE).iloc[0]  # angry, predicted as angry
     angry = Y_TRUE == 0
     differences = [1.0 * (after[seed][angry] == 0) - (before[seed][angry] == 0) for seed in (1, 2)]
-    assert cell["seeds"] == 2
+    assert cell["seeds"] == 2  # two networks: the pooled analysis is that of their differences
     assert cell["p_value"] == pytest.approx(inference.crossed_mean(differences).p_value)
+
+
+def test_confusion_cells_have_one_pooled_analysis_of_all_networks(runs, y_pred):
+    table = tables.confusion_changes(runs, BASELINE)
+    assert len(table) == 3 * 49 and table["variant"].unique().tolist() == [STAGE_3, STAGE_4, CONTROL]
+    happy = np.array([[one[Y_TRUE == 3] == 4 for one in y_pred[name]] for name in y_pred])
+    expected = inference.obuchowski_rockette(happy).difference(0, 1)
+    cell = table[(table["true_class"] == "happy") & (table["predicted_class"] == "neutral")].iloc[0]
+    assert (cell["difference"], cell["p_value"]) == pytest.approx((expected.estimate, expected.p_value))
 
 
 # --- costs -------------------------------------------------------------------------------------------------------
