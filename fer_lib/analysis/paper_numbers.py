@@ -112,16 +112,3 @@ def discordant_share(runs, baseline, split="validation"):
     """Return the share of the images that exactly one of the baseline and another network classifies correctly."""
     _, values = tables.scores(runs, baseline, split)
     return float((values[1:] != values[:1]).mean()) if len(values) > 1 else np.nan
-
-
-def power_of_one_run(discordances, sizes=(200, 400, 700, 1_000, 1_432, 2_000, 4_000, 7_000, 10_000, 20_000)):
-    """Return the minimum detectable effect at 80 % power of one run each: columns images, discordance, mde.
-
-    Only images vary. `discordances` are shares of the images that one of two networks classifies correctly.
-    """
-    rows = [
-        (n, share, inference.minimum_detectable_effect(np.sqrt(share / n), n - 1))
-        for share in discordances
-        for n in sizes
-    ]
-    return pd.DataFrame(rows, columns=["images", "discordance", "mde"])

@@ -100,15 +100,3 @@ def test_noise_over_seeds_is_that_of_the_pooled_analysis(runs):
 def test_discordant_and_unsure_by_hand(runs):
     assert paper_numbers.discordant_share(runs, "resnet14v2") == 2 / 8
     assert paper_numbers.unsure_and_wrong(runs) == (2 / 16, 1 / 2)
-
-
-def test_power_of_one_run_is_connors_approximation():
-    table = paper_numbers.power_of_one_run([0.2, 0.3], sizes=(500, 1432))
-    assert table[["images", "discordance"]].to_numpy().tolist() == [
-        [500, 0.2],
-        [1432, 0.2],
-        [500, 0.3],
-        [1432, 0.3],
-    ]
-    z = stats.norm.ppf(0.975) + stats.norm.ppf(0.8)
-    assert table["mde"].to_numpy() == pytest.approx(z * np.sqrt(table["discordance"] / table["images"]), rel=0.01)

@@ -14,6 +14,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from fer_lib.analysis import inference, tables
 from fer_lib.datasets import CLASS_NAMES
+from fer_lib.display import readable
 from fer_lib.errors import DataError, ParameterError, RunError
 from fer_lib.training.runs import Predictions, Run, write_predictions
 
@@ -429,6 +430,21 @@ def test_classes_of_a_runs_own():
     assert tables.class_scores([run])["class"].tolist() == list(names)
     assert tables.confusion_shares([run])[BASELINE].loc["drowsy"].tolist() == [0.25, 0.75]
     assert len(tables.confusion_changes([run, other], BASELINE)) == 4
+
+
+def test_class_names_are_data():
+    names = ("$x$", "NA", "all", "nan", "null", "split", "total")
+    runs = [make_run(variant, seed, predicted(seed, 0.5)) for variant in (BASELINE, STAGE_3) for seed in (0, 1)]
+    for run in runs:
+        run.class_names = names
+    scores, changes = tables.class_scores(runs), tables.confusion_changes(runs, BASELINE)
+    assert scores["class"].tolist() == 2 * list(names) and scores["support"].sum() == 2 * IMAGES
+    assert set(changes["true_class"]) == set(changes["predicted_class"]) == set(names)
+    assert list(tables.confusion_shares(runs)[BASELINE]) == list(names)
+    shown = readable(scores)
+    assert shown["class"].tolist() == 2 * list(names) and len(shown) == 14
+    metadata = pd.DataFrame({"folder": np.resize(names, IMAGES)}, index=IDS)
+    assert tables.by_group(runs[0], metadata, "folder")["folder"].tolist() == sorted(names)
 
 
 def test_confusion_changes_of_one_seed_agree_with_statsmodels():
