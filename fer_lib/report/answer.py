@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from fer_lib.analysis import attention, claims, tables
+from fer_lib import paper
+from fer_lib.analysis import attention, paper_numbers, tables
 from fer_lib.display import count, interval, network, p_value, percent, points, readable
 from fer_lib.errors import DataError, ParameterError
 from fer_lib.parameters import Parameters, read_parameters
@@ -132,23 +133,14 @@ def paper_table(runs: list, comparison: pd.DataFrame, parameters: Parameters, sp
     One row per network of the table: the paper's number, BinaryAccuracy over the one-hot outputs as trained here,
     accuracy with its 95 % CI, and the difference to the baseline with its unadjusted p.
     """
-    setup = claims.SETUP | {"dataset": "fer2013", "protocol": "paper", "pooling": "max"}
-    if any(getattr(parameters, key) != value for key, value in setup.items()):
+    if not paper.is_setup(parameters):
         return pd.DataFrame()
-    reported = {
-        Variant(50, stages).name: value for (data, stages), value in claims.ACCURACIES.items() if data == "fer2013"
-    }
-    own = tables.accuracy_by_variant(runs, split).set_index("variant")
-    binary = tables.accuracy_by_run(runs, split).groupby("variant")["binary_accuracy"].mean()
-    rows = [name for name in reported if name in own.index]
-    found = own.loc[rows, ["accuracy", "ci_low", "ci_high"]].assign(binary_accuracy=binary).reset_index()
-    shown = readable(found[["variant", "binary_accuracy", "accuracy", "ci_low", "ci_high"]])
-    shown.insert(1, "paper (%)", [f"{100 * reported[name]:.2f}" for name in rows])
-    differences = comparison.set_index("variant").reindex(rows)
-    right = readable(
-        differences[["difference", "ci_low", "ci_high", "p_value"]].astype(float).reset_index(drop=True)
-    )
-    return pd.concat([shown, right], axis="columns")
+    found = paper_numbers.readings(runs, parameters, split).dropna(subset="accuracy")
+    left = readable(found[["network", "binary_accuracy", "accuracy", "ci_low", "ci_high"]])
+    left.insert(1, "paper (%)", [f"{100 * value:.2f}" for value in found["reported"]])
+    rows = comparison.set_index("variant").reindex(Variant(50, stages).name for stages in found["stages"])
+    right = readable(rows[["difference", "ci_low", "ci_high", "p_value"]].astype(float).reset_index(drop=True))
+    return pd.concat([left, right], axis="columns")
 
 
 def _beside(accuracies, comparison):
