@@ -3,6 +3,7 @@
 import re
 from functools import partial
 
+import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
@@ -17,8 +18,8 @@ QUESTIONS = {
     "function": "Which pairwise function?", "cost": "What do they cost?", "confusion": "Which expressions change?",
     "claims": "Which claims of the paper hold?", "data": "Are the data and the baseline sound?",
 }  # fmt: skip
-# BinaryAccuracy of seven one-hot outputs of which none exceeds one half: the all-negative baseline.
-BINARY_FLOOR = 6 / 7
+BINARY_FLOOR = 6 / 7  # `binary_floor` of seven classes
+OPTIMIZER_NAMES = {"sgd": "SGD with Nesterov momentum", "adam": "Adam"}
 MISSING = "–"
 # A cell of `readable` that holds a number or an interval.
 NUMBER = re.compile(r"(< )?[+−]?[\d.,]+(e[+−]\d+)?( %)?( to [+−]?[\d.,]+( %)?)?")
@@ -52,6 +53,11 @@ def count(number):
     return MISSING if pd.isna(number) else f"{round(number):,}"
 
 
+def binary_floor(classes):
+    """Return BinaryAccuracy where no output exceeds one half, the all-negative baseline: 6/7 of seven classes."""
+    return (classes - 1) / classes
+
+
 def network(name):
     """The label of a variant's name: `resnet50v2-nl3` is `stage 3`; other text as it is."""
     try:
@@ -66,7 +72,7 @@ def _scaled(number, digits=1, scale=100, sign="-"):
 
 
 def _words(value):
-    return {"True": "yes", "False": "no"}.get(str(value), str(value))
+    return ("yes" if value else "no") if isinstance(value, bool | np.bool_) else str(value)
 
 
 def _number(value):
@@ -83,20 +89,32 @@ _HEADERS = {
         "macro_recall": "mean recall (%)", "macro_f1": "mean F1 (%)",
         "precision": "precision (%)", "recall": "recall (%)", "f1": "F1 (%)",
         "share": "share (%)", "baseline_share": "share, baseline (%)", "changed": "predictions changed (%)",
-        "seen": "median here (%)", "seen_low": "lowest (%)", "seen_high": "highest (%)",
+        "sharpened_low": "one-hot BinaryAccuracy here, lowest (%)", "sharpened_high": "highest (%)",
         "relative_update": "relative update norm (%)", "mde": "MDE at 80 % power (pp)",
-        "sd": "SD over seeds (pp)", "seed_sd": "SD over seeds (pp)",
+        "sd": "SD over seeds (pp)", "seed_sd": "SD over seeds (pp)", "changed_low": "fewest changed (%)",
+        "changed_high": "most changed (%)", "equivalent_within": "equivalent within ± (pp)",
+        "margin": "margin ± (pp)",
+        "update": "relative update norm, median (%)", "update_q1": "first quartile (%)",
+        "update_q3": "third quartile (%)", "update_max": "maximum (%)", "dead": "queries without weights (%)",
+        "dead_low": "fewest queries without weights (%)", "dead_high": "most queries without weights (%)",
     },
     partial(_scaled, digits=2): {"standard_error": "standard error (pp)", "reported": "reported (%)"},
-    points: {"difference": "difference (pp)", "above_floor": "above 6/7 (pp)"},
-    p_value: {"p_value": "p", "p_holm": "p (Holm-adjusted)"},
+    points: {
+        "difference": "difference (pp)", "above_floor": "above the all-negative baseline (pp)",
+        "ablated_difference": "difference, blocks removed (pp)",
+    },
+    p_value: {"p_value": "p", "p_holm": "p (Holm-adjusted)", "p_equivalent": "p (equivalence)"},
     partial(_scaled, digits=1, scale=1): {
         "distance": "attention distance (px)", "uniform_distance": "distance of uniform attention (px)", "z": "z",
     },
-    partial(_scaled, digits=3, scale=1): {"ece": "ECE", "entropy": "normalised entropy"},
+    partial(_scaled, digits=3, scale=1): {
+        "confidence": "mean confidence",
+        "ece": "ECE", "ece_floor": "ECE of a calibrated network", "entropy": "normalised entropy",
+        "entropy_low": "lowest entropy", "entropy_high": "highest entropy",
+    },
     count: {
-        "n": "images", "n_correct": "correct images", "support": "images of the class", "epochs": "epochs here",
-        "images_needed": "images needed", "macs": "MACs", "attention_macs": "MACs between positions",
+        "n": "images", "n_correct": "correct images", "support": "images of the class",
+        "macs": "MACs", "attention_macs": "MACs between positions",
         "activation_bytes": "activation memory (B)", "attention_bytes": "attention maps (B)",
         "added_trainable_parameters": "parameters added", "added_macs": "MACs added",
         "added_attention_macs": "MACs between positions added",
@@ -104,34 +122,44 @@ _HEADERS = {
         "added_activation_bytes": "activation memory added (B)",
     },
     _number: {"df": "degrees of freedom"}, "{:.0f}".format: {"seed": "seed"},
+    _words: {"images": "which images", "of": "over", "label": "contrast"},
 }  # fmt: skip
 COLUMNS = {name: (header, form) for form, own in _HEADERS.items() for name, header in own.items()}
 # Limits of an interval, `<name>_low` and `<name>_high` -> their header; the unit is that of the value beside it.
 LIMITS = {
     "ci": "95 % CI", "simultaneous": "simultaneous 95 % CI", "pairwise": "pairwise 95 % CI",
     "precision": "95 % CI of precision", "recall": "95 % CI of recall", "f1": "95 % CI of F1",
-    "difference": "95 % CI of the difference",
+    "difference": "95 % CI of the difference", "binary": "95 % CI of BinaryAccuracy",
 }  # fmt: skip
 
 
 def readable(table):
     """Return a table as a reader sees it, of str: headers with units, limits as one interval, one form of numbers.
 
-    `table`: a DataFrame, rates and differences as fractions; the order of its columns stays.
+    `table`: a DataFrame, rates and differences as fractions; the order of its columns stays. Two columns of one
+    header are a ValueError: one would hide the other.
     """
     columns, shown = set(table.columns), {}
     for name in table.columns:
         limits, _, end = str(name).rpartition("_")
         if limits in LIMITS and end in ("low", "high") and {f"{limits}_low", f"{limits}_high"} <= columns:
-            is_rate = limits in ("precision", "recall", "f1") or (limits == "ci" and "difference" not in columns)
+            is_rate = limits in ("precision", "recall", "f1", "binary") or (
+                limits == "ci" and "difference" not in columns
+            )
             form, unit = (_scaled, "%") if is_rate else (points, "pp")
             pairs = zip(table[f"{limits}_low"], table[f"{limits}_high"], strict=True)
-            shown[f"{LIMITS[limits]} ({unit})"] = [interval(*pair, form) for pair in pairs]
+            header = f"{LIMITS[limits]} ({unit})"
+            if end == "high" and header in shown:
+                continue
+            cells = [interval(*pair, form) for pair in pairs]
         else:
             is_number = is_numeric_dtype(table[name]) and not is_bool_dtype(table[name])
             default = str(name).replace("_", " "), _number if is_number else _words
             header, form = COLUMNS.get(name, default)
-            shown[header] = [MISSING if pd.isna(value) else form(value) for value in table[name]]
+            cells = [MISSING if pd.isna(value) else form(value) for value in table[name]]
+        if header in shown:
+            raise ValueError(f"Two columns of a table have the header {header!r}; the second is {name!r}")
+        shown[header] = cells
     return pd.DataFrame(shown)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fer_lib.analysis import attention, tables
+from fer_lib.analysis import attention, paper_numbers, tables
 from fer_lib.parameters import read_parameters
 from fer_lib.report.readme import BEGIN, END, result_block
 from fer_lib.training.runs import is_finished, read_json, run_folder, run_identity, study_runs
@@ -73,6 +73,26 @@ def test_stage_4_works_as_well_without_its_blocks(parameters, runs):
     )
     stage_4 = found.drop("resnet50v2-nl1")
     assert stage_4["changed_high"].max() == pytest.approx(0.007, abs=0.0005)
+
+
+def test_the_papers_differences_are_noise_in_one_reading_and_not_in_the_other(parameters, runs):
+    table = paper_numbers.noise_table(runs, parameters.baseline).set_index(["dataset", "network", "reading"])
+    expected = {  # standard error (pp), z, p
+        paper_numbers.SEVEN: (1.19, 0.8, 0.45), paper_numbers.CONFIDENT: (0.34, 2.7, 0.02),
+        paper_numbers.BINARY: (0.23, 4.0, 0.001),
+    }  # fmt: skip
+    for reading, (error, z, p) in expected.items():
+        row = table.loc[("fer2013", "stages 3-4", reading)]
+        assert 100 * row["standard_error"] == pytest.approx(error, abs=0.005)
+        assert row["z"] == pytest.approx(z, abs=0.05) and row["p_value"] == pytest.approx(p, abs=0.005)
+
+
+def test_sharpened_the_networks_have_what_the_paper_reports(parameters, runs):
+    row = paper_numbers.readings(runs, parameters).iloc[0]
+    assert (row["sharpened_low"], row["sharpened_high"]) == pytest.approx((0.8919, 0.9026), abs=5e-5)
+    assert paper_numbers.unsure_and_wrong(runs)[1] == pytest.approx(0.62, abs=0.005)
+    floors = tables.accuracy_by_run(runs)["ece_floor"]
+    assert floors.mean() == pytest.approx(0.030, abs=0.0005)
 
 
 def test_the_readme_says_what_the_study_says(monkeypatch):

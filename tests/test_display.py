@@ -64,6 +64,23 @@ def test_a_table_is_shown_with_units_one_interval_and_one_form_of_numbers():
     assert list(rates.columns) == ["accuracy (%)", "95 % CI (%)"]
 
 
+def test_two_columns_of_one_header_are_an_error():
+    with pytest.raises(ValueError, match=r"the header 'SD over seeds \(pp\)'; the second is 'seed_sd'"):
+        display.readable(pd.DataFrame({"sd": [0.1], "seed_sd": [0.2]}))
+    parts = pd.DataFrame({"images": ["all", "without"], "n": [100, 90]})
+    assert display.readable(parts).columns.tolist() == ["which images", "images"]
+
+
+def test_text_is_shown_as_it_is():
+    names = ["NA", "nan", "null", "True", "$x$", "total"]
+    assert display.readable(pd.DataFrame({"class": names}))["class"].tolist() == names
+    assert display.readable(pd.DataFrame({"learned": [True, False]}))["learned"].tolist() == ["yes", "no"]
+
+
+def test_the_all_negative_baseline_depends_on_the_classes():
+    assert display.binary_floor(7) == 6 / 7 and display.binary_floor(2) == 0.5
+
+
 def test_no_two_columns_share_a_header_but_the_standard_deviations():
     headers = [header for header, _ in display.COLUMNS.values()]
     assert {header for header in headers if headers.count(header) > 1} == {"SD over seeds (pp)"}

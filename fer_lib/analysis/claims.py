@@ -1,43 +1,36 @@
-"""The paper's claims against what is computed or was trained here, and what its accuracies can mean.
+"""The paper's claims against what is computed or was trained here.
 
-The paper is Xue, "Facial Expression Recognition via Non-Local ResNet50". A `Finding` is one claim with its
-verdict, which follows from values by a rule that the function's docstring states; what was not run on the paper's
-data is not judged. Fractions throughout.
+`fer_lib.paper` has what the paper says. A `Finding` is one claim with its verdict, which follows from values by a
+rule that the function's docstring states. What was trained is judged only in the paper's own setup, on its data.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from fer_lib.analysis import inference, metrics
-from fer_lib.analysis.tables import align_predictions, pick
+from fer_lib import paper
+from fer_lib.analysis import inference, tables
+from fer_lib.analysis.paper_numbers import (
+    BINARY,
+    CONFIDENT,
+    SEVEN,
+    correct_decisions,
+    noise_table,
+    readings,
+    unsure_and_wrong,
+)  # fmt: skip
 from fer_lib.datasets.checks import copies_of
 from fer_lib.datasets.fer2013 import published_counts
-from fer_lib.display import BINARY_FLOOR, DATASET_NAMES, interval, p_value, percent, points
-from fer_lib.errors import DataError
+from fer_lib.display import DATASET_NAMES, interval, p_value, percent, points
 from fer_lib.variants import STAGE_BLOCKS, Variant
 
-VERDICTS = ("exact", "reproduced", "contradicted", "inconclusive", "not run here")
-EXACT, REPRODUCED, CONTRADICTED, INCONCLUSIVE, NOT_RUN = VERDICTS
-SECTIONS = ("abstract", "2", "3.1.1", "4", "Table I", "Table II", "5")
-
-# Section 2, section 5, and Tables I and II, by the stages that have blocks.
-IMAGES = {"train": 22_968, "validation": 1_432}
-KDEF_IMAGES = 4_900
-PARAMETERS = {"baseline": 23_527_431, "stage 3": 36_131_847, "stage 4": 48_714_759}
-MACS_AT_224 = 3.8e9
-ACCURACIES = {
-    ("fer2013", ()): 0.8921, ("fer2013", (3, 4)): 0.9013, ("fer2013", (1, 2)): 0.8982,
-    ("kdef", ()): 0.7602, ("kdef", (3, 4)): 0.7714, ("kdef", (1, 2)): 0.7668,
-}  # fmt: skip
-_TABLES = {"fer2013": "Table I", "kdef": "Table II"}
-# What of the paper's network and recipe is known.
-SETUP = {"image_size": 96, "width": 1.0, "stem": "imagenet", "batch_size": 64, "epochs": 50}
+VERDICTS = (
+    "exact", "reproduced", "contradicted", "depends on the reading", "inconclusive", "an assumption, not a claim",
+    "not tested here",
+)  # fmt: skip
+EXACT, REPRODUCED, CONTRADICTED, DEPENDS, INCONCLUSIVE, ASSUMPTION, NOT_TESTED = VERDICTS
 AROUND_ONE = (0.005, 0.015)  # "around 1 %" is what rounds to 1
-_GENERATED = "generated faces say nothing about real ones"
-_NEAR = 0.005  # BinaryAccuracies of an epoch and of the paper that count as equal
 
 
 @dataclass(frozen=True)
@@ -52,258 +45,226 @@ class Finding:
 
 
 def findings_table(findings):
-    """Return one row a `Finding`, in the order of the paper: section, claim, test, outcome, verdict."""
-    return pd.DataFrame(sorted(findings, key=lambda finding: SECTIONS.index(finding.section)))
+    """Return one row per `Finding`, in the order of the paper: section, claim, test, outcome, verdict."""
+    return pd.DataFrame(map(asdict, sorted(findings, key=lambda finding: paper.SECTIONS.index(finding.section))))
 
 
-def image_counts(splits, train_limit=None):
-    """Return findings on FER-2013's 22,968 and 1,432 images, and on whether the latter are held out.
+def _finding(name, test, outcome, verdict):
+    section, words = paper.CLAIMS[name]
+    return Finding(section, words, test, outcome, verdict)
 
-    Counted in the study's images if these are FER-2013 in the paper's protocol, else worked out from the published
-    number of images of each class: exact if equal, else contradicted. Held out is contradicted if one of the 1,432
-    is a duplicate of a training image, and not run on other data. With a `train_limit`, the parameter of this
-    name, the training images are not counted.
+
+def data_claims(splits):
+    """Return findings on the numbers of images: exact if equal, else contradicted.
+
+    FER-2013 is counted in the study's own images if they are whole and divided as the paper does, else worked out
+    from the published number of images of each class. KDEF is arithmetic, and counted if the study reads all five
+    angles: reproduced if at most 1 % are missing (black images are left out). That no test image is a training
+    image is an assumption of any test: the duplicates are counted where these are the paper's two sets.
     """
-    here, findings = (splits.dataset, splits.protocol) == ("fer2013", "paper"), []
-    for split, claimed in IMAGES.items():
-        counted = here and (split == "validation" or train_limit is None)
-        number = len(getattr(splits, split)) if counted else sum(published_counts("paper")[split])
-        claim = f"FER-2013: {claimed:,} {'training' if split == 'train' else 'test'} images"
-        source = "study's own files" if counted else "published number of images of each class"
-        test = f"validation_split=0.2 on the folders: per class, the first int(0.2 n) files; from the {source}"
-        findings.append(Finding("2", claim, test, f"{number:,}", EXACT if number == claimed else CONTRADICTED))
-    claim, test = "FER-2013: the test images are not training images", "equal pixels in the paper's two sets"
-    outcome = f"{DATASET_NAMES[splits.dataset]}, protocol {splits.protocol}: not the paper's two sets"
-    verdict = NOT_RUN
+    here = (splits.dataset, splits.protocol) == ("fer2013", "paper")
+    counted = here and not any("train_limit" in note for note in splits.notes)
+    numbers = {split: sum(published_counts("paper")[split]) for split in paper.IMAGES}
+    if counted:
+        numbers = {split: len(getattr(splits, split)) for split in paper.IMAGES}
+    source = "the study's own files" if counted else "the published number of images of each class"
+    test = f"validation_split=0.2 on the folders: per class, the first int(0.2 n) files; from {source}"
+    outcome, verdict = " and ".join(f"{n:,}" for n in numbers.values()), _exact(numbers == paper.IMAGES)
+    findings = [_finding("images", test, outcome, verdict)]
+    outcome, verdict = f"{DATASET_NAMES[splits.dataset]}, protocol {splits.protocol}: other sets", NOT_TESTED
     if here:
-        duplicates = int(copies_of(splits.train, splits.validation).sum())
-        outcome = f"{duplicates:,} of {len(splits.validation):,} are duplicates of training images"
-        verdict = CONTRADICTED if duplicates else EXACT
-    return [*findings, Finding("2", claim, test, outcome, verdict)]
-
-
-def kdef_counts(splits):
-    """Return the finding on KDEF's 4,900 images: by arithmetic, and counted if the study reads all five angles.
-
-    Exact if none is missing, reproduced if at most 1 % are (black images are left out), else contradicted.
-    """
-    claim = "KDEF: 4,900 images of 35 women and 35 men, in 140 folders"
-    test = "2 sexes x 35 subjects x 2 sessions x 7 expressions x 5 angles"
-    outcome, verdict = "4,900 images by arithmetic", EXACT
+        duplicates, verdict = int(copies_of(splits.train, splits.validation).sum()), ASSUMPTION
+        outcome = f"{duplicates:,} of {len(splits.validation):,} test images are exact copies of training images"
+    claim = "the test images are not training images (assumed, not stated)"
+    findings.append(Finding("2", claim, "equal pixels in the paper's two sets", outcome, verdict))
+    outcome, verdict = "4,900 images by arithmetic", _exact(paper.KDEF_IMAGES == 2 * 35 * 2 * 7 * 5)
     if splits.dataset == "kdef":
-        rows = pd.concat([faces.metadata for _, faces in splits.items()])
+        rows = pd.concat([images.metadata for _, images in splits.items()])
         if rows["angle"].nunique() == 5:
-            test, outcome = f"{test}; images that the study could read", f"{outcome}, {len(rows):,} read"
-            share = len(rows) / KDEF_IMAGES
+            outcome, share = f"{outcome}, {len(rows):,} read", len(rows) / paper.KDEF_IMAGES
             verdict = EXACT if share == 1 else REPRODUCED if 0.99 <= share < 1 else CONTRADICTED
-    return Finding("2", claim, test, outcome, verdict)
+    test = "2 sexes x 35 subjects x 2 sessions x 7 expressions x 5 angles"
+    findings.append(_finding("kdef images", test, outcome, verdict))
+    test, outcome = (
+        "70 subjects x 2 sessions; 7 expressions x 5 angles; KDEF's own documentation",
+        "140 x 35, 562 x 762",
+    )
+    return [*findings, _finding("kdef folders", test, outcome, EXACT)]
 
 
-def architecture(costs, macs_at_224):
-    """Return findings on bottlenecks a stage and the three parameter counts (exact or contradicted), and on FLOPs.
+def architecture_claims(costs, macs_at_224):
+    """Return findings on the network: counts are exact or contradicted, sentences depend on the cost.
 
     `costs` is `complexity.cost_by_stage(50, (96, 96, 1))`, `macs_at_224` of the baseline for 224 px, 3 channels
-    and 1,000 classes; FLOPs are reproduced within a tenth: they are He et al.'s and Keras strides elsewhere.
+    and 1,000 classes. FLOPs are reproduced within a tenth: they are He et al.'s, and Keras strides elsewhere. A
+    sentence on complexity holds for a cost if each low stage, 1 and 2, adds more of it (the abstract) or less (the
+    discussion) than each high one, 3 and 4.
     """
     blocks = tuple(costs["blocks"].drop("baseline"))
-    claim = f"3, 4, 6, 3 bottlenecks in stages 1 to 4 of {Variant(50).name}"
+    verdict = _exact(blocks == STAGE_BLOCKS[50] == paper.BLOCKS)
     test = "blocks after every bottleneck of each stage, counted"
-    verdict = EXACT if blocks == STAGE_BLOCKS[50] == (3, 4, 6, 3) else CONTRADICTED
-    findings = [Finding("3.1.1", claim, test, ", ".join(map(str, blocks)), verdict)]
-    for network, claimed in PARAMETERS.items():
+    findings = [_finding("bottlenecks", test, ", ".join(map(str, blocks)), verdict)]
+    for network, claimed in paper.PARAMETERS.items():
         number = int(costs.loc[network, "trainable_parameters"])
         words = "no blocks" if network == "baseline" else f"a block after every bottleneck of {network} only"
         test = f"weights of ResNetV2-50 with one input channel, seven classes and {words}"
-        verdict = EXACT if number == claimed else CONTRADICTED
-        findings.append(Finding("5", f"{claimed:,} trainable parameters", test, f"{number:,}", verdict))
-    excess = macs_at_224 / MACS_AT_224 - 1
-    test = "MACs of Keras' network at 224 px with 1,000 classes, within a tenth"
-    outcome = f"{macs_at_224:.2e} ({points(excess, 0)} %)"
-    verdict = REPRODUCED if abs(excess) <= 0.1 else CONTRADICTED
-    return [*findings, Finding("3.1.1", "3.8e9 FLOPs (Figure 4)", test, outcome, verdict)]
-
-
-def complexity_sentences(costs):
-    """Return findings on the two sentences on complexity; `costs` as for `architecture`.
-
-    Reproduced if a cost that it could mean supports a sentence, else contradicted: each low stage, 1 and 2, adds
-    more of it (the abstract) or less (the discussion) than each high one, 3 and 4.
-    """
-    abstract = "Complexity gets larger when adding blocks to lower layers than to higher ones"
-    discussion = "Adding blocks to lower stages leads to less rise of complexity"
-    attention = {"attention_macs": "MACs between positions", "attention_bytes": "memory of the attention maps"}
-    asked = (
-        ("abstract", abstract, attention | {"macs": "all MACs"}),
-        ("5", discussion, {"trainable_parameters": "trainable parameters", "macs": "all MACs"}),
+        claim = f"trainable parameters: {claimed:,}"
+        findings.append(Finding("5", claim, test, f"{number:,}", _exact(number == claimed)))
+    # gamma and beta of each filter
+    with_norm = int(costs.loc["baseline", "trainable_parameters"]) + 2 * paper.STEM_FILTERS
+    test = (
+        "Keras' ResNetV2 normalises before each bottleneck, not after the first convolution; with it, the weights"
     )
-    findings = []
-    for section, claim, meanings in asked:
-        names = {"true": [], "false": []}
-        for cost, name in meanings.items():
-            added = costs[f"added_{cost}"].drop("baseline").to_numpy()
-            less, more = (added[:2], added[2:]) if section == "5" else (added[2:], added[:2])
-            names["true" if less.max() < more.min() else "false"].append(name)
-        outcome = "; ".join(f"{verb} of {' and '.join(costs_so)}" for verb, costs_so in names.items() if costs_so)
+    outcome = f"{with_norm:,}, against the paper's own {paper.PARAMETERS['baseline']:,}"
+    findings.append(_finding("stage 0", test, outcome, _exact(with_norm == paper.PARAMETERS["baseline"])))
+    excess = macs_at_224 / paper.MACS_AT_224 - 1
+    test = "He et al.'s table, of ResNet-50; MACs of Keras' ResNetV2-50 at 224 px, 1,000 classes, within a tenth"
+    outcome, verdict = (
+        f"{macs_at_224:.2e} ({points(excess, 0)} %)",
+        REPRODUCED if abs(excess) <= 0.1 else CONTRADICTED,
+    )
+    findings.append(_finding("flops", test, outcome, verdict))
+    attention = {"attention_macs": "MACs between positions", "attention_bytes": "memory of the attention maps"}
+    weights = {"trainable_parameters": "trainable parameters"}
+    for name, meanings in (("complexity", attention), ("less rise", weights)):
+        holds = {True: [], False: []}
+        for cost, words in (meanings | {"macs": "all MACs"}).items():
+            low, high = np.split(costs[f"added_{cost}"].drop("baseline").to_numpy(), 2)
+            less, more = (low, high) if name == "less rise" else (high, low)
+            holds[bool(less.max() < more.min())].append(words)
+        parts = [
+            f"{verb} of {' and '.join(holds[so])}" for so, verb in ((True, "true"), (False, "false")) if holds[so]
+        ]
+        verdict = CONTRADICTED if not holds[True] else DEPENDS if holds[False] else REPRODUCED
         test = "what blocks at each stage add to ResNetV2-50 at 96 px"
-        findings.append(Finding(section, claim, test, outcome, REPRODUCED if names["true"] else CONTRADICTED))
+        findings.append(_finding(name, test, "; ".join(parts), verdict))
     return findings
 
 
-def reported_accuracies(accuracy, readings, parameters):
-    """Return findings on the six accuracies of Tables I and II.
+def accuracy_claims(runs, parameters, split="validation"):
+    """Return findings on the accuracies of Tables I and II and on what blocks bring, in the paper's setup only.
 
-    Tested if the study trained the paper's network with what is known of its recipe (`SETUP`) on the table's data
-    set: reproduced if the number lies in the 95 % CI of the 7-class accuracy, else contradicted. `accuracy` and
-    `readings` are `tables.accuracy_by_variant` and `readings` of the study's runs, `parameters` its `Parameters`.
+    An accuracy is reproduced in a reading, 7-class or BinaryAccuracy, if it lies in the 95 % CI of this study's,
+    else contradicted. A gain is judged from two seeds on, by the 95 % CI of a difference in the pooled analysis:
+    around 1 % is contradicted by a CI outside 0.5 to 1.5 pp and reproduced by one above 0; the order of the stages
+    and the four single stages (Holm-adjusted) by one on either side of 0. Readings that disagree: it depends.
     """
-    same_setup = all(getattr(parameters, key) == value for key, value in SETUP.items())
-    own = f"the study has {parameters.baseline} at {parameters.image_size} px, {parameters.epochs} epochs"
-    trained, findings = accuracy.set_index("variant"), []
-    for row in readings.to_dict("records"):
-        variant, dataset, reported = Variant(50, row["stages"]), row["dataset"], row["reported"]
-        outcome, verdict = f"{own}, {DATASET_NAMES[parameters.dataset]}", NOT_RUN
-        if same_setup and parameters.dataset == dataset and variant.name in trained.index:
-            found = trained.loc[variant.name]
-            outcome = f"{percent(found['accuracy'])} [{interval(found['ci_low'], found['ci_high'], percent)}]"
-            verdict = REPRODUCED if found["ci_low"] <= reported <= found["ci_high"] else CONTRADICTED
-        as_binary = f"{percent(row['if_confident'])} if all predictions are confident"
+    noise = noise_table(runs, parameters.baseline, split)
+    return [*_reported(runs, parameters, split, noise), *_gains(runs, parameters, split, noise)]
+
+
+def _reported(runs, parameters, split, noise):
+    findings, (_, wrong) = [], unsure_and_wrong(runs, split)
+    for row in readings(runs, parameters, split).to_dict("records"):
+        dataset, outcome, verdict = row["dataset"], _elsewhere(parameters), NOT_TESTED
+        if paper.is_setup(parameters, dataset) and pd.notna(row["accuracy"]):
+            limits = [(row[f"{name}_low"], row[f"{name}_high"]) for name in ("ci", "binary")]
+            verdict = _either(*(_reproduced(low <= row["reported"] <= high) for low, high in limits))
+            values = zip((SEVEN, BINARY), (row["accuracy"], row["binary_accuracy"]), limits, strict=True)
+            outcome = "; ".join(f"{name} {percent(v)} ({interval(*ends, percent)})" for name, v, ends in values)
         if row["above_floor"] < 0:
-            as_binary = f"{points(row['above_floor'])} pp from the all-negative baseline"
-        claim = f"{percent(reported, 2)} accuracy, {variant.label}, {DATASET_NAMES[dataset]}"
-        test, outcome = f"7-class accuracy of {variant.name}, 95 % CI", f"{outcome}; as BinaryAccuracy {as_binary}"
-        findings.append(Finding(_TABLES[dataset], claim, test, outcome, verdict))
+            below = points(row["above_floor"])
+            outcome += (
+                f"; no BinaryAccuracy, {below} pp from the all-negative baseline: 7-class accuracy, another "
+            )
+            outcome += "metric, or a network that did not learn"
+        else:
+            outcome += f"; very probably BinaryAccuracy: {percent(row['if_confident'])} if every prediction is "
+            outcome += "confident, less if over half of the unsure ones are wrong"
+            outcome += f" ({percent(wrong, 0)} are here)" if pd.notna(wrong) else ""
+        errors = (
+            noise[(noise["dataset"] == dataset) & (noise["network"] == row["network"])] if len(noise) else noise
+        )
+        if dataset == "kdef" and len(errors):
+            error = errors.iloc[0]
+            outcome += (
+                f"; its {points(error['difference'], 2)} pp over the baseline have a standard error of about "
+            )
+            outcome += f"{percent(error['standard_error'])[:-2]} pp on {error['n']} images"
+        claim = f"{percent(row['reported'], 2)} accuracy, {row['network']}, {DATASET_NAMES[dataset]}"
+        findings.append(Finding(paper.TABLES[dataset], claim, "both readings, 95 % CI", outcome, verdict))
     return findings
 
 
-def gains(comparison, parameters):
-    """Return findings on what blocks bring: around 1 % at high layers, worse at low ones, in general, the order.
-
-    Judged on FER-2013 or KDEF, for the network that was trained here: a gain or a loss is a difference whose
-    Holm-adjusted p is below 0.05, from two seeds on; else it is inconclusive. "Around 1 %" is also contradicted if
-    the simultaneous 95 % CI lies outside 0.5 to 1.5 pp; worse at low layers also by the paper's own Table I.
-    """
-    rows = {row["variant"]: row for row in comparison.to_dict("records")}
-    high, low = (rows.get(pick(rows, stages)) for stages in ((3, 4), (1, 2)))
-    better = _gain("abstract", "Blocks at higher layers improve the accuracy by around 1 %", high, parameters, 1)
-    judged, (lowest, highest) = better.verdict != NOT_RUN and high["seeds"] > 1, AROUND_ONE
-    if judged and (high["simultaneous_low"] > highest or high["simultaneous_high"] < lowest):
-        better = replace(better, verdict=CONTRADICTED)
-    worse = _gain("abstract", "Blocks at lower layers get worse performance", low, parameters, -1)
-    own = points(ACCURACIES["fer2013", (1, 2)] - ACCURACIES["fer2013", ()], 2)
-    verdict = REPRODUCED if worse.verdict == REPRODUCED else CONTRADICTED
-    worse = replace(worse, outcome=f"the paper's own Table I: {own} pp; here: {worse.outcome}", verdict=verdict)
-    stages = [rows[name] for stage in (1, 2, 3, 4) if (name := f"{parameters.baseline}-nl{stage}") in rows]
-    against = _against(low, high) if low and high else None
-    order = _gain("5", "Higher stages gain more than lower ones", against, parameters, 1)
-    return [better, worse, _in_general(stages, parameters), order]
-
-
-def _against(low, high):
-    """Return the row of `high` against `low`: the pooled analysis has one standard error for every difference."""
-    test = inference.t_test(high["difference"] - low["difference"], high["standard_error"], high["df"])
-    found = test.columns("difference", "simultaneous")
-    return high | found | {"baseline": low["variant"], "p_holm": test.p_value}
-
-
-def _gain(section, claim, row, parameters, sign):
-    if row is None:
-        return Finding(section, claim, "paired difference of accuracy", "the study has no such network", NOT_RUN)
-    random = "seeds and images as random effects" if row["seeds"] > 1 else "one run each, images alone as random"
-    test = f"accuracy of {row['variant']} minus that of {row['baseline']}, {random}"
-    limits = interval(row["simultaneous_low"], row["simultaneous_high"])
-    seeds = f"{row['seeds']} seed{'s' if row['seeds'] > 1 else ''}"
-    outcome = f"{points(row['difference'])} pp [{limits}], p {p_value(row['p_holm'])}, {seeds}"
-    if parameters.dataset == "synthetic":
-        return Finding(section, claim, test, f"{outcome}; {_GENERATED}", NOT_RUN)
-    verdict = INCONCLUSIVE
-    if row["p_holm"] < 0.05 and row["seeds"] > 1:
-        verdict = REPRODUCED if row["difference"] * sign > 0 else CONTRADICTED
-    return Finding(section, claim, test, outcome, verdict)
-
-
-def _in_general(rows, parameters):
-    claim = "Accuracies generally improve with blocks at each of the four stages"
-    exceed = sum(row["difference"] > 0 for row in rows)
-    outcome = f"{exceed} of {len(rows)} stages trained here exceed the baseline"
-    significant = [row["difference"] for row in rows if row["p_holm"] < 0.05 and row["seeds"] > 1]
-    verdict = REPRODUCED if len(significant) == 4 else INCONCLUSIVE
-    if min(significant, default=0) < 0:
-        verdict = CONTRADICTED
-    if parameters.dataset == "synthetic" or len(rows) < 4:
-        reason = "not all four were trained" if len(rows) < 4 else _GENERATED
-        outcome, verdict = f"{outcome}; {reason}", NOT_RUN
-    return Finding("4", claim, "each single stage against the baseline", outcome, verdict)
+def _gains(runs, parameters, split, noise):
+    baseline, names = parameters.baseline, tables.scores(runs, parameters.baseline, split)[0]
+    high, low = (tables.pick(names, stages) for stages in ((3, 4), (1, 2)))
+    judged = paper.is_setup(parameters) or paper.is_setup(parameters, "kdef")
+    elsewhere = "" if judged else f"; {_elsewhere(parameters)}"
+    verdicts, outcomes = [], []
+    for reading, score in ((SEVEN, None), (BINARY, correct_decisions)):
+        if high:
+            test, verdict = _difference(runs, baseline, split, high, baseline, score)
+            outcomes.append(f"{reading} {test}")
+            verdicts.append(verdict)
+    if len(noise):
+        z = (
+            noise[noise["network"] == "stages 3-4"]
+            .set_index("reading")["z"]
+            .groupby("reading", sort=False)
+            .first()
+        )
+        outcomes.append(
+            f"the paper's own {points(paper.gain((3, 4)), 2)} pp, of one run each: z {z[SEVEN]:.1f} as {SEVEN}, "
+            f"{z[CONFIDENT]:.1f} to {z[BINARY]:.1f} as {BINARY}, less if the best of 50 epochs was picked"
+        )
+    verdict = _either(*verdicts) if judged and high else NOT_TESTED
+    test = f"{high or 'no network with blocks in stages 3 or 4'} minus {baseline}, both readings"
+    findings = [_finding("higher", test, "; ".join(outcomes) + elsewhere, verdict)]
+    gain, behind = points(paper.gain((1, 2)), 2), points(paper.gain((1, 2)) - paper.gain((3, 4)), 2)
+    test = "two readings: worse than the baseline, or worse than blocks at higher layers"
+    outcome = f"the paper's own Table I: {gain} pp over the baseline, {behind} pp against stages 3-4"
+    findings.append(_finding("lower", test, outcome, DEPENDS))
+    table = tables.comparison(runs, baseline, split).set_index("variant")
+    stages = table.reindex([f"{baseline}-nl{stage}" for stage in (1, 2, 3, 4)]).dropna(how="all")
+    shown = stages.loc[stages["standard_error"].notna() & (stages["p_holm"] < 0.05), "difference"]
+    verdict = CONTRADICTED if (shown < 0).any() else REPRODUCED if len(shown) == 4 else INCONCLUSIVE
+    outcome = f"{(stages['difference'] > 0).sum()} of {len(stages)} stages trained here exceed the baseline"
+    verdict = verdict if judged and len(stages) == 4 else NOT_TESTED
+    findings.append(_finding("improved", "each single stage against the baseline", outcome + elsewhere, verdict))
+    outcome, verdict = "the study has no such pair", NOT_TESTED
+    if high and low:
+        outcome, verdict = _difference(runs, baseline, split, high, low, around=None)
+    verdict = verdict if judged else NOT_TESTED
+    findings.append(_finding("order", f"{high} minus {low}", outcome + elsewhere, verdict))
+    blocks = sum(bool(Variant.from_name(name).stages) for name in names)
+    at_48 = parameters.image_size <= 48 and parameters.dataset == "fer2013" and blocks > 0
+    outcome = f"{blocks} networks with blocks learned at {parameters.image_size} px" + ("" if at_48 else elsewhere)
+    test, verdict = "a network with blocks learns FER-2013 at 48 px", CONTRADICTED if at_48 else NOT_TESTED
+    return [*findings, _finding("48 px", test, outcome, verdict)]
 
 
-def epochs_table(runs):
-    """Return epoch, binary_accuracy, accuracy (of the validation set), variant, seed: one row a run and epoch."""
-    columns = {"val_binary_accuracy": "binary_accuracy", "val_accuracy": "accuracy"}
-    parts = [run.history[["epoch", *columns]].assign(variant=run.variant, seed=run.seed) for run in runs]
-    return pd.concat(parts, ignore_index=True).rename(columns=columns)
+def _difference(runs, baseline, split, first, second, score=None, around=AROUND_ONE):
+    """Return (words, verdict) on the first network's mean score minus the second's; one seed decides nothing."""
+    names, values = tables.scores(runs, baseline, split, score)
+    if values.shape[1] > 1:
+        test = inference.obuchowski_rockette(values).difference(names.index(second), names.index(first))
+    else:
+        gaps = (values[names.index(first)] - values[names.index(second)])[0]
+        test = inference.t_test(gaps.mean(), gaps.std(ddof=1) / np.sqrt(len(gaps)), len(gaps) - 1)
+    words = f"{points(test.estimate)} pp ({interval(test.low, test.high)}), p {p_value(test.p_value)}"
+    if values.shape[1] == 1:
+        return f"{words}, these two trained networks only", INCONCLUSIVE
+    if test.high < (around[0] if around else 0) or (around and test.low > around[1]):
+        return words, CONTRADICTED
+    return words, REPRODUCED if test.low > 0 else INCONCLUSIVE
 
 
-def readings(epochs):
-    """Return the paper's six accuracies, read as BinaryAccuracy, beside the epochs of `epochs_table`.
-
-    Columns: dataset, stages (tuple), network (label), reported, above_floor (reported minus 6/7), if_confident
-    (`metrics.accuracy_if_confident`), epochs (how many are within 0.5 pp), seen, seen_low, seen_high (their
-    median, lowest and highest accuracy; NaN without any).
-    """
-    rows = []
-    for (dataset, stages), reported in ACCURACIES.items():
-        near = epochs.loc[(epochs["binary_accuracy"] - reported).abs() <= _NEAR, "accuracy"]
-        row = {"dataset": dataset, "stages": stages, "network": Variant(50, stages).label, "reported": reported}
-        row |= {"above_floor": reported - BINARY_FLOOR, "if_confident": metrics.accuracy_if_confident(reported)}
-        row |= {"epochs": len(near), "seen": near.median(), "seen_low": near.min(), "seen_high": near.max()}
-        rows.append(row)
-    return pd.DataFrame(rows)
+def _reproduced(holds):
+    return REPRODUCED if holds else CONTRADICTED
 
 
-def noise_table(runs, baseline, images=IMAGES["validation"], split="validation"):
-    """Return what the differences of Table I are worth, from one run of each network on so many images.
-
-    Only the images are random, by `disagreement`; another seed adds to the error. One row a difference and reading
-    (`"7-class accuracy"`, `"BinaryAccuracy"`): network, reading, difference (the paper's), standard_error, z,
-    p_value (two-sided, normal), mde (minimum detectable effect at 80 % power), images_needed (to detect the
-    paper's difference, about). NaN if the networks differ on no image.
-    """
-    discordant, variance = disagreement(runs, baseline, split)
-    error = np.sqrt(variance / images)
-    readings = {
-        "7-class accuracy": (np.sqrt(discordant / images), inference.mcnemar_detectable(images, discordant)),
-        "BinaryAccuracy": (error, inference.minimum_detectable_effect(error, images - 1)),
-    }
-    rows = []
-    for stages in ((3, 4), (1, 2)):
-        difference = ACCURACIES["fer2013", stages] - ACCURACIES["fer2013", ()]
-        for reading, (error, mde) in readings.items():
-            z = difference / error if error else np.nan
-            row = {"network": Variant(50, stages).label, "reading": reading, "difference": difference}
-            row |= {"standard_error": error, "z": z, "p_value": 2 * stats.norm.sf(z), "mde": mde}
-            rows.append(row | {"images_needed": images * (mde / difference) ** 2})
-    return pd.DataFrame(rows)
+def _exact(same):
+    return EXACT if same else CONTRADICTED
 
 
-def disagreement(runs, baseline, split="validation"):
-    """Return how much two networks disagree, mean over every variant and the baseline of the same seed.
-
-    The share of the images that exactly one of the two classifies correctly, and the variance over images of the
-    difference in the share of correct binary decisions. DataError without a pair of one seed.
-    """
-    _, y_true, y_pred = align_predictions(runs, split)
-    correct, decisions = {}, {}
-    for run, classes in zip(runs, y_pred, strict=True):
-        found, key = run.predictions(split), (run.variant, run.seed)
-        correct[key] = classes == y_true
-        decisions[key] = metrics.correct_decisions(found.probabilities, found.y_true)[np.argsort(found.ids)]
-    pairs = [((baseline, s), (v, s)) for v, s in correct if v != baseline and (baseline, s) in correct]
-    if not pairs:
-        raise DataError("No variant shares a seed with the baseline", expected=baseline)
-    discordant = float(np.mean([correct[first] != correct[second] for first, second in pairs]))
-    return discordant, np.mean([np.var(decisions[second] - decisions[first], ddof=1) for first, second in pairs])
+def _either(*verdicts):
+    return verdicts[0] if len(set(verdicts)) == 1 else DEPENDS
 
 
-def power_of_one_run(discordances, sizes=(200, 400, 700, 1_000, 1_432, 2_000, 4_000, 7_000, 10_000, 20_000)):
-    """Return the minimum detectable effect of the exact McNemar test: columns images, discordance, mde."""
-    rows = [(n, share, inference.mcnemar_detectable(n, share)) for share in discordances for n in sizes]
-    return pd.DataFrame(rows, columns=["images", "discordance", "mde"])
+def _elsewhere(parameters):
+    """Return words for a study that is not in the paper's setup."""
+    return (
+        f"this study: {parameters.baseline}, {DATASET_NAMES[parameters.dataset]}, protocol {parameters.protocol}, "
+        f"{parameters.image_size} px, {parameters.pooling} pooling, {parameters.epochs} epochs"
+    )

@@ -176,6 +176,16 @@ class ObuchowskiRockette:
         df = (networks - 1) * (seeds - 1) * ((spread / error_term) ** 2 if error_term else np.inf)
         return float(np.sqrt(2 * spread / seeds)), float(df)
 
+    def of_one_run(self, image_ratio=1.0):
+        """Return (standard error, degrees of freedom) of the difference of two networks with one run each.
+
+        `image_ratio` is the number of this study's images over that of the images to speak of: what images
+        contribute scales with it, what seeds contribute does not. The degrees of freedom are the estimate's.
+        """
+        seeds_only = max(self.ms_interaction - self.ms_error, 0.0)
+        variance = seeds_only + image_ratio * (self.ms_error + max(self.cov2 - self.cov3, 0.0))
+        return float(np.sqrt(2 * variance)), self.with_seeds()[1]
+
     def f_test(self):
         """Return (F, p) of the hypothesis that all networks have the same accuracy; NaN if nothing varies."""
         (standard_error, df), means = self.with_seeds(), self.accuracies.mean(axis=1)
@@ -255,37 +265,3 @@ def equivalence_power(standard_error, df, margin, effect=0.0, alpha=0.05):
     reach = margin - stats.t.isf(alpha, df) * estimated
     inside = stats.norm.cdf((reach - effect) / standard_error) - stats.norm.cdf((-reach - effect) / standard_error)
     return float(np.maximum(inside, 0).mean())
-
-
-def mcnemar_power(n, discordance, difference, alpha=0.05):
-    """Return the exact power of the exact McNemar test.
-
-    Exactly one of the two networks classifies the share `discordance` of `n` images correctly; `difference`, of
-    their true accuracies, is a fraction, at most `discordance` in size.
-    """
-    if not abs(difference) <= discordance <= 1:
-        raise ValueError(f"Expected |difference| <= discordance <= 1. Received: {difference} and {discordance}")
-    if discordance == 0:
-        return 0.0
-    discordant = np.arange(n + 1)
-    # The test rejects where the smaller of b and c is at most `limit`; -1 where nothing is extreme enough.
-    limit = stats.binom.ppf(alpha / 2, discordant, 0.5)
-    limit -= stats.binom.cdf(limit, discordant, 0.5) > alpha / 2
-    share = (discordance + abs(difference)) / (2 * discordance)
-    rejected = stats.binom.cdf(limit, discordant, share)
-    rejected += stats.binom.sf(discordant - limit - 1, discordant, share)
-    return float(stats.binom.pmf(discordant, n, discordance) @ rejected)
-
-
-def mcnemar_detectable(n, discordance, power=0.8, alpha=0.05):
-    """Return the true difference that the exact McNemar test detects with the stated power, a fraction.
-
-    Arguments as for `mcnemar_power`; NaN where even a difference as large as `discordance` is missed too often.
-    """
-
-    def lacking(difference):
-        return mcnemar_power(n, discordance, difference, alpha) - power
-
-    if lacking(discordance) < 0:
-        return np.nan
-    return float(optimize.brentq(lacking, 0, discordance, xtol=1e-6))

@@ -18,7 +18,7 @@ class BinaryAccuracy:
 
 
 def binary_accuracy(probabilities, y_true):
-    """Return the `BinaryAccuracy` at threshold 0.5; the all-negative baseline is `display.BINARY_FLOOR`.
+    """Return the `BinaryAccuracy` at threshold 0.5; the all-negative baseline is `display.binary_floor`.
 
     `probabilities` are float `(n, classes)`, rows summing to 1, `y_true` are integers `(n,)`.
     """
@@ -66,3 +66,16 @@ def expected_calibration_error(probabilities, y_true, bins=15):
     """Return the mean gap between confidence and accuracy, each bin of `reliability` weighted by its images."""
     table = reliability(probabilities, y_true, bins)
     return float(((table["accuracy"] - table["confidence"]).abs() * table["n"]).sum() / table["n"].sum())
+
+
+def calibrated_error(probabilities, bins=15, draws=200):
+    """Return the mean `expected_calibration_error` of a calibrated network with these probabilities: its noise.
+
+    Arguments as above. Whether each of the n predictions is correct is drawn with its own confidence as
+    probability, `draws` times from a fixed seed; a finite sample never has an error of 0.
+    """
+    confidence = np.asarray(probabilities).max(axis=1).astype(float)
+    of_bin = np.digitize(confidence, np.linspace(0, 1, bins + 1)[1:-1], right=True)
+    gaps = (np.random.default_rng(0).random((draws, len(confidence))) < confidence) - confidence
+    sums = gaps @ np.eye(bins)[of_bin]  # (draws, bins)
+    return float(np.abs(sums).sum(axis=1).mean() / len(confidence))

@@ -73,7 +73,8 @@ def align_predictions(runs, split="validation"):
 def accuracy_by_run(runs, split="validation"):
     """Return one row a run: variant, seed, n, n_correct, accuracy, ci_low, ci_high (Wilson's), other scores.
 
-    The others are binary_accuracy, macro_recall, macro_f1 and ece (expected calibration error, 15 bins).
+    The others are binary_accuracy, macro_recall, macro_f1, confidence (mean probability of the predicted class),
+    ece (expected calibration error, 15 bins) and ece_floor (that of a calibrated network on so many images).
     """
     rows = []
     for run in runs:
@@ -82,7 +83,9 @@ def accuracy_by_run(runs, split="validation"):
         row["binary_accuracy"] = metrics.binary_accuracy(found.probabilities, found.y_true).value
         row["macro_recall"] = balanced_accuracy_score(found.y_true, found.y_pred)
         row["macro_f1"] = f1_score(found.y_true, found.y_pred, average="macro")
+        row["confidence"] = float(found.probabilities.max(axis=1).mean())
         row["ece"] = metrics.expected_calibration_error(found.probabilities, found.y_true)
+        row["ece_floor"] = metrics.calibrated_error(found.probabilities)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -243,6 +246,24 @@ def pooled_analysis(runs, baseline, split="validation", clusters=None):
     return _analysed(runs, baseline, split, clusters)[1]
 
 
+def scores(runs, baseline, split="validation", score=None):
+    """Return (names of the networks that `comparison` compares, the baseline first; float values of its runs).
+
+    The values are `(networks, seeds, images)`, images in the order of their ids; empty if the baseline did not
+    learn. `score` takes `Predictions` and returns a value per image; by default 1 where the class is correct.
+    """
+    groups = _comparable(runs, baseline, split)
+    names = sorted(groups, key=lambda name: name != baseline)
+    align_predictions([run for name in names for run in groups[name]], split)
+    values = [[_by_id(run.predictions(split), score) for run in groups[name]] for name in names]
+    return names, np.array(values, dtype=float)
+
+
+def _by_id(predictions, score):
+    values = predictions.correct if score is None else score(predictions)
+    return values[np.argsort(predictions.ids)]
+
+
 def power_by_seeds(analysis, seeds=range(2, 31)):
     """Return the minimum detectable effect at 80 % power by number of seeds: columns seeds, mde."""
     rows = [(number, inference.minimum_detectable_effect(*analysis.with_seeds(number))) for number in seeds]
@@ -319,7 +340,8 @@ def _family(family, variants, baseline, groups, analysis):
         before, after = groups[baseline], groups[variant]
         if analysis is None:
             test, wide = (inference.mcnemar(before[0], after[0], level) for level in levels)
-            mde = inference.mcnemar_detectable(after.size, (before != after).mean())
+            one_run = np.sqrt((before != after).mean() / after.size)
+            mde = inference.minimum_detectable_effect(one_run, after.size - 1)
         else:
             pair = names.index(baseline), names.index(variant)
             test, wide = (analysis.difference(*pair, level) for level in levels)
@@ -387,28 +409,35 @@ def confusion_shares(runs, split="validation"):
 def confusion_changes(runs, baseline, split="validation"):
     """Return every cell of the confusion matrix against the baseline's, on the same images.
 
-    The test is exact McNemar on "is this image predicted as this class" with one seed, `inference.crossed_mean` of
-    the paired differences with several; networks, seeds and errors are those of `comparison`. Columns: variant,
-    seeds, true_class, predicted_class, n (images of the true class, at least two), baseline_share, share,
-    difference, p_value, p_holm (over all rows).
+    "Is this image predicted as this class" is tested as correctness is in `comparison`: all networks and seeds in
+    one pooled analysis per cell, exact McNemar with one seed; networks, seeds and errors are the same. Columns:
+    variant, seeds, true_class, predicted_class, n (images of the true class, at least two),
+    baseline_share, share, difference, p_value, p_holm (over all rows).
     """
     groups, rows = _comparable(runs, baseline, split), []
-    for variant in (name for name in groups if name != baseline):
-        _, y_true, y_pred = align_predictions(groups[baseline] + groups[variant], split)
-        names = groups[variant][0].class_names
-        for true, predicted in itertools.product(range(len(names)), repeat=2):
-            first, second = np.split(y_pred[:, y_true == true] == predicted, 2)
-            seeds, n = first.shape
-            if n < 2:
-                continue
-            if seeds > 1:
-                test = inference.crossed_mean(second.astype(int) - first)
-            else:
-                test = inference.mcnemar(first[0], second[0])
-            classes = {"true_class": names[true], "predicted_class": names[predicted], "n": n}
-            shares = {"baseline_share": first.mean(), "share": second.mean()}
-            shares |= {"difference": shares["share"] - shares["baseline_share"], "p_value": test.p_value}
-            rows.append({"variant": variant, "seeds": seeds} | classes | shares)
+    variants = sorted(groups, key=lambda name: name != baseline)
+    if len(variants) < 2:
+        return pd.DataFrame()
+    _, y_true, y_pred = align_predictions([run for name in variants for run in groups[name]], split)
+    y_pred, names = y_pred.reshape(len(variants), -1, len(y_true)), runs[0].class_names
+    seeds = y_pred.shape[1]
+    for true, predicted in itertools.product(range(len(names)), repeat=2):
+        as_predicted = y_pred[:, :, y_true == true] == predicted
+        n = as_predicted.shape[2]
+        if n < 2:
+            continue
+        analysis, shares = (
+            seeds > 1 and inference.obuchowski_rockette(as_predicted),
+            as_predicted.mean(axis=(1, 2)),
+        )
+        for row in range(1, len(variants)):
+            test = analysis.difference(0, row) if analysis else inference.mcnemar(*as_predicted[[0, row], 0])
+            cell = {"variant": variants[row], "seeds": seeds, "true_class": names[true]}
+            cell |= {"predicted_class": names[predicted], "n": n}
+            cell |= {"baseline_share": shares[0], "share": shares[row]}
+            rows.append(cell | {"difference": shares[row] - shares[0], "p_value": test.p_value})
+    # Variant by variant, as in `comparison`.
+    rows.sort(key=lambda row: variants.index(row["variant"]))
     table = pd.DataFrame(rows)
     return table.assign(p_holm=multipletests(table["p_value"], method="holm")[1]) if rows else table
 

@@ -259,32 +259,6 @@ def test_crossed_mean_finds_what_is_there():
 # --- power -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("n", "discordance", "difference"), [(300, 0.2, 0.08), (60, 0.3, -0.2), (1432, 0.25, 0)])
-def test_mcnemar_power_agrees_with_simulation(n, discordance, difference):
-    rng, trials = np.random.default_rng(11), 2000
-    shares = [(discordance - difference) / 2, (discordance + difference) / 2, 1 - discordance]
-    counts = rng.multinomial(n, shares, size=trials)
-    p_values = {(b, c): reference_mcnemar([[0, b], [c, 0]], exact=True).pvalue for b, c, _ in counts}
-    found = np.mean([p_values[b, c] <= 0.05 for b, c, _ in counts])
-    power = inference.mcnemar_power(n, discordance, difference)
-    assert found == pytest.approx(power, abs=margin(power, trials))
-
-
-def test_mcnemar_power_refuses_what_cannot_be():
-    with pytest.raises(ValueError, match="discordance"):
-        inference.mcnemar_power(100, discordance=0.1, difference=0.2)
-    assert inference.mcnemar_power(100, discordance=0, difference=0) == 0
-
-
-def test_mcnemar_detectable_has_the_power_asked_for():
-    found = inference.mcnemar_detectable(1432, 0.25)
-    assert inference.mcnemar_power(1432, 0.25, found) == pytest.approx(0.8, abs=1e-3)
-    # Connor's (1987) normal approximation, without the test's exactness, asks for a little less.
-    z = stats.norm.ppf(0.975) + stats.norm.ppf(0.8)
-    assert z * np.sqrt(0.25 / 1432) == pytest.approx(found, rel=0.03) and z * np.sqrt(0.25 / 1432) < found
-    assert np.isnan(inference.mcnemar_detectable(20, 0.1))
-
-
 @pytest.mark.parametrize("seeds", [3, 20])
 def test_minimum_detectable_effect_agrees_with_statsmodels(seeds):
     sd = 0.02
@@ -422,6 +396,16 @@ def test_equivalence_power_agrees_with_simulation(effect):
     reach = margin_ - stats.t.isf(0.05, df) * standard_error * np.sqrt(draw.chisquare(df, trials) / df)
     power = inference.equivalence_power(standard_error, df, margin_, effect)
     assert (abs(estimate) < reach).mean() == pytest.approx(power, abs=margin(power, trials))
+
+
+def test_one_run_each_on_other_images_keeps_what_seeds_contribute(committed):
+    analysis = inference.obuchowski_rockette(committed)
+    seeds, images = analysis.ms_interaction - analysis.ms_error, analysis.ms_error
+    assert seeds > 0 and analysis.cov2 < analysis.cov3
+    standard_error, df = analysis.of_one_run()
+    assert standard_error == pytest.approx(analysis.with_seeds()[0] * np.sqrt(committed.shape[1]))
+    assert df == analysis.with_seeds()[1]
+    assert analysis.of_one_run(0.25)[0] == pytest.approx(np.sqrt(2 * (seeds + images / 4)))
 
 
 def test_pooling_is_doubtful_where_one_network_varies_most():

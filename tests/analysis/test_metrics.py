@@ -6,7 +6,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import accuracy_score
 
 from fer_lib.analysis import metrics
-from fer_lib.display import BINARY_FLOOR
+from fer_lib.display import binary_floor
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_binary_accuracy_by_hand():
 
 def test_the_all_negative_baseline():
     found = metrics.binary_accuracy(np.full((70, 7), 1 / 7), np.arange(70) % 7)
-    assert found.value == pytest.approx(BINARY_FLOOR) == pytest.approx(0.857, abs=5e-4)
+    assert found.value == pytest.approx(binary_floor(7)) == pytest.approx(0.857, abs=5e-4)
     assert found.unsure == 1
 
 
@@ -79,3 +79,12 @@ def test_expected_calibration_error_by_hand():
 
 def test_a_confidence_on_an_edge_belongs_to_the_bin_below():
     assert metrics.reliability([[0.5, 0.5], [1.0, 0.0]], [0, 0], bins=2)["n"].tolist() == [1, 1]
+
+
+def test_a_calibrated_network_has_an_error_of_its_own():
+    """With n predictions of one confidence p, that of a binomial share: sqrt(2 p (1 - p) / pi n)."""
+    n, confidence = 4000, 0.7
+    probabilities = np.tile([confidence, 1 - confidence], (n, 1))
+    expected = np.sqrt(2 * confidence * (1 - confidence) / (np.pi * n))
+    assert metrics.calibrated_error(probabilities) == pytest.approx(expected, rel=0.15)
+    assert metrics.calibrated_error(np.eye(3)) == 0

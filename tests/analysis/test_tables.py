@@ -14,6 +14,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from fer_lib.analysis import inference, tables
 from fer_lib.datasets import CLASS_NAMES
+from fer_lib.display import readable
 from fer_lib.errors import DataError, ParameterError, RunError
 from fer_lib.training.runs import Predictions, Run, write_predictions
 
@@ -105,7 +106,10 @@ def ten():
 
 def test_accuracy_by_run_by_hand(ten):
     table = tables.accuracy_by_run([ten, make_run(STAGE_3, 1, TEN_TRUE, confidence=0.4, **TEN)])
-    columns = "variant seed n n_correct accuracy ci_low ci_high binary_accuracy macro_recall macro_f1 ece"
+    columns = (
+        "variant seed n n_correct accuracy ci_low ci_high binary_accuracy macro_recall macro_f1 confidence ece"
+    )
+    columns += " ece_floor"
     assert " ".join(table.columns) == columns
     first, second = table.to_dict("records")
     assert (first["variant"], first["seed"], first["n"], first["n_correct"]) == (BASELINE, 0, 10, 8)
@@ -237,7 +241,9 @@ def test_with_one_seed_the_comparison_is_mcnemars(runs, y_pred):
     assert row["p_value"] == pytest.approx(mcnemar(counts, exact=True).pvalue)
     tango = inference.tango_interval(counts[0][1], counts[1][0], IMAGES, 1 - 0.05 / 2)
     assert (row["simultaneous_low"], row["simultaneous_high"]) == pytest.approx((tango.low, tango.high))
-    assert row["mde"] == pytest.approx(inference.mcnemar_detectable(IMAGES, (before != after).mean()))
+    assert row["mde"] == pytest.approx(
+        inference.minimum_detectable_effect(np.sqrt((before != after).mean() / IMAGES), IMAGES - 1)
+    )
     assert table[["standard_error", "df"]].isna().all(axis=None)
     assert tables.pooled_analysis([run for run in runs if run.seed == 1], BASELINE) is None
     assert tables.pooling_check([run for run in runs if run.seed == 1], BASELINE)[0].empty
@@ -426,6 +432,21 @@ def test_classes_of_a_runs_own():
     assert len(tables.confusion_changes([run, other], BASELINE)) == 4
 
 
+def test_class_names_are_data():
+    names = ("$x$", "NA", "all", "nan", "null", "split", "total")
+    runs = [make_run(variant, seed, predicted(seed, 0.5)) for variant in (BASELINE, STAGE_3) for seed in (0, 1)]
+    for run in runs:
+        run.class_names = names
+    scores, changes = tables.class_scores(runs), tables.confusion_changes(runs, BASELINE)
+    assert scores["class"].tolist() == 2 * list(names) and scores["support"].sum() == 2 * IMAGES
+    assert set(changes["true_class"]) == set(changes["predicted_class"]) == set(names)
+    assert list(tables.confusion_shares(runs)[BASELINE]) == list(names)
+    shown = readable(scores)
+    assert shown["class"].tolist() == 2 * list(names) and len(shown) == 14
+    metadata = pd.DataFrame({"folder": np.resize(names, IMAGES)}, index=IDS)
+    assert tables.by_group(runs[0], metadata, "folder")["folder"].tolist() == sorted(names)
+
+
 def test_confusion_changes_of_one_seed_agree_with_statsmodels():
     before, after = predicted(1, 0.5), predicted(2, 0.8)
     order = np.random.default_rng(3).permutation(IMAGES)
@@ -449,8 +470,17 @@ def test_confusion_changes_over_seeds_pair_equal_seeds():
     cell = tables.confusion_changes(runs, BASELINE).iloc[0]  # angry, predicted as angry
     angry = Y_TRUE == 0
     differences = [1.0 * (after[seed][angry] == 0) - (before[seed][angry] == 0) for seed in (1, 2)]
-    assert cell["seeds"] == 2
+    assert cell["seeds"] == 2  # two networks: the pooled analysis is that of their differences
     assert cell["p_value"] == pytest.approx(inference.crossed_mean(differences).p_value)
+
+
+def test_confusion_cells_have_one_pooled_analysis_of_all_networks(runs, y_pred):
+    table = tables.confusion_changes(runs, BASELINE)
+    assert len(table) == 3 * 49 and table["variant"].unique().tolist() == [STAGE_3, STAGE_4, CONTROL]
+    happy = np.array([[one[Y_TRUE == 3] == 4 for one in y_pred[name]] for name in y_pred])
+    expected = inference.obuchowski_rockette(happy).difference(0, 1)
+    cell = table[(table["true_class"] == "happy") & (table["predicted_class"] == "neutral")].iloc[0]
+    assert (cell["difference"], cell["p_value"]) == pytest.approx((expected.estimate, expected.p_value))
 
 
 # --- costs -------------------------------------------------------------------------------------------------------

@@ -1,0 +1,114 @@
+"""What the paper's accuracies and differences can mean: two readings of their units, and their noise."""
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from fer_lib import paper
+from fer_lib.analysis import inference, metrics, tables
+from fer_lib.display import binary_floor
+from fer_lib.variants import Variant
+
+SEVEN, BINARY, CONFIDENT = "7-class accuracy", "BinaryAccuracy", "BinaryAccuracy, all confident"
+READINGS = [
+    "dataset", "stages", "network", "reported", "above_floor", "if_confident", "accuracy", "ci_low", "ci_high",
+    "binary_accuracy", "binary_low", "binary_high", "sharpened_low", "sharpened_high",
+]  # fmt: skip
+
+
+def correct_decisions(predictions):
+    """Return the share of each image's binary decisions that are correct, float (n,)."""
+    return metrics.correct_decisions(predictions.probabilities, predictions.y_true)
+
+
+def epochs_table(runs):
+    """Return epoch, binary_accuracy, accuracy (both of validation), variant, seed: one row per run and epoch."""
+    columns = {"val_binary_accuracy": "binary_accuracy", "val_accuracy": "accuracy"}
+    parts = [run.history[["epoch", *columns]].assign(variant=run.variant, seed=run.seed) for run in runs]
+    return pd.concat(parts, ignore_index=True).rename(columns=columns)
+
+
+def readings(runs, parameters, split="validation"):
+    """Return the paper's six accuracies beside what they mean as BinaryAccuracy and what this study has.
+
+    Columns: dataset, stages (tuple), network (label), reported, above_floor (reported minus 6/7), if_confident
+    (`metrics.accuracy_if_confident`); accuracy, ci_low, ci_high, binary_accuracy, binary_low, binary_high (95 %
+    CIs) of this study's network with blocks in these stages, NaN outside of the paper's setup; sharpened_low and
+    sharpened_high, the range over all runs on these data of BinaryAccuracy if each prediction is made one-hot.
+    """
+    accuracy, rows = tables.accuracy_by_variant(runs, split).set_index("variant"), []
+    sharpened = [sharpened_accuracy(run.predictions(split)) for run in runs]
+    groups = tables.by_variant(runs)
+    for (dataset, stages), reported in paper.ACCURACIES.items():
+        row = {"dataset": dataset, "stages": stages, "network": Variant(50, stages).label, "reported": reported}
+        row |= {"above_floor": reported - binary_floor(7), "if_confident": metrics.accuracy_if_confident(reported)}
+        name, here = Variant(50, stages).name, parameters.dataset == dataset
+        if paper.is_setup(parameters, dataset) and name in groups:
+            row |= accuracy.loc[name, ["accuracy", "ci_low", "ci_high"]].to_dict()
+            values = [correct_decisions(run.predictions(split)) for run in groups[name]]
+            row |= _over_images(np.array(values)).columns("binary_accuracy", "binary")
+        rows.append(row | ({"sharpened_low": min(sharpened), "sharpened_high": max(sharpened)} if here else {}))
+    return pd.DataFrame(rows).reindex(columns=READINGS)
+
+
+def _over_images(values):
+    if len(values) > 1:
+        test = inference.crossed_mean(values)
+    else:
+        test = inference.t_test(values.mean(), values.std(ddof=1) / np.sqrt(values.size), values.size - 1)
+    return inference.Interval(test.estimate, test.low, test.high)
+
+
+def sharpened_accuracy(predictions):
+    """Return the BinaryAccuracy of predictions made one-hot: what a confident network of this accuracy has."""
+    return 1 - 2 / predictions.probabilities.shape[1] * (1 - predictions.correct.mean())
+
+
+def unsure_and_wrong(runs, split="validation"):
+    """Return the share of predictions without a probability above 0.5, and the share of these that are wrong."""
+    predictions = [run.predictions(split) for run in runs]
+    unsure = np.concatenate([~(one.probabilities > 0.5).any(axis=1) for one in predictions])
+    wrong = ~np.concatenate([one.correct for one in predictions])
+    return float(unsure.mean()), float(wrong[unsure].mean()) if unsure.any() else np.nan
+
+
+def noise_table(runs, baseline, split="validation"):
+    """Return what the paper's differences to its baseline are worth, if each is of one run of each network.
+
+    One row per difference and reading (`SEVEN`; `BINARY`, of this study's probabilities; `CONFIDENT`, if every
+    prediction were one-hot). Columns: dataset, network, reading, difference (the paper's), n (its images), noise
+    ("seeds and images", from the pooled analysis of this study; "images" with one seed), standard_error, z,
+    p_value (two-sided, t), mde (minimum detectable effect at 80 % power). NaN where nothing varies. That the best
+    of 50 epochs may have been reported is not in it.
+    """
+    errors = {}
+    for reading, score, factor in ((SEVEN, None, 1), (BINARY, correct_decisions, 1), (CONFIDENT, None, 2 / 7)):
+        errors[reading] = factor * tables.scores(runs, baseline, split, score)[1]
+    sizes, rows = {"fer2013": paper.IMAGES["validation"], "kdef": paper.KDEF_TEST_IMAGES}, []
+    for dataset, stages in [key for key in paper.ACCURACIES if key[1]]:
+        difference, images = paper.gain(stages, dataset), sizes[dataset]
+        for reading, values in errors.items():
+            if len(values) < 2 or (dataset == "kdef" and reading != SEVEN):  # below the floor of BinaryAccuracy
+                continue
+            row = {"dataset": dataset, "network": Variant(50, stages).label, "reading": reading}
+            row |= {"difference": difference, "n": images}
+            row["noise"] = "seeds and images" if values.shape[1] > 1 else "images"
+            error, df = _one_run_error(values, images)
+            z = difference / error if error else np.nan
+            row |= {"standard_error": error, "z": z, "p_value": 2 * stats.t.sf(z, df)}
+            rows.append(row | {"mde": inference.minimum_detectable_effect(error, df)})
+    return pd.DataFrame(rows)
+
+
+def _one_run_error(values, images):
+    """Return (standard error, degrees of freedom) of a difference of one run each on so many images."""
+    if values.shape[1] > 1:
+        return inference.obuchowski_rockette(values).of_one_run(values.shape[2] / images)
+    paired = np.var(values[1:, 0] - values[:1, 0], axis=1, ddof=1).mean()
+    return float(np.sqrt(paired / images)), values.shape[2] - 1
+
+
+def discordant_share(runs, baseline, split="validation"):
+    """Return the share of the images that exactly one of the baseline and another network classifies correctly."""
+    _, values = tables.scores(runs, baseline, split)
+    return float((values[1:] != values[:1]).mean()) if len(values) > 1 else np.nan

@@ -1,0 +1,47 @@
+"""What the paper says, typed once, and which studies are in its setup."""
+
+from pathlib import Path
+
+import pytest
+
+from fer_lib import paper
+from fer_lib.parameters import read_parameters
+
+PARAMS = Path(__file__).parents[1] / "params"
+
+
+def test_gains_are_differences_of_its_tables():
+    assert (paper.gain((3, 4)), paper.gain((1, 2))) == (0.0092, 0.0061)
+    assert (paper.gain((3, 4), "kdef"), paper.gain((1, 2), "kdef")) == (0.0112, 0.0066)
+
+
+def test_every_claim_stands_in_a_section_once():
+    assert {section for section, _ in paper.CLAIMS.values()} | set(paper.TABLES.values()) == set(paper.SECTIONS)
+    assert len({words for _, words in paper.CLAIMS.values()}) == len(paper.CLAIMS)
+
+
+def test_the_papers_own_studies_are_in_its_setup():
+    assert paper.is_setup(read_parameters(PARAMS / "fer2013_paper.yaml"))
+    assert paper.is_setup(read_parameters(PARAMS / "kdef_paper.yaml"), "kdef")
+
+
+@pytest.mark.parametrize("name", ["fer2013_grid", "fer2013_official", "own_images", "demo", "kdef_paper"])
+def test_other_studies_are_not(name):
+    assert not paper.is_setup(read_parameters(PARAMS / f"{name}.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("pooling", "average"),
+        ("width", 0.5),
+        ("stem", "small"),
+        ("batch_size", 32),
+        ("epochs", 49),
+        ("image_size", 48),
+    ],
+)
+def test_one_departure_is_enough_and_is_named(key, value):
+    parameters = read_parameters(PARAMS / "fer2013_paper.yaml", [f"{key}={value}"])
+    assert not paper.is_setup(parameters)
+    assert paper.departures(parameters) == {key: (paper.SETUP[key], value)}
