@@ -18,7 +18,7 @@ BACKENDS = {"tensorflow", "jax", "torch"}
 
 # The folders are the pipeline: a module imports from its own layer and from those above it.
 LAYERS = [
-    {"errors", "files", "display", "variants", "paper", "parameters", "notebooks", "environment"},
+    {"errors", "files", "display", "variants", "paper", "dataset_specs", "parameters", "notebooks", "environment"},
     {"datasets", "models"},
     {"training"},
     {"analysis"},
