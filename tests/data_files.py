@@ -1,5 +1,6 @@
 """Small copies of data sets, written with Pillow and `zipfile` by rules of their own; `face_set`; `refused`."""
 
+import io
 import tarfile
 import zipfile
 
@@ -12,6 +13,8 @@ from fer_lib.datasets import ImageSet
 from fer_lib.errors import DataError, ParameterError
 
 CLASSES = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
+# KDEF's codes in the order of the classes: angry, disgust, fear (afraid), happy, neutral, sad, surprise.
+KDEF_CODES = ("AN", "DI", "AF", "HA", "NE", "SA", "SU")
 USAGES = {"Training": "train", "PublicTest": "test", "PrivateTest": "test"}
 
 
@@ -37,6 +40,38 @@ def write_tree(folder, train=6, public=5, private=2):
             for number in range(count):
                 seed += 1
                 save(grey(seed), folder / part / name / f"{usage}_{8 + number * 7}.png")
+    return folder
+
+
+def jpeg(seed, size=(56, 76), mode="RGB"):
+    """A picture of coarse noise, and so unlike any other seed's at every scale."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (9, 7, 3), dtype=np.uint8)
+    return encoded(Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).convert(mode))
+
+
+def encoded(image, quality=95):
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=quality)
+    return stream.getvalue()
+
+
+def names_of(persons):
+    angles = ("FL", "HL", "S", "HR", "FR")
+    return [
+        f"{session}{who}{code}{angle}"
+        for session in "AB"
+        for who in persons
+        for code in KDEF_CODES
+        for angle in angles
+    ]
+
+
+def write_kdef(folder, persons):
+    """KDEF's original tree of some persons, such as F01; each picture is unlike all others."""
+    for seed, name in enumerate(names_of(persons)):
+        path = folder / f"KDEF_and_AKDEF/KDEF/{name[:4]}/{name}.JPG"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(jpeg(seed))
     return folder
 
 

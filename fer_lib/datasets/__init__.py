@@ -8,7 +8,7 @@ from fer_lib.datasets.fer2013 import load_fer2013
 from fer_lib.datasets.folders import load_folders
 from fer_lib.datasets.kdef import load_kdef
 from fer_lib.datasets.splits import CLASS_NAMES, ImageSet, Splits
-from fer_lib.datasets.synthetic.forms import load_synthetic, make_synthetic
+from fer_lib.datasets.synthetic import load_synthetic, make_synthetic
 from fer_lib.errors import ParameterError
 from fer_lib.parameters import Parameters
 

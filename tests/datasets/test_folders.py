@@ -1,6 +1,7 @@
 """Images of one's own: any classes, sizes and colours, in the folders of classes alone or of splits above them."""
 
 import shutil
+import tracemalloc
 import unicodedata
 import zipfile
 
@@ -284,3 +285,14 @@ def test_a_thousand_classes(tmp_path):
     shutil.rmtree(tmp_path / "many" / "c1000")
     splits = load_folders(tmp_path / "many", "random", size=8)
     assert len(splits.class_names) == 1000 and splits.train.counts().tolist() == [1] * 1000
+
+
+def test_loading_needs_two_copies_of_the_images_at_most_and_keeps_one(tmp_path):
+    folder = write(tmp_path / "zoo", number=40)
+    load_folders(folder, "random", size=64)  # what Pillow and pandas need once
+    tracemalloc.start()
+    splits = load_folders(folder, "random", size=1024)
+    kept, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    images = sum(part.images.nbytes for _, part in splits.items())
+    assert images == 120 * 1024 * 1024 and kept < 1.2 * images and peak < 2.6 * images

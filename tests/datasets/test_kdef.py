@@ -12,17 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_files import zip_of
+from data_files import KDEF_CODES as CODES
+from data_files import encoded, jpeg, names_of, write_kdef, zip_of
 from PIL import Image
 
-from fer_lib.datasets import kdef, load, make_synthetic
+from fer_lib.datasets import kdef, load
 from fer_lib.datasets.checks import check
 from fer_lib.datasets.kdef import known_to_train, load_kdef
 from fer_lib.errors import DataError, ParameterError
 from fer_lib.parameters import Parameters
 
-# The codes in the order of the classes: angry, disgust, fear (afraid), happy, neutral, sad, surprise.
-CODES = ("AN", "DI", "AF", "HA", "NE", "SA", "SU")
 CLASSES = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 # From the literature on KDEF.
 BLACK = {
@@ -36,28 +35,6 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("FER_CACHE", str(tmp_path / "cache"))
 
 
-def jpeg(seed, size=(56, 76), mode="RGB"):
-    """A picture of coarse noise, and so unlike any other seed's at every scale."""
-    coarse = np.random.default_rng(seed).integers(0, 256, (9, 7, 3), dtype=np.uint8)
-    return encoded(Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).convert(mode))
-
-
-def encoded(image, quality=95):
-    stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=quality)
-    return stream.getvalue()
-
-
-def names_of(persons):
-    return [
-        f"{session}{person}{code}{angle}"
-        for session in "AB"
-        for person in persons
-        for code in CODES
-        for angle in ("FL", "HL", "S", "HR", "FR")
-    ]
-
-
 def write(folder, name, content):
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,10 +45,7 @@ def write(folder, name, content):
 @pytest.fixture(scope="module")
 def small_tree(tmp_path_factory):
     """3 female and 3 male persons, 420 pictures, in the original form."""
-    folder = tmp_path_factory.mktemp("small")
-    for seed, name in enumerate(names_of(["F01", "F02", "F03", "M01", "M02", "M03"])):
-        write(folder, f"KDEF_and_AKDEF/KDEF/{name[:4]}/{name}.JPG", jpeg(seed))
-    return folder
+    return write_kdef(tmp_path_factory.mktemp("small"), ["F01", "F02", "F03", "M01", "M02", "M03"])
 
 
 @pytest.fixture
@@ -368,14 +342,6 @@ def test_a_study_leads_here(tree):
     splits = load(parameters, tree)
     assert splits.fingerprint == load_kdef(tree, "subject", 24, ("HL", "S")).fingerprint
     assert splits.train.images.shape[1:] == (24, 24, 3)
-
-
-def test_a_generated_tree_is_read_as_the_real_one(tmp_path):
-    path = make_synthetic(tmp_path / "kdef", "kdef", people=2, size=(60, 80))
-    splits = load_kdef(path, "subject", size=32)
-    assert account(splits)[0] == {"used": 279, "blank": 1, "missing": 4620}
-    assert set(splits.validation.metadata["sex"]) == {"F", "M"}
-    assert check(splits).problems == ()
 
 
 # Broken copies: what is listed, and what is refused

@@ -1,1 +1,0 @@
-"""Generated faces: expressions by action units, the drawing of one face, the forms that hold them."""
