@@ -1,5 +1,6 @@
 """Numbers and names as every table, axis, caption and sentence shows them."""
 
+import math
 import re
 from collections.abc import Callable
 from functools import partial
@@ -42,6 +43,11 @@ def points(fraction: float | None, digits: int = 1) -> str:
 def interval(low: float | None, high: float | None, form: Callable[..., str] = points) -> str:
     """Two limits in one form: `−1.5 to +4.4`, or with `percent` `61.0 % to 65.9 %`; `–` where one is missing."""
     return MISSING if pd.isna(low) or pd.isna(high) else f"{form(low)} to {form(high)}"
+
+
+def time_left(seconds: float) -> str:
+    """Return how long something will take: `about 3 min left`, `about 2.5 h left`."""
+    return f"about {math.ceil(seconds / 60)} min left" if seconds < 7200 else f"about {seconds / 3600:.1f} h left"
 
 
 def p_value(p: float) -> str:
