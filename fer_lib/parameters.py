@@ -233,7 +233,7 @@ class _StrictLoader(yaml.SafeLoader):
     Dates, `yes`, `0x1F`, `1:30` and `.inf` are text here, which the model refuses where it wants a number.
     """
 
-    yaml_implicit_resolvers: ClassVar = {}
+    yaml_implicit_resolvers: ClassVar = {}  # type: ignore[misc]
 
     def compose_node(self, parent, index):
         event = self.peek_event()

@@ -100,7 +100,7 @@ def test_several_problems_are_counted():
     [
         ("", "no parameters"),
         ("- a\n- b\n", "no parameters"),
-        ("a: 1\nb: [1\n", "not YAML.*params.yaml, line 3, column 1.*Found: expected"),
+        ("a: 1\nb: [1\n", "not YAML.*params.yaml, line 3, column 1.*Found: while parsing"),
         ("a: 1\na: 2\n", "line 2, column 1. Found: the key a is there twice"),
         (b"\xff\xfe\x00", "not YAML"),
     ],
