@@ -75,10 +75,10 @@ def data_claims(splits: Splits) -> list[Finding]:
     outcome, verdict = " and ".join(f"{n:,}" for n in numbers.values()), _exact(numbers == paper.IMAGES)
     findings = [_finding("images", test, outcome, verdict)]
     outcome, verdict = f"{DATASET_NAMES[splits.dataset]}, protocol {splits.protocol}: other sets", NOT_TESTED
-    if here:
+    if here and splits.validation is not None:
         duplicates, verdict = int(copies_of(splits.train, splits.validation).sum()), ASSUMPTION
         outcome = (
-            f"{duplicates:,} of {len(splits.validation or ()):,} test images are exact copies of training images"
+            f"{duplicates:,} of {len(splits.validation):,} test images are exact copies of training images"
         )
     claim = "the test images are not training images (assumed, not stated)"
     findings.append(Finding("2", claim, "equal pixels in the paper's two sets", outcome, verdict))
