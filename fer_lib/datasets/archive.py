@@ -13,8 +13,10 @@ import os
 import re
 import tarfile
 import tempfile
+import threading
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
@@ -212,15 +214,23 @@ def decode(
     shape = (size, size, 3 if colour else 1)
     _limit(files.path, len(names) * math.prod(shape), MAX_DECODED_BYTES, "bytes of decoded images")
     images = np.zeros((len(names), *shape), np.uint8)
-    results: list[Header | DataError] = []
-    # One after the other: by threads each image took longer than it does alone. No bar where stderr is a log file.
-    for position, name in enumerate(tqdm(names, "Decoding images", unit=" images", disable=None)):
+    lock = threading.Lock()  # the files of a tar share one position
+
+    def fill(position: int) -> Header | DataError:
+        name = names[position]
         try:
-            images[position], header = _decoded(files.read(name), files.where(name), shape, aspect)
-            results.append(header)
+            with lock:
+                content = files.read(name)
+            images[position], header = _decoded(content, files.where(name), shape, aspect)
+            return header
         except DataError as error:
-            results.append(error)
-    return images, results
+            return error
+
+    # Threads, for Pillow decodes and resizes without Python's lock: they take 4 % more processor time and on two
+    # cores half the time. No bar where stderr is a log file.
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        results = pool.map(fill, range(len(names)))
+        return images, list(tqdm(results, "Decoding images", len(names), unit=" images", disable=None))
 
 
 def _decoded(content: bytes, where: str, shape: tuple[int, int, int], aspect: str) -> tuple[np.ndarray, Header]:

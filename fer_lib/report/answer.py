@@ -198,7 +198,7 @@ def _removed(removed):
             else f"at most {percent(high)}"
         )
         parts.append(f"{share}{'' if parts else ' of predictions'} in {place}")
-    return f"Removed after training, blocks change {', '.join(parts)}."
+    return f"Removing blocks after training changes {', '.join(parts)}."
 
 
 def _not_trained(parameters):
