@@ -43,13 +43,9 @@ def removed_blocks(removed: pd.DataFrame) -> str:
     parts = []
     for stages, rows in table.groupby(table["variant"].map(lambda name: Variant.from_name(name).stages)):
         where = ("stage " if len(stages) == 1 else "stages ") + "-".join(map(str, stages))
-        changed, gain = rows["changed"], rows["gain"]
-        accuracy = interval(gain.min(), gain.max()) if len(rows) > 1 else points(gain.iloc[0])
-        share = interval(changed.min(), changed.max(), percent) if len(rows) > 1 else percent(changed.iloc[0])
-        parts.append(
-            (changed.max(), f"in {where} changes {share} of the predictions and the accuracy by {accuracy} pp")
-        )
-    return f"Removing trained blocks {'; '.join(text for _, text in sorted(parts))}."
+        share, gain = _range(rows["changed"], percent), _range(rows["gain"], points)
+        parts.append((rows["changed"].max(), f"{share} of the predictions in {where} (accuracy {gain} pp)"))
+    return f"Removing the trained blocks changes {' and '.join(text for _, text in sorted(parts))}."
 
 
 def against_control(to_control: pd.DataFrame, contrasts: pd.DataFrame) -> str:
@@ -77,6 +73,12 @@ def power(comparison: pd.DataFrame, by_seeds: pd.DataFrame, effect: float = 0.01
         f"would need {enough.iloc[0]} seeds of every network" if len(enough) else "is out of reach on these images"
     )
     return f"The comparison has 80 % power to detect {mde} pp; {points(effect, 0)[1:]} pp {needed}."
+
+
+def _range(values, form):
+    """Return the smallest and the largest value, or the one that both are when shown."""
+    low, high = form(values.min()), form(values.max())
+    return low if low == high else f"{low.removesuffix(' %')} to {high}"
 
 
 def _with_ci(row):

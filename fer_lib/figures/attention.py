@@ -72,7 +72,7 @@ def attention_by_block(table: pd.DataFrame) -> Figure:
     for axes, (words, columns) in zip(panels, MEASURES.items(), strict=True):
         style.draw_intervals(axes, rows, table, columns, 6)
         style.name_rows(axes, labels, words, bins=3)
-        axes.set_xlim(left=0)
+        axes.set_xlim(left=-0.02 * table[columns[2]].max())
     panels[-1].set_xscale("log", nonpositive="mask")
     panels[-1].autoscale(axis="x")
     style.percent_axis(panels[-1].xaxis)

@@ -62,7 +62,7 @@ def network_diagram(sizes: pd.DataFrame, image_size: int, stages: tuple[int, ...
     axes.set(xlim=(-0.2, 12.4), ylim=(-1.75, 1.6))
     axes.set_axis_off()
     words = {"ha": "center", "va": "center", "fontsize": 10}
-    for place, text in ((0.5, f"image\n{image_size} × {image_size}"), (1.75, "stem"), (11.5, "pooling,\nclasses")):
+    for place, text in ((0.35, f"image\n{image_size} × {image_size}"), (1.7, "stem"), (11.5, "pooling,\nclasses")):
         axes.text(place, 0, text, bbox={"boxstyle": "round", "pad": 0.45, "fc": "white", "ec": QUIET}, **words)
     for row in sizes.itertuples():
         left, height = 2.5 + 2.1 * (row.stage - 1), 0.35 + 0.17 * np.log2(row.side)
@@ -75,8 +75,8 @@ def network_diagram(sizes: pd.DataFrame, image_size: int, stages: tuple[int, ...
             axes.scatter(centres + 0.12, 0 * centres, 60, PALETTE["orange"], marker="D", linewidths=0)
         axes.text(left + 0.85, 1.45, f"stage {row.stage}", color=PALETTE["navy"], **words)
         axes.text(left + 0.85, -1.5, f"{row.side} × {row.side} positions\n{row.channels} channels", **words)
-        axes.annotate("", (left, 0), (left - 0.4, 0), arrowprops={"arrowstyle": "-|>", "color": INK})
-    axes.annotate("", (10.9, 0), (10.5, 0), arrowprops={"arrowstyle": "-|>", "color": INK})
+    for end in (1.38, 2.5, 4.6, 6.7, 8.8, 10.92):
+        axes.annotate("", (end, 0), (end - 0.42, 0), arrowprops={"arrowstyle": "-|>", "color": INK})
     return figure
 
 
