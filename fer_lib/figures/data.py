@@ -31,17 +31,6 @@ def samples(faces, per_class: int = 10, seed: int = 0) -> Figure:
     return image_table(images, faces.class_names, range(per_class), titles=[""] * per_class)
 
 
-def one_subject(splits, angles: list[str]) -> Figure:
-    """Draw the first subject of a `Splits` of KDEF in one session: expressions in rows, angles in columns."""
-    first = splits.train.metadata[["subject", "session"]].min()
-    images = {}
-    for _, faces in splits.items():
-        for index in np.flatnonzero((faces.metadata[["subject", "session"]] == first).all(axis=1)):
-            place = faces.class_names[faces.labels[index]], faces.metadata["angle"].iloc[index]
-            images[place] = faces.images[index]
-    return image_table(images, splits.train.class_names, angles)
-
-
 @styled
 def gallery(splits, ids, titles=None, columns: int = 10) -> Figure:
     """Draw the images with these ids, whichever split they are in; `titles` are split and class by default."""
@@ -60,10 +49,9 @@ def gallery(splits, ids, titles=None, columns: int = 10) -> Figure:
 
 def mean_images(faces) -> dict[str, np.ndarray]:
     """Return the mean image of each class that has images, uint8; one factor stretches the contrast of all."""
-    labels = np.flatnonzero(faces.counts())
-    means = np.stack([faces.images[faces.labels == label].mean(axis=0, dtype=np.float64) for label in labels])
-    stretched = 255 * (means - means.min()) / (np.ptp(means) or 1.0)
-    return dict(zip(np.array(faces.class_names)[labels], stretched.round().astype("uint8"), strict=True))
+    means = _means(faces)
+    low, reach = np.min(list(means.values())), np.ptp(list(means.values())) or 1.0
+    return {name: (255 * (mean - low) / reach).round().astype("uint8") for name, mean in means.items()}
 
 
 @styled
@@ -73,7 +61,7 @@ def mean_faces(faces) -> Figure:
     Classes have equal weight in the mean of all. Differences are without the class's overall brightness.
     """
     counts, images = faces.counts(), mean_images(faces)
-    means = np.stack([image.mean(axis=-1) for image in images.values()])  # (classes, height, width)
+    means = np.stack([mean.mean(axis=-1) for mean in _means(faces).values()])  # (classes, height, width)
     differences = means - means.mean(axis=0)
     differences -= differences.mean(axis=(1, 2), keepdims=True)
     limit = np.abs(differences).max() or 1.0
@@ -83,7 +71,7 @@ def mean_faces(faces) -> Figure:
         axes[0, column].set_title(f"{name}\nn = {count(counts[name])}", loc="center")
         shown = axes[1, column].imshow(differences[column], cmap="RdBu_r", vmin=-limit, vmax=limit)
         axes[1, column].set_axis_off()
-    words = "mean image minus the mean of all classes (blue darker, red lighter)"
+    words = "grey values minus the mean of all classes (blue darker, red lighter)"
     figure.colorbar(shown, ax=axes[1, :].tolist(), location="bottom", aspect=50, shrink=0.6, label=words)
     return figure
 
@@ -113,3 +101,10 @@ def image_table(images, rows, columns, titles=None) -> Figure:
     for axes, place in zip(grid.flat, itertools.product(rows, columns), strict=True):
         show_image(axes, images.get(place))
     return figure
+
+
+def _means(faces):
+    """Return dict of each class that has images to its mean image, float64."""
+    classes = enumerate(faces.class_names)
+    of_class = {name: faces.images[faces.labels == label] for label, name in classes}
+    return {name: images.mean(axis=0, dtype=np.float64) for name, images in of_class.items() if len(images)}
