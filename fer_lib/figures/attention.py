@@ -1,6 +1,7 @@
 """Notebook 06: attention over the image, and how far and how evenly blocks attend."""
 
 import io
+import re
 
 import numpy as np
 import pandas as pd
@@ -85,9 +86,13 @@ def _powers(weights):
     return np.log2(relative).astype("float32")
 
 
+def block_label(name: str) -> str:
+    """Return words for a block's name: `conv4_block2_non_local` is `stage 3, block 2`."""
+    stage, block = re.match(r"conv(\d)_block(\d+)", name).groups()
+    return f"stage {int(stage) - 1}, block {block}"
+
+
 def _block_labels(table):
-    """Return a Series: the variant's label, and which bottleneck of which stage the block follows."""
-    parts = table["block"].str.extract(r"conv(\d)_block(\d+)").astype(int)
-    words, block = table["variant"].map(style.label_of), "block " + parts[1].astype(str)
-    stage = "stage " + (parts[0] - 1).astype(str) + " "
-    return words + ", " + block.where(words.str.startswith("stage "), stage + block)
+    """Return a list: the variant's label, and which bottleneck of which stage the block follows."""
+    pairs = zip(map(style.label_of, table["variant"]), map(block_label, table["block"]), strict=True)
+    return [f"{words}, {block.split(', ')[1] if words.startswith('stage ') else block}" for words, block in pairs]

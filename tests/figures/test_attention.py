@@ -63,7 +63,7 @@ def test_blocks_by_distance_entropy_and_update_norm():
         )
     assert distance.collections[0].get_segments()[0][0, 0] == 20  # of uniform attention
     labels = [label.get_text() for label in distance.get_yticklabels()]
-    assert labels == ["stage 3, block 1", "stages 3-4, stage 3 block 1"]
+    assert labels == ["stage 3, block 1", "stages 3-4, stage 3, block 1"]
     assert update.get_xscale() == "log" and not any("$" in text.get_text() for text in update.get_xticklabels())
     assert all(axes.get_xlim()[0] < 0 for axes in (distance, entropy))
 
