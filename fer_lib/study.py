@@ -103,14 +103,14 @@ class Study:
     def images_of(self, chosen):
         """Return uint8 images for a figure, one per row of `chosen` (class and id): these validation images.
 
-        Where the study shows no single faces (`faces: mean`), the mean validation image of the class instead.
+        Where the study shows no single faces (`faces: mean`), the mean training image of the class instead.
         """
-        images = self.splits.validation
         if self.parameters.shows_faces:
+            images = self.splits.validation
             return images.images[pd.Index(images.ids).get_indexer(chosen["id"])]
         from fer_lib.figures.data import mean_images
 
-        means = mean_images(images)
+        means = mean_images(self.splits.train)
         return np.stack([means[name] for name in chosen["class"]])
 
     def variants(self):

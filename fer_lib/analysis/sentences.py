@@ -44,8 +44,9 @@ def removed_blocks(removed: pd.DataFrame) -> str:
     for stages, rows in table.groupby(table["variant"].map(lambda name: Variant.from_name(name).stages)):
         where = ("stage " if len(stages) == 1 else "stages ") + "-".join(map(str, stages))
         share, gain = _range(rows["changed"], percent), _range(rows["gain"], points)
-        parts.append((rows["changed"].max(), f"{share} of the predictions in {where} (accuracy {gain} pp)"))
-    return f"Removing the trained blocks changes {' and '.join(text for _, text in sorted(parts))}."
+        parts.append((rows["changed"].max(), f"{share} in {where} (accuracy {gain} pp)"))
+    text = " and ".join(text for _, text in sorted(parts)).replace(" in ", " of the predictions in ", 1)
+    return f"Removing the trained blocks changes {text}."
 
 
 def against_control(to_control: pd.DataFrame, contrasts: pd.DataFrame) -> str:

@@ -51,7 +51,7 @@ def test_removed_blocks_are_told_by_stage_the_smallest_change_first():
     )
     assert sentences.removed_blocks(table) == (
         "Removing the trained blocks changes 0.1 to 0.5 % of the predictions in stage 4 (accuracy "
-        "−0.1 to +0.1 pp) and 9.4 % of the predictions in stage 1 (accuracy −1.0 pp)."
+        "−0.1 to +0.1 pp) and 9.4 % in stage 1 (accuracy −1.0 pp)."
     )
 
 
