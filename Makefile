@@ -7,7 +7,7 @@ STAMP := $(VENV)/.complete
 export TF_ENABLE_ONEDNN_OPTS ?= 1
 BIN := $(VENV)/bin
 
-.PHONY: setup study test lab lint notebooks bench bench-gpu readme backends
+.PHONY: setup study test lab lint notebooks bench bench-gpu readme site backends
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -59,6 +59,13 @@ notebooks: $(STAMP)
 readme: $(STAMP)
 	$(BIN)/python -m fer_lib.report.readme README.md outputs/fer2013_grid
 	$(BIN)/python docs/images/draw_block.py
+	$(BIN)/python docs/images/draw_attention.py
+
+# README, docs, the layer's API, reports and executed notebooks as pages in site/, for a browser and for the Pages workflow.
+site: $(STAMP)
+	for study in outputs/*/params.yaml; do $(BIN)/fer-study report $${study%/params.yaml}; done
+	$(BIN)/python docs/build_site.py
+	@echo "Open site/index.html in a browser."
 
 # The other backends of Keras, beside TensorFlow, and Ray: the tests then run on all of them.
 backends: $(VENV)/.backends

@@ -7,13 +7,11 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
+from fer_lib.dataset_specs import DATASETS
 from fer_lib.errors import ParameterError
 from fer_lib.variants import Variant
 
-DATASET_NAMES = {
-    "fer2013": "FER-2013", "ferplus": "FER-2013 with the labels of FER+", "kdef": "KDEF", "folders": "own images",
-    "synthetic": "generated faces",
-}  # fmt: skip
+DATASET_NAMES = {name: spec.title for name, spec in DATASETS.items()}
 # What figures and tables answer, see `Study.show_figure`: key -> heading, in the order of the report.
 QUESTIONS = {
     "help": "Do non-local blocks help?", "stage": "Does the stage matter?", "attention": "What do the blocks do?",

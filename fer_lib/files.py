@@ -28,7 +28,7 @@ def project():
     return here
 
 
-def find_file(path, what, folders=None):
+def find_file(path, what, folders=None, advice=None):
     """Return the absolute path that a user means: `~` is the home, a relative one is in the first of `folders`.
 
     `folders` are the working directory and the project's by default. ParameterError where it is in none; its
@@ -41,7 +41,7 @@ def find_file(path, what, folders=None):
         if os.path.exists(place):
             return place
     tried = " or ".join(dict.fromkeys(map(os.path.normpath, places)))
-    raise ParameterError(f"{what} cannot be found", where=tried or None, found=repr(str(path)))
+    raise ParameterError(f"{what} cannot be found", where=tried or None, found=repr(str(path)), advice=advice)
 
 
 def read_json(path, schema=dict):
@@ -52,14 +52,19 @@ def read_json(path, schema=dict):
         return TypeAdapter(schema).validate_json(read_regular(path, 2**22))
 
 
+def open_regular(path):
+    """Open a regular file for reading; OSError for another: a pipe or a device has no end."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return open(path, "rb")
+
+
 def read_regular(path, limit):
-    """Return the bytes of a regular file of at most `limit` bytes; OSError for another: a pipe has no end."""
-    status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "not a regular file")
-    if status.st_size > limit:
-        raise OSError(errno.EFBIG, f"{status.st_size:,} bytes, more than {limit:,}")
-    with open(path, "rb") as file:
+    """Return the bytes of a regular file of at most `limit` bytes; OSError for another, see `open_regular`."""
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise OSError(errno.EFBIG, f"{size:,} bytes, more than {limit:,}")
         return file.read(limit)
 
 

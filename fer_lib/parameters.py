@@ -10,14 +10,11 @@ from typing import Annotated, ClassVar, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from fer_lib.dataset_specs import DATASETS
 from fer_lib.errors import ParameterError
 from fer_lib.files import read_regular
 from fer_lib.variants import Variant
 
-PROTOCOLS = {
-    "fer2013": ("paper", "whole_test", "official"), "synthetic": ("paper", "whole_test", "official"),
-    "kdef": ("random", "subject"), "folders": ("official", "random"),
-}  # fmt: skip
 # What a run's numbers depend on besides the data, the variant and the seed. Names of the study, the grid and
 # the way to the data are left out: the same network in another study is the same run.
 TRAINING_KEYS = (
@@ -57,13 +54,16 @@ class Parameters(BaseModel):
     labels: Literal["original", "ferplus"] = Field("original", description="FER-2013: or the votes of FER+")
     generated_images: int = Field(840, ge=70, le=100_000, description="synthetic: how many images")
     train_limit: int | None = Field(None, ge=7, le=1_000_000, description="at most so many training images")
-    colour: bool = Field(False, description="KDEF: colour instead of grey")
+    colour: bool = Field(False, description="KDEF, folders: colour instead of grey")
     angles: list[Angle] = Field(["FL", "HL", "S", "HR", "FR"], description="KDEF: which of the five angles")
     faces: Literal["all", "mean"] | None = Field(
         None,
         description="figures: all, single images too; mean, mean images only (default, but for generated faces)",
     )
-    aspect: Literal["crop", "pad", "squash"] = Field("crop", description="KDEF: how images become square")
+    aspect: Literal["crop", "pad", "squash"] = Field("crop", description="KDEF, folders: how images become square")
+    group: str | None = Field(
+        None, description="folders: no subject in two splits; `parent` folder, or a pattern of the file name"
+    )
 
     # The network
     image_size: int = Field(48, ge=16, le=1024, description="side of the images that the network sees, in pixels")
@@ -103,6 +103,15 @@ class Parameters(BaseModel):
         # Stored as `Variant` writes it, so that two spellings of one network cannot become two runs.
         return [variant.name for variant in variants]
 
+    @field_validator("group")
+    @classmethod
+    def _group_is_a_pattern(cls, pattern):
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise ValueError(f"`parent`, or a regular expression: {error}") from error
+        return pattern or None
+
     @field_validator("seeds", "angles")
     @classmethod
     def _values_are_distinct(cls, values):
@@ -112,11 +121,13 @@ class Parameters(BaseModel):
 
     @model_validator(mode="after")
     def _keys_agree(self):
-        if self.protocol not in PROTOCOLS[self.dataset]:
-            known = " or ".join(PROTOCOLS[self.dataset])
+        if self.protocol not in DATASETS[self.dataset].protocols:
+            known = " or ".join(DATASETS[self.dataset].protocols)
             raise ValueError(f"dataset {self.dataset} has protocol {known}, found protocol: {self.protocol}")
-        if self.colour and self.dataset not in ("kdef", "folders"):
-            raise ValueError(f"colour: true needs dataset: kdef or folders; the images of {self.dataset} are grey")
+        for key in ("colour", "group"):
+            if getattr(self, key) and key not in DATASETS[self.dataset].keys:
+                others = " or ".join(name for name, spec in DATASETS.items() if key in spec.keys)
+                raise ValueError(f"{key} needs dataset: {others}, found dataset: {self.dataset}")
         if self.labels != "original" and (self.dataset, self.protocol) != ("fer2013", "official"):
             raise ValueError(f"labels: {self.labels} needs dataset: fer2013 and protocol: official")
         if self.faces == "all" and self.dataset == "kdef":

@@ -125,6 +125,20 @@ class Study:
         write_atomically(self.folder / "tables" / "comparison.csv", table.to_csv(index=False))
         return table
 
+    def costs(self):
+        """Return `complexity.COSTS` of each network, one row per variant; kept as `tables/costs.csv`."""
+        require_backend()
+        from fer_lib.analysis.complexity import COSTS, count_costs
+        from fer_lib.training.recipe import build_classifier
+
+        classes, rows = len(self.splits.class_names), []
+        for name in self.parameters.variants:
+            counts = count_costs(build_classifier(self.parameters, name, 0, classes))[list(COSTS)].sum()
+            rows.append({"variant": name, **counts.astype("int64")})
+        table = pd.DataFrame(rows)
+        write_atomically(self.folder / "tables" / "costs.csv", table.to_csv(index=False))
+        return table
+
     def warn_unless_learned(self, runs):
         """Shows a box that names the runs that did not learn; `comparison` leaves their networks out."""
         from fer_lib.analysis.tables import check_learned

@@ -80,7 +80,7 @@ def test_1e_3_is_text_in_yaml_and_the_error_says_so(tmp_path):
         ({"variants": ["resnet14v2", "resnet14v2-nl3", "resnet14v2-nl3-embedded_gaussian"]}, "each variant once"),
         ({"variants": ["resnet14v2", "resnet14v2-nl7"]}, "nl7"),
         ({"dataset": "kdef", "protocol": "paper"}, "kdef has protocol random or subject, found protocol: paper"),
-        ({"colour": True}, "colour: true needs dataset: kdef"),
+        ({"colour": True}, "colour needs dataset: kdef or folders"),
         ({"warmup_epochs": 2.0, "epochs": 2}, r"warmup_epochs \(2\.0\) must be below epochs \(2\)"),
         ({"angles": []}, r"key angles\. Expected: at least one, each once"),
     ],
@@ -156,7 +156,7 @@ def test_every_parameter_is_named_in_the_hash_or_known_to_stand_outside():
     outside = {
         "study", "title", "variants", "seeds",
         "dataset", "data", "protocol", "labels", "generated_images", "train_limit", "colour", "angles", "aspect",
-        "faces",
+        "faces", "group",
         "steps_per_execution",
     }  # fmt: skip
     # `norm_momentum` came later: it is in the hash where it is not the default.

@@ -18,7 +18,7 @@ BACKENDS = {"tensorflow", "jax", "torch"}
 
 # The folders are the pipeline: a module imports from its own layer and from those above it.
 LAYERS = [
-    {"errors", "files", "display", "variants", "paper", "parameters", "notebooks", "environment"},
+    {"errors", "files", "display", "variants", "paper", "dataset_specs", "parameters", "notebooks", "environment"},
     {"datasets", "models"},
     {"training"},
     {"analysis"},
@@ -160,29 +160,6 @@ def test_the_layer_alone_needs_keras_and_numpy():
 
 def make_targets():
     return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
-
-
-def commands_of_the_readme():
-    for block in re.findall(r"^```(?:sh|bash|console)?\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S):
-        yield from (line.strip() for line in block.splitlines())
-    yield from re.findall(r"`(make [a-z]+|\S*fer-study [^`]+)`", (ROOT / "README.md").read_text())
-
-
-def test_the_readmes_commands_exist():
-    commands = list(commands_of_the_readme())
-    made = {line.split()[1] for line in commands if line.startswith("make ")}
-    assert {"study", "test", "lab"} <= made <= make_targets()
-    used = [line.split() for line in commands if "fer-study " in line]
-    known = set(
-        re.findall(
-            r"\n@app\.command\(\"?([a-z-]*)\"?\)\ndef (\w+)", (ROOT / "fer_lib" / "commands.py").read_text()
-        )
-    )
-    known = {name or function for name, function in known}
-    assert {"run", "check"} <= {words[1] for words in used} <= known
-    for words in used:
-        for word in words:
-            assert not word.startswith("params/") or (ROOT / word).is_file(), word
 
 
 def test_make_study_and_make_test_are_what_the_readme_says():

@@ -1,15 +1,30 @@
-"""What the README shows runs: its Python blocks, and the network that they save, in another process."""
+"""What the documents show works: Python blocks run, commands are accepted, links lead somewhere."""
 
+import base64
+import importlib.util
 import os
 import re
+import shlex
 import subprocess
 import sys
+import tomllib
+from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
+import click
+import nbformat
+import papermill.cli
 import pytest
+import typer.main
+import yaml
+
+from fer_lib.commands import app
+from fer_lib.parameters import read_parameters
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")), ROOT / "outputs/README.md"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 BLOCKS = [
     pytest.param(block, id=f"{page.stem}-{number}")
     for page in PAGES
@@ -35,7 +50,125 @@ def test_a_python_block_runs_and_prints_what_its_comments_say(block, tmp_path):
         assert again.returncode == 0, again.stderr
 
 
-def test_links_to_files_lead_somewhere():
-    for page in [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "MODEL_CARD.md"]:
-        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
-            assert "://" in target or (page.parent / target).exists(), f"{page.name}: {target}"
+def shell_commands():
+    """Every command of a shell block, and every whole command between backticks, with its page."""
+    for page in PAGES:
+        text = page.read_text("utf-8")
+        blocks = re.findall(r"^```(?:sh|bash|console)?\n(.*?)^```", text, re.M | re.S)
+        inline = re.findall(
+            r"`((?:make|\.venv/bin/\S+) [^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+        )
+        for line in [*"\n".join(blocks).splitlines(), *inline]:
+            words = shlex.split(line, comments=True)
+            if words[:1] == ["until"]:
+                words = words[1:]
+            if words and words[0].removeprefix(".venv/bin/") in ("make", "fer-study", "papermill", "pip"):
+                yield pytest.param([word.rstrip(";") for word in words], id=f"{page.stem}: {line.strip()}")
+
+
+@pytest.mark.parametrize("words", list(shell_commands()))
+def test_a_command_is_accepted_as_it_stands(words):
+    program, arguments = words[0], words[1:]
+    if program == "make":
+        assert re.search(rf"^{arguments[0]}:", (ROOT / "Makefile").read_text("utf-8"), re.M)
+        return
+    assert program.startswith(".venv/bin/"), "as written it is not found"
+    arguments = [word for word in arguments if word != "..."]
+    for path in (word for word in arguments if word.startswith(("params/", "notebooks/"))):
+        assert (ROOT / path).is_file(), path
+    if program.endswith("fer-study"):
+        parse(typer.main.get_command(app), arguments)
+        assert all(read_parameters(ROOT / word) for word in arguments if word.startswith("params/"))
+    elif program.endswith("papermill"):
+        parse(papermill.cli.papermill, arguments)
+    else:
+        extras = re.findall(r"\[([a-z0-9]+)\]$", " ".join(arguments))
+        assert set(extras) <= set(PROJECT["optional-dependencies"])
+
+
+def parse(command, arguments):
+    """Parse as the command line does: a missing or unknown argument is an error, nothing is run."""
+    context = command.make_context("program", list(arguments))
+    if isinstance(command, click.Group):
+        name, subcommand, rest = command.resolve_command(context, context.protected_args + context.args)
+        subcommand.make_context(name, rest, parent=context)
+
+
+def test_citation_bibtex_changelog_and_project_agree():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    bibtex = dict(re.findall(r"^  (\w+) += \{(.*?)\},?$", (ROOT / "README.md").read_text("utf-8"), re.M))
+    version, date = re.search(r"^## (\S+) \((\S+),", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.M).groups()
+    assert citation["version"] == bibtex["version"] == PROJECT["version"] == version
+    assert str(citation["date-released"]) == bibtex["date"] == date
+    assert citation["repository-code"] == bibtex["url"] == PROJECT["urls"]["Repository"]
+
+
+def markdown_links(text):
+    return re.findall(r"\]\(([^)\s#]+)(?:#[^)]*)?\)", text)
+
+
+def test_links_of_documents_lead_somewhere():
+    for page in PAGES:
+        for target in markdown_links(page.read_text("utf-8")):
+            assert "://" in target or (page.parent / unquote(target)).exists(), f"{page.name}: {target}"
+
+
+class Links(HTMLParser):
+    def __init__(self, path):
+        super().__init__()
+        self.links, self.anchors = [], set()
+        self.feed(path.read_text("utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.anchors.add(attributes.get("id"))
+        if tag == "a" and attributes.get("href"):
+            self.links.append(attributes["href"])
+
+
+def dead_links(page):
+    """Links of a page that lead nowhere, here or in another page beside it."""
+    found = Links(page)
+    for link in found.links:
+        name, _, anchor = link.partition("#")
+        target = page if not name else page.parent / unquote(name)
+        if link.startswith("data:text/csv;base64,"):
+            assert base64.b64decode(link.partition(",")[2])
+        elif not re.match(r"https?:", link):
+            known = Links(target).anchors if target.suffix == ".html" and target.is_file() else {anchor}
+            if not target.exists() or (anchor and not {anchor, unquote(anchor)} & known):
+                yield f"{page}: {link}"
+
+
+def is_earlier(page):
+    """Whether a report was made before its links led to itself; it is made again when the study is executed."""
+    return 'class="zoom"' in page.read_text("utf-8")
+
+
+@pytest.mark.parametrize("report", sorted(ROOT.glob("outputs/*/report.html")), ids=lambda path: path.parent.name)
+def test_links_of_a_committed_report_lead_somewhere(report):
+    if is_earlier(report):
+        pytest.skip("made by an earlier version: execute the study again")
+    tracked = subprocess.run(["git", "ls-files", report], cwd=ROOT, capture_output=True, text=True).stdout
+    if tracked:
+        assert not list(dead_links(report))
+
+
+@pytest.mark.parametrize("notebook", sorted(ROOT.glob("notebooks/*.ipynb")), ids=lambda path: path.stem)
+def test_links_of_a_notebook_lead_somewhere(notebook):
+    text = "\n".join(cell.source for cell in nbformat.read(notebook, 4).cells if cell.cell_type == "markdown")
+    for target in markdown_links(text):
+        assert "://" in target or (notebook.parent / unquote(target)).exists(), target
+
+
+def test_the_site_has_every_page_and_no_dead_link(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("build_site", ROOT / "docs" / "build_site.py")
+    spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
+    # nbconvert takes seconds per notebook; what it makes of one is its own concern.
+    monkeypatch.setattr(module.HTMLExporter, "from_filename", lambda self, path: (f"<h1>{path.stem}</h1>", {}))
+    module.main(tmp_path / "site")
+    site = tmp_path / "site"
+    pages = ["index.html", "docs/api.html", "docs/inference.html", "notebooks/02_non_local_per_stage.html"]
+    assert all((site / page).is_file() for page in pages)
+    assert "NonLocal2D(" in (site / "docs/api.html").read_text("utf-8")
+    assert not [link for page in site.rglob("*.html") if not is_earlier(page) for link in dead_links(page)]

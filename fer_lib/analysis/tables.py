@@ -496,14 +496,14 @@ def clustered(runs, baseline, clusters, split="validation"):
 
 
 def read_costs(study_dir, baseline):
-    """Return parameters and MACs of each network over the baseline's, from the table that notebook 03 keeps.
+    """Return parameters and MACs of each network over the baseline's, as `Study.costs` kept them.
 
     A DataFrame with the columns `COSTS`, indexed by variant; None without the table, RunError if it is damaged.
     """
-    path = Path(study_dir) / "tables" / "3.4-variants.csv"
+    path = Path(study_dir) / "tables" / "costs.csv"
     if not path.is_file():
         return None
-    with reading(path, f"variant, {', '.join(COSTS)} and a row {baseline}, as notebook 03 writes them"):
+    with reading(path, f"variant, {', '.join(COSTS)} and a row {baseline}, as `Study.costs` writes them"):
         counts = pd.read_csv(path).set_index("variant")[COSTS]
         return counts / counts.loc[baseline]
 

@@ -1,250 +1,299 @@
-"""The files of a data set, in a folder, in an archive or alone: read in place, and decoded if they are images."""
+"""The files of a data set, in a folder, in an archive or alone: read in place, and decoded if they are images.
+
+Nothing is extracted, so the names in an archive are only names. What is read from it is limited.
+"""
 
 import bz2
 import contextlib
 import gzip
 import io
 import lzma
+import math
 import os
 import re
-import stat
 import tarfile
 import tempfile
-import threading
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from functools import cached_property
 from pathlib import Path
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from fer_lib.errors import DataError, shown
+from fer_lib.files import open_regular
 
-# FER-2013 has 35,887 images of about 2 kB, or one CSV of 300 MB; KDEF has 4,900 images of about 200 kB.
-MAX_FILES = 200_000
-MAX_NAME = 400
-MAX_IMAGE_BYTES = 16 << 20
-MAX_PIXELS = 50_000_000
-MAX_FILE_BYTES = 1 << 30
-MAX_TOTAL_BYTES = 4 << 30
+MAX_FILES = 1_000_000  # also the end of a link to a folder above
+MAX_IMAGE_BYTES = 64 << 20
+MAX_PIXELS = 80_000_000
+MAX_DECODED_BYTES = 16 << 30
+MAX_TABLE_BYTES = 1 << 30  # a CSV of FER-2013 has 300 MB
+MAX_INFLATED_BYTES = 4 << 30
+# Files that claim to be images; of others the first bytes decide.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff")
-FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF")
-ASPECTS = {"crop": ImageOps.fit, "pad": ImageOps.contain, "squash": Image.Image.resize}
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
+ASPECTS: dict[str, Callable[..., Image.Image]] = {
+    "crop": ImageOps.fit, "pad": ImageOps.contain, "squash": Image.Image.resize,
+}  # fmt: skip
 
+# Hidden files and folders, and what operating systems, servers and editors leave behind.
 _CLUTTER = re.compile(
-    r"(.*/)?((__MACOSX|\.ipynb_checkpoints|\.git)/.*|\._[^/]*|\.ds_store|thumbs\.db|desktop\.ini|icon\r)",
+    r"(.*/)?((\.[^/]*|__MACOSX|@eaDir|#recycle|\$RECYCLE\.BIN|System Volume Information|lost\+found)(/.*)?"
+    r"|thumbs\.db|desktop\.ini|icon\r)",
     re.IGNORECASE | re.DOTALL,
 )
-_COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+_COMPRESSED: dict[bytes, Any] = {
+    b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open,
+}  # fmt: skip
+_HEIC = rb".{4}ftyp(hei|hev|mif1|msf1|avi)"
+_IMAGE = re.compile(
+    rb"\xff\xd8\xff|\x89PNG|BM.{4}\0{4}|RIFF.{4}WEBP|GIF8|II\*\0|MM\0\*|P[1-6]\s|" + _HEIC, re.DOTALL
+)
 # First bytes of what is saved under the name of data, what it is, and what to do.
 _FOREIGN = (
     (rb"Rar!|7z\xbc\xaf\x27\x1c", "a RAR or 7z archive", "Extract it and give the folder"),
     (rb"PAR1|\x89HDF", "a Parquet or HDF5 table", "Give fer2013.csv, or the images in a folder for each class"),
     (rb"version https://git-lfs", "a Git LFS pointer, not the data", "Run `git lfs pull` in its repository"),
     (rb"(\xef\xbb\xbf)?\s*<", "a web page", "Its download may need a login: download the data in a browser"),
+    (_HEIC, "an HEIC or AVIF image", "Convert it to JPEG or PNG"),
     (rb"\x89PNG|\xff\xd8\xff", "a single image", "Give the folder that holds the images of all classes"),
 )
 
 
-def data_path(path, where_to_get_it=None, must_exist=True):
-    """Return a path as a Path, `~` expanded; a DataError says why it cannot be used, or that nothing is there."""
-    if not str(path).strip():
-        raise DataError("The path of the data is empty", expected="a file or a folder", advice=where_to_get_it)
-    try:
-        found = Path(path).expanduser()
-        found.resolve(strict=must_exist)
-        return found
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError("The data do not exist", path, found=reason, advice=where_to_get_it) from error
+class Header(NamedTuple):
+    """What an image file says of itself; `mode` is Pillow's."""
+
+    width: int
+    height: int
+    mode: str
+    transparent: bool
 
 
-def open_regular(path, most=MAX_TOTAL_BYTES):
-    """Open a regular file of at most `most` bytes for reading; DataError for a pipe, a device, or a larger one."""
-    try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            raise DataError("This is not a regular file", path, "a file", "a folder, a pipe or a device")
-        _limit(path, status.st_size, most, "bytes")
-        return open(path, "rb")
-    except OSError as error:
-        raise DataError("A file cannot be read", where=path, found=error.strerror) from error
-
-
-def check_kind(head, where):
+def check_kind(head: bytes, where: object) -> None:
     """DataError if first bytes are those of something that is often saved under the name of data by mistake."""
     for pattern, kind, advice in _FOREIGN:
-        if re.match(pattern, head):
+        if re.match(pattern, head, re.DOTALL):
             raise DataError("The file is not in a form that can be read", where, found=kind, advice=advice)
 
 
-def listed(names, most=10):
-    """Names for a sentence: `a, b, c and 4 more`."""
+def listed(names: Iterable[str], most: int = 10) -> str:
+    """Return names for a sentence: `a, b, c and 4 more`."""
+    names = list(names)
     more = len(names) - most
     return ", ".join(map(shown, names[:most])) + (f" and {more:,} more" if more > 0 else "")
 
 
 class Files:
-    """Files that are read in place: `sizes` is a dict of name -> bytes, `open_stream(name)` opens one of them."""
+    """Files that are read in place.
 
-    def __init__(self, path, sizes, open_stream):
-        self.path, self._sizes, self._open = path, sizes, open_stream
-        self.clutter = sorted(filter(_CLUTTER.fullmatch, sizes))  # of operating systems and editors
-        self.names = sorted(sizes.keys() - set(self.clutter))
+    Args:
+        path: the folder, archive or file that holds them.
+        sizes: name, with `/` between folders -> bytes.
+        open_stream: `open_stream(name)` opens one of them: a context with a binary stream.
+        folders: those that hold no file may be among them.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        sizes: dict[str, int],
+        open_stream: Callable[[str], AbstractContextManager[Any]],
+        folders: Iterable[str] = (),
+    ) -> None:
         _limit(path, len(sizes), MAX_FILES, "files")
-        _limit(path, sum(sizes.values()), MAX_TOTAL_BYTES, "bytes")
-        for name in self.names:
-            _limit(self.where(name), sizes[name], MAX_FILE_BYTES, "bytes")
-            _limit(self.where(name), len(name), MAX_NAME, "characters in a name")
-            if re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", name):
-                raise DataError("Invalid file name", path, "UTF-8 without control characters", name, "Rename it")
+        self.path, self._sizes, self._open = path, sizes, open_stream
+        self.names = sorted(name for name in sizes if not _CLUTTER.fullmatch(name))
+        self.clutter = sorted(sizes.keys() - set(self.names))
+        parents = {name.rpartition("/")[0] for name in [*self.names, *(f"{folder}/" for folder in folders)]}
+        self.folders = sorted(parent for parent in parents if parent and not _CLUTTER.fullmatch(parent))
 
-    def named(self, *file_names):
+    @cached_property
+    def images(self) -> list[str]:
+        """The names of the images, by their suffix or, where it is another one, by their first bytes."""
+        return [name for name in self.names if name.lower().endswith(SUFFIXES) or self._is_image(name)]
+
+    def _is_image(self, name: str) -> bool:
+        try:
+            with self.open(name) as stream:
+                return bool(_IMAGE.match(stream.read(32)))
+        except DataError:
+            return False
+
+    def named(self, *file_names: str) -> list[str]:
         """List the files whose names, without folders and in lower case, are among these."""
         return [name for name in self.names if name.rpartition("/")[2].lower() in file_names]
 
-    def where(self, name):
+    def where(self, name: str) -> str:
         """Return the place of a file for messages."""
         return str(self.path) if self.path.name.startswith(name) else f"{self.path}: {name}"
 
     @contextlib.contextmanager
-    def open(self, name):
-        """Open a file: a context with a binary stream; damage found in it is a DataError that names the file."""
-        with _damage(self.where(name)), self._open(name) as stream:
-            yield stream
+    def open(self, name: str, most: int = MAX_TABLE_BYTES) -> Iterator[IO[bytes]]:
+        """Open a file of at most `most` bytes: a context with a binary stream; DataError where it is damaged."""
+        with damage(self.where(name)):
+            _limit(self.where(name), self._sizes[name], most, "bytes")
+            with self._open(name) as stream:
+                yield stream
 
-    def read(self, name):
+    def read(self, name: str) -> bytes:
         """Return the bytes of an image file, which must not exceed MAX_IMAGE_BYTES."""
-        _limit(self.where(name), self._sizes[name], MAX_IMAGE_BYTES, "bytes")
-        with self.open(name) as stream:
+        with self.open(name, MAX_IMAGE_BYTES) as stream:
             return stream.read(MAX_IMAGE_BYTES + 1)
 
 
 @contextlib.contextmanager
-def open_files(path):
+def open_files(path: Path) -> Iterator[Files]:
     """Open a folder, an archive (zip, tar, compressed tar) or a single file, compressed or not: yields `Files`.
 
-    DataError where it is of another kind, truncated, encrypted, has names that lead out of it, or exceeds a limit.
+    DataError where it is of another kind, truncated, encrypted, or exceeds a limit.
     """
-    path = data_path(path)
     if path.is_dir():
-        sizes = {name: status.st_size for name, status in list_folder(path).items()}
-        yield Files(path, sizes, lambda name: open_regular(path / name, MAX_FILE_BYTES))
+        statuses, folders = list_folder(path)
+        sizes = {name: status.st_size for name, status in statuses.items()}
+        yield Files(path, sizes, lambda name: open_regular(path / name), folders)
         return
     with contextlib.ExitStack() as stack:
-        file, name = stack.enter_context(open_regular(path)), path.name
-        for magic, inflate in _COMPRESSED.items():
-            if file.peek(512).startswith(magic):
-                file, name = stack.enter_context(_inflated(file, inflate, path)), path.stem
-        head = file.peek(512)
-        check_kind(head, path)
-        with _damage(path):
+        with damage(path):
+            file, name = stack.enter_context(open_regular(path)), path.name
+            for magic, inflate in _COMPRESSED.items():
+                if file.peek(512).startswith(magic):
+                    file, name = stack.enter_context(_inflated(file, inflate, path)), path.stem
+            head = file.peek(512)
+            check_kind(head, path)
             if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
-                files = _zip_files(path, stack.enter_context(zipfile.ZipFile(file)))
+                archive = stack.enter_context(zipfile.ZipFile(file))
+                entries = {entry.filename: (entry, entry.is_dir()) for entry in archive.infolist()}
+                files = _entries(path, entries, archive.open, "file_size")
             elif head[257:262] == b"ustar":
-                files = _tar_files(path, stack.enter_context(tarfile.open(fileobj=file, mode="r:")))
+                tar = stack.enter_context(tarfile.open(fileobj=file, mode="r:"))
+                members = {member.name: (member, member.isdir()) for member in tar}
+                # None for a device: no context, and so damage.
+                files = _entries(path, members, tar.extractfile, "size")
             elif path.suffix.lower() in (".zip", ".tar"):
                 raise DataError("The file is not a zip or tar archive", path, found=f"it begins with {head[:8]}")
             else:
-                sizes = {name: os.fstat(file.fileno()).st_size}
-                files = Files(path, sizes, lambda _: contextlib.nullcontext(file))
+                size = os.fstat(file.fileno()).st_size
+                files = Files(path, {name: size}, lambda name: contextlib.nullcontext(file))
         yield files
 
 
-def decode(files, names, size, colour, aspect, formats=FORMATS, require=None):
+def _entries(path: Path, entries: dict[str, tuple], open_entry: Callable, size: str) -> Files:
+    r"""Return the `Files` of an archive whose entries are `name -> (entry, is a folder)`; Windows writes `\`."""
+    paths = {
+        "/".join(part for part in re.split(r"[/\\]", name) if part not in ("", ".")): name for name in entries
+    }
+    files = {path: entries[name][0] for path, name in paths.items() if not entries[name][1] and name[-1:] != "\\"}
+    sizes = {name: getattr(entry, size) for name, entry in files.items()}
+    return Files(path, sizes, lambda name: open_entry(files[name]), paths.keys() - files.keys())
+
+
+def decode(
+    files: Files, names: list[str], size: int, colour: bool, aspect: str
+) -> tuple[np.ndarray, list[Header | DataError]]:
     """Decode the files `names` of an open folder or archive into squares of `size` pixels.
 
     Args:
+        files: an open folder or archive.
+        names: files of it.
+        size: side of the square images, in pixels.
         colour: 3 channels (RGB); otherwise 1, luminance.
         aspect: `"crop"`: the largest square in the middle. Of KDEF's 562 x 762 pixels it keeps the whole width and
             rows 100 to 662: the publisher centred eyes and mouths on one grid, only hair and chest are cut off.
             `"pad"`: the whole image, its outermost pixels repeated beside it. `"squash"`: the whole, stretched.
-        formats: those that are accepted, by Pillow's names.
-        require: called with Pillow's image and its place before it is decoded; may raise DataError.
 
     Returns:
-        uint8 `(n, size, size, channels)` in the order of `names`; and for each its (width, height, Pillow's mode),
-        or the DataError of a file that cannot be decoded, whose pixels are zero.
+        uint8 `(n, size, size, channels)` in the order of `names`; and for each its `Header`, or the DataError of
+        a file that cannot be decoded, whose pixels are zero.
     """
-    images = np.zeros((len(names), size, size, 3 if colour else 1), np.uint8)
-
-    def fill(position):
-        name = names[position]
+    shape = (size, size, 3 if colour else 1)
+    _limit(files.path, len(names) * math.prod(shape), MAX_DECODED_BYTES, "bytes of decoded images")
+    images = np.zeros((len(names), *shape), np.uint8)
+    results: list[Header | DataError] = []
+    # One after the other: by threads each image took longer than it does alone. No bar where stderr is a log file.
+    for position, name in enumerate(tqdm(names, "Decoding images", unit=" images", disable=None)):
         try:
-            content = files.read(name)
-            given = content, files.where(name), images.shape[1:], aspect, formats, require
-            images[position], header = _decoded(*given)
-            return header
+            images[position], header = _decoded(files.read(name), files.where(name), shape, aspect)
+            results.append(header)
         except DataError as error:
-            return error
-
-    # Threads, for Pillow decodes and resizes without Python's lock. No bar where stderr is a log file.
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        results = pool.map(fill, range(len(names)))
-        return images, list(tqdm(results, "Decoding images", len(names), unit=" images", disable=None))
+            results.append(error)
+    return images, results
 
 
-def _decoded(content, where, shape, aspect, formats, require):
+def _decoded(content: bytes, where: str, shape: tuple[int, int, int], aspect: str) -> tuple[np.ndarray, Header]:
     """The pixels of one image in the shape (size, size, channels), and its header."""
     try:
-        with Image.open(io.BytesIO(content), formats=formats) as image:
-            if image.width * image.height > MAX_PIXELS:
-                found = f"{image.width} x {image.height}"
-                raise DataError("An image exceeds the limit", where, f"at most {MAX_PIXELS:,} pixels", found)
-            if require is not None:
-                require(image, where)
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            _limit(where, image.width * image.height, MAX_PIXELS, "pixels")
             if image.mode.startswith(("I", "F")):
-                raise ValueError(f"Pillow's mode {image.mode} instead of 8 bits a channel")
-            upright = ImageOps.exif_transpose(image).convert("RGB" if shape[2] == 3 else "L")
-            pixels = np.atleast_3d(ASPECTS[aspect](upright, shape[:2], Image.Resampling.LANCZOS))
+                found, advice = f"Pillow's mode {image.mode}", "Convert it to 8 bits per channel"
+                raise DataError("An image has more than 8 bits per channel", where, "8 bits", found, advice)
+            upright: Image.Image = ImageOps.exif_transpose(image)
+            transparent = False
+            if upright.has_transparency_data:
+                upright = upright.convert("RGBA")
+                transparent = bool(np.asarray(upright)[..., 3].min() < 255)
+                upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
+            upright = upright.convert("RGB" if shape[2] == 3 else "L")
+            square = ASPECTS[aspect](upright, shape[:2], Image.Resampling.LANCZOS)
+            pixels = np.atleast_3d(np.asarray(square))
             gaps = [whole - part for whole, part in zip(shape, pixels.shape, strict=True)]
-            return np.pad(pixels, [(gap // 2, gap - gap // 2) for gap in gaps], "edge"), (*image.size, image.mode)
+            padded = np.pad(pixels, [(gap // 2, gap - gap // 2) for gap in gaps], "edge")
+            return padded, Header(*image.size, image.mode, transparent)
     except DataError:
         raise
     except Exception as error:  # Pillow's decoders let errors of many kinds through
         if not content.startswith((b"\x89PNG", b"\xff\xd8\xff")):
             check_kind(content[:512], where)
-        found = "a file that cannot be identified" if "cannot identify" in str(error) else error
-        raise DataError("A file is no image, or damaged", where, f"a {' or '.join(formats)}", found) from error
+        found = "a file that cannot be identified" if "cannot identify" in str(error) else str(error)
+        advice = "Remove it, or convert it to JPEG or PNG"
+        raise DataError("A file is no image, or damaged", where, " or ".join(FORMATS), found, advice) from error
 
 
-def list_folder(path):
-    """List the files in a folder and below, links followed: a dict of name, with `/` -> `os.stat_result`."""
-    files, folders = {}, [""]
-    try:
-        for prefix in folders:  # which grows
-            with os.scandir(os.path.join(path, prefix)) as entries:
-                for entry in entries:
-                    if entry.is_dir():
-                        folders.append(f"{prefix}{entry.name}/")
-                    else:
-                        # A link that leads nowhere is listed like a damaged file: only who opens it needs to care.
-                        broken = entry.is_symlink() and not os.path.exists(entry.path)
-                        files[prefix + entry.name] = entry.stat(follow_symlinks=not broken)
-            # Here and not at the end: a link to a folder above, or `/`, would go on for very long.
+def list_folder(path: Path) -> tuple[dict[str, os.stat_result], list[str]]:
+    """List what is in a folder and below, links followed: name, with `/` -> status of a file; and the folders."""
+    files: dict[str, os.stat_result] = {}
+    folders: list[str] = []
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    with damage(path):
+        for folder, below, names in os.walk(path, onerror=refuse, followlinks=True):
+            prefix = "" if folder == str(path) else f"{Path(folder).relative_to(path).as_posix()}/"
+            folders += [prefix + name for name in below]
+            for name in names:
+                place = os.path.join(folder, name)
+                # A link that leads nowhere is listed like a damaged file: only who opens it needs to care.
+                files[prefix + name] = os.stat(place, follow_symlinks=os.path.exists(place))
+            # Here and not at the end: a link to `/` would go on for very long.
             _limit(path, len(files) + len(folders), MAX_FILES, "files")
-    except OSError as error:
-        raise DataError("Data cannot be read", where=error.filename, found=error.strerror) from error
-    return files
+    return files, folders
 
 
 @contextlib.contextmanager
-def _damage(where):
+def damage(where: object) -> Iterator[None]:
+    """Turn whatever is raised while a file is read into a DataError that names it."""
     try:
         yield
     except DataError:
         raise
     except Exception as error:  # zipfile, tarfile and the decompressors let errors of many kinds through
-        raise DataError("A file is truncated or damaged", where, None, error, "Download it again") from error
+        if isinstance(error, OSError) and error.errno:
+            raise DataError("A file cannot be read", error.filename or where, found=error.strerror) from error
+        advice = "Download it again, or extract it and give the folder"
+        raise DataError("A file is truncated or damaged", where, None, error, advice) from error
 
 
-def _inflated(file, inflate, path):
+def _inflated(file: IO[bytes], inflate: Callable[..., IO[bytes]], path: Path) -> Any:
     """Uncompress into a temporary file; a bomb is noticed by its ratio."""
     # A CSV of FER-2013 shrinks to a third, a bomb to a thousandth.
-    most = min(MAX_TOTAL_BYTES, max(64 << 20, 50 * os.fstat(file.fileno()).st_size))
+    most = min(MAX_INFLATED_BYTES, max(64 << 20, 50 * os.fstat(file.fileno()).st_size))
     whole = tempfile.TemporaryFile()  # noqa: SIM115, the caller's context
-    with _damage(path), inflate(file) as stream:
+    with inflate(file) as stream:
         while piece := stream.read(1 << 20):
             _limit(path, whole.tell() + len(piece), most, "bytes")
             whole.write(piece)
@@ -252,49 +301,6 @@ def _inflated(file, inflate, path):
     return whole
 
 
-def _zip_files(path, archive):
-    entries = {}
-    for entry in archive.infolist():
-        if entry.flag_bits & 1:
-            raise DataError("The zip is encrypted", path, advice="Extract it and give the folder")
-        # Of other methods than these zipfile inflates without a limit.
-        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise DataError("Unknown compression", path, "deflate", advice="Extract it and give the folder")
-        if not entry.filename.endswith(("/", "\\")):
-            _add(path, entries, entry.filename, entry, is_file=not stat.S_ISLNK(entry.external_attr >> 16))
-    sizes = {name: entry.file_size for name, entry in entries.items()}
-    return Files(path, sizes, lambda name: archive.open(entries[name]))
-
-
-def _tar_files(path, archive):
-    entries, lock = {}, threading.Lock()
-    for number, member in enumerate(archive):
-        _limit(path, number, MAX_FILES, "files")
-        if not member.isdir():
-            _add(path, entries, member.name, member, is_file=member.isreg())
-
-    @contextlib.contextmanager
-    def open_member(name):
-        with lock:  # all members share the position in the file
-            yield archive.extractfile(entries[name])
-
-    return Files(path, {name: member.size for name, member in entries.items()}, open_member)
-
-
-def _add(path, entries, name, entry, is_file):
-    r"""Add an entry of an archive under its name, with `/` between folders, where Windows has `\`."""
-    name = name.replace("\\", "/")
-    if name.startswith("/") or ".." in name.split("/") or name[1:2] == ":":
-        advice = "Such an archive was made by mistake or to do harm; get it from another place"
-        raise DataError("The archive has a name that leads out of it (path traversal)", path, None, name, advice)
-    if not is_file:
-        raise DataError("The archive has a link or a device in it", path, "files and folders only", name)
-    name = "/".join(part for part in name.split("/") if part not in ("", "."))
-    if name in entries:
-        raise DataError("The archive has two entries of one name", where=path, found=name)
-    entries[name] = entry
-
-
-def _limit(where, value, most, unit):
+def _limit(where: object, value: int, most: int, unit: str) -> None:
     if value > most:
         raise DataError(f"The number of {unit} exceeds the limit", where, f"at most {most:,}", f"{value:,}")

@@ -12,15 +12,19 @@ import codecs
 import dataclasses
 import shutil
 import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pandas as pd
 
 from fer_lib.datasets import folders
-from fer_lib.datasets.archive import check_kind, data_path, decode, listed, open_files, open_regular
-from fer_lib.datasets.cache import cached_splits, content_hash
+from fer_lib.datasets.archive import Files, Header, check_kind, damage, decode, listed, open_files
+from fer_lib.datasets.cache import cached_splits, state_hash
 from fer_lib.datasets.splits import CLASS_NAMES, ImageSet, Splits, require_every_class, require_one_of
 from fer_lib.errors import DataError, ParameterError, RunError, shown
+from fer_lib.files import find_file, open_regular
 
 OFFICIAL_USAGES = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
 PAPER_VALIDATION_SHARE = 0.2
@@ -41,12 +45,12 @@ KAGGLE_HANDLE = "msambare/fer2013/versions/1"
 WHERE_TO_GET_IT = "`fer-study fetch` downloads it, or see kaggle.com/datasets/msambare/fer2013"
 
 
-def fetch_fer2013(target):
+def fetch_fer2013(target: str | Path) -> Path:
     """Download the folder form (about 60 MB) from Kaggle into `target`, which is returned as a `Path`.
 
     RunError where kagglehub, an extra, is not installed, or the download failed.
     """
-    target = data_path(target, must_exist=False)
+    target = Path(target).expanduser()
     by_hand = "download it in a browser from kaggle.com/datasets/msambare/fer2013 and give its path with --data"
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ParameterError("The target of the download is not empty", target, "an empty folder, or nothing yet")
@@ -65,7 +69,7 @@ def fetch_fer2013(target):
     return target
 
 
-def load_fer2013(path, protocol="paper", labels="original"):
+def load_fer2013(path: str | Path, protocol: str = "paper", labels: str = "original") -> Splits:
     """Read FER-2013 and divide it by a protocol.
 
     Args:
@@ -86,15 +90,15 @@ def load_fer2013(path, protocol="paper", labels="original"):
     """
     require_one_of("protocol", protocol, ("paper", "whole_test", "official"))
     require_one_of("labels", labels, ("original", "ferplus"))
-    path = data_path(path, WHERE_TO_GET_IT)
-    # Of FER+: beside a CSV or an archive. Those inside of `path` are found when it is read.
-    beside = () if labels == "original" or path.is_dir() else sorted(path.parent.glob("*"))
+    source = find_file(path, "FER-2013", advice=WHERE_TO_GET_IT)
+    # Of FER+: beside a CSV or an archive. Those inside of it are found when it is read.
+    beside = [] if labels == "original" or source.is_dir() else sorted(source.parent.glob("*"))
     votes = next((file for file in beside if file.name.lower() == folders.FERPLUS_NAME), None)
-    how = {"dataset": "fer2013", "protocol": protocol, "labels": labels, "votes": votes and content_hash(votes)}
-    return cached_splits(path, how, lambda: _read_splits(path, protocol, labels, votes))
+    how = {"dataset": "fer2013", "protocol": protocol, "labels": labels, "votes": votes and state_hash(votes)}
+    return cached_splits(source, how, lambda: _read_splits(source, protocol, labels, votes))
 
 
-def published_counts(protocol):
+def published_counts(protocol: str) -> dict[str, list[int]]:
     """Images of each class that a whole FER-2013 gives: a dict of split -> list of 7 int, as CLASS_NAMES."""
     if protocol == "official":
         return {split: list(PUBLISHED[usage]) for split, usage in OFFICIAL_USAGES.items()}
@@ -106,26 +110,26 @@ def published_counts(protocol):
     return {"train": train, "validation": [int(PAPER_VALIDATION_SHARE * n) for n in test]}
 
 
-def _read_splits(path, protocol, labels, votes):
+def _read_splits(path: Path, protocol: str, labels: str, votes: Path | None) -> Splits:
     with open_files(path) as files:
         tables = files.named(*folders.CSV_NAMES)
         if not tables and len(files.names) == 1 and files.names[0].lower().endswith((".csv", ".tsv")):
             tables = files.names
-        faces, notes = _read_table(files, tables) if tables else _read_tree(files)
+        images, notes = _read_table(files, tables) if tables else _read_tree(files)
         if labels == "ferplus":
-            faces, note = _with_votes(faces, files, votes)
+            images, note = _with_votes(images, files, votes)
             notes.append(note)
-    parts = _official(faces, path) if protocol == "official" else _paper(faces, path, protocol)
-    if unused := len(faces) - sum(len(part) for part in parts.values() if part is not None):
-        notes.append(f"{unused:,} of the {len(faces):,} images are used by no split of this protocol.")
+    parts = _official(images, path) if protocol == "official" else _paper(images, path, protocol)
+    if unused := len(images) - sum(map(len, parts.values())):
+        notes.append(f"{unused:,} of the {len(images):,} images are used by no split of this protocol.")
     dataset = "ferplus" if labels == "ferplus" else "fer2013"
-    splits = Splits(**parts, dataset=dataset, protocol=protocol, notes=tuple(notes))
+    splits = Splits(parts["train"], parts["validation"], parts.get("test"), dataset, protocol, tuple(notes))
     require_every_class(splits, path)
     return splits
 
 
-def _read_table(files, tables):
-    """Every row of a CSV as a ImageSet in the order of the rows; and notes."""
+def _read_table(files: Files, tables: list[str]) -> tuple[ImageSet, list[str]]:
+    """Every row of a CSV as an ImageSet in the order of the rows; and notes."""
     if len(tables) > 1:
         advice = "Give the path of the one to read"
         raise DataError("There is more than one CSV of FER-2013", files.path, "one", listed(tables, 3), advice)
@@ -138,43 +142,41 @@ def _read_table(files, tables):
     images = np.stack([_pixels(text, f"{where}: line {line}") for line, text in table["pixels"].items()])
     labels = np.array([CLASS_NAMES.index(CSV_CLASS_NAMES[int(text[0])]) for text in emotions], np.int64)
     ids = np.array([f"{usage}/{row:06d}" for row, usage in enumerate(usages)])
-    faces = ImageSet(images, labels, ids, metadata=pd.DataFrame({"usage": usages.to_list(), "folder": ""}))
+    whole = ImageSet(images, labels, ids, metadata=pd.DataFrame({"usage": usages.to_list(), "folder": ""}))
     others = sorted(set(files.names) - {tables[0], *files.named(folders.FERPLUS_NAME)})
-    return faces, [f"Read {tables[0]}; left out {listed(others, 5)}."] if others else []
+    return whole, [f"Read {tables[0]}; left out {listed(others, 5)}."] if others else []
 
 
-def _read_tree(files):
-    """All images of a tree as a ImageSet, sorted by id, with `usage` and `folder` in its metadata; and notes."""
+def _read_tree(files: Files) -> tuple[ImageSet, list[str]]:
+    """All images of a tree as an ImageSet, sorted by id, with `usage` and `folder` in its metadata; and notes."""
     if not any("/" in name for name in files.names):
         expected = f"folders train/ and test/, or {' or '.join(folders.CSV_NAMES)}"
-        raise folders.nothing_found(files, expected, WHERE_TO_GET_IT)
+        raise folders.nothing_found(files, "FER-2013 images", expected, WHERE_TO_GET_IT)
     tree, notes = folders.find_tree(files, with_splits=True)
     classes = folders.require_classes(files, tree)
     if renamed := [f"{folder} as {name}" for folder, name in classes.items() if name != folder]:
         notes.append(f"Read as classes: {listed(renamed, 21)}.")
     three = len({image.split for image in tree}) == 3
     usages = {image: _usage(files, image, three) for image in tree}
-    rows = folders.by_id(files, tree, lambda it: f"{usages[it][1]}/{classes[it.class_name]}/{it.file_name}")
+    rows = folders.by_id(files, tree, lambda it: f"{usages[it][1]}/{classes[it.class_name]}/{it.name}")
     paths = [image.path for image in rows.values()]
-    images, results = decode(files, paths, 48, False, "squash", ("JPEG", "PNG"), _require_48_grey)
-    if errors := [result for result in results if isinstance(result, DataError)]:
-        raise errors[0]
+    images, results = decode(files, paths, 48, False, "squash")
+    for name, result in zip(paths, results, strict=True):
+        if isinstance(result, DataError):
+            raise result
+        if result != Header(48, 48, "L", False):
+            expected = "48 x 48 pixels of 8-bit grey (Pillow's mode L)"
+            found = f"{result.width} x {result.height} pixels of mode {result.mode}"
+            advice = "`dataset: folders` reads images of any size, grey or colour"
+            raise DataError("An image is not as in FER-2013", files.where(name), expected, found, advice)
     labels = np.array([CLASS_NAMES.index(classes[image.class_name]) for image in rows.values()], np.int64)
     metadata = pd.DataFrame([usages[image] for image in rows.values()], columns=["usage", "folder"])
     return ImageSet(images, labels, np.array(list(rows)), metadata=metadata), notes
 
 
-def _require_48_grey(image, where):
-    if image.size != (48, 48) or image.mode != "L":
-        expected = "48 x 48 pixels of 8-bit grey (Pillow's mode L)"
-        found = f"{image.width} x {image.height} pixels of mode {image.mode}"
-        advice = "`dataset: folders` reads images of any size, grey or colour"
-        raise DataError("An image is not as in FER-2013", where, expected, found, advice)
-
-
-def _usage(files, image, three):
+def _usage(files: Files, image: folders.TreeImage, three: bool) -> tuple[str, str]:
     """The usage of an image, by its name or one of `three` folders, else ""; and its folder in the ids."""
-    usage, by_folder = image.file_name.partition("_")[0], OFFICIAL_USAGES[image.split]
+    usage, by_folder = image.name.partition("_")[0], OFFICIAL_USAGES[image.split]
     folder = "train" if image.split == "train" else "test"
     if usage not in PUBLISHED:
         return (by_folder, image.split) if three else ("", folder)
@@ -185,7 +187,7 @@ def _usage(files, image, three):
     return usage, folder
 
 
-def _read_votes(stream, where):
+def _read_votes(stream: IO[bytes], where: object) -> pd.DataFrame:
     """Read FER+'s votes: `usage`, and `class_name`: a class, "contempt", "unknown", "nf" or "no majority"."""
     table = _parse(stream, where, ("usage", "neutral", "unknown", "nf"))
     texts = table.drop(columns=["usage", "image name"], errors="ignore")
@@ -199,7 +201,7 @@ def _read_votes(stream, where):
     return pd.DataFrame({"usage": _usages(table, where), "class_name": winners}).reset_index(drop=True)
 
 
-def _parse(stream, where, needed):
+def _parse(stream: IO[bytes], where: object, needed: Sequence[str]) -> pd.DataFrame:
     """All rows as text, by the number of their line; column names in lower case."""
     head = stream.read(1 << 16)
     stream.seek(0)
@@ -210,8 +212,9 @@ def _parse(stream, where, needed):
     columns = [name.strip(' "').lower() for name in header.split(delimiter)]
     if not set(needed) <= set(columns) or len(set(columns)) < len(columns):
         found = f"the columns {shown(', '.join(columns))}" if header.strip() else "an empty first line"
-        advice = "The challenge's train.csv and test.csv lack columns; use fer2013.csv or icml_face_data.csv"
-        advice = folders.FERPLUS_ADVICE if "nf" in columns else advice if "pixels" in columns else None
+        advice = folders.FERPLUS_ADVICE if "nf" in columns else None
+        if "pixels" in columns:
+            advice = "The challenge's train.csv and test.csv lack columns; use fer2013.csv or icml_face_data.csv"
         raise DataError("This is not the table of FER-2013", where, f"columns {', '.join(needed)}", found, advice)
     try:
         # pandas warns, and drops values, where the first row is longer than the header.
@@ -230,20 +233,20 @@ def _parse(stream, where, needed):
     return table
 
 
-def _require(good, values, what, where, expected):
+def _require(good: pd.Series, values: pd.Series, what: str, where: object, expected: str) -> None:
     """DataError that names the first line whose value is not good."""
     if not good.all():
         line = good.index[~good.to_numpy(bool)][0]
         raise DataError(what, f"{where}: line {line}", expected, shown(repr(values[line])), _JUNK)
 
 
-def _usages(table, where):
+def _usages(table: pd.DataFrame, where: object) -> pd.Series:
     usages = table["usage"].str.strip().str.lower().map(folders.SPLITS).map(OFFICIAL_USAGES)
     _require(usages.notna(), table["usage"], "Unknown Usage", where, "Training, PublicTest or PrivateTest")
     return usages
 
 
-def _pixels(text, where):
+def _pixels(text: str, where: str) -> np.ndarray:
     """`(48, 48, 1)` uint8 of the values between blanks."""
     words = text.split()
     if len(words) != 2304:
@@ -255,49 +258,49 @@ def _pixels(text, where):
     return np.frombuffer(values, np.uint8).reshape(48, 48, 1)
 
 
-def _with_votes(faces, files, beside):
+def _with_votes(images: ImageSet, files: Files, beside: Path | None) -> tuple[ImageSet, str]:
     """The images that FER+ gives one of the seven classes, with these labels; and a note."""
     inside = files.named(folders.FERPLUS_NAME)
-    is_tree = faces.metadata["folder"].any()
+    is_tree = images.metadata["folder"].any()
     if is_tree or not (inside or beside):
         expected = f"fer2013.csv, and beside it {folders.FERPLUS_NAME} of github.com/microsoft/FERPlus"
         found = "a tree of images" if is_tree else f"no {folders.FERPLUS_NAME}"
         raise DataError("The labels of FER+ cannot be used with these data", files.path, expected, found)
-    with open_regular(beside) if beside else files.open(inside[0]) as stream:
+    with damage(beside), open_regular(beside) if beside else files.open(inside[0]) as stream:
         votes = _read_votes(stream, beside or files.where(inside[0]))
-    if votes["usage"].tolist() != faces.metadata["usage"].tolist():
-        found = f"{len(votes):,} rows of votes for {len(faces):,} images, or another order"
+    if votes["usage"].tolist() != images.metadata["usage"].tolist():
+        found = f"{len(votes):,} rows of votes for {len(images):,} images, or another order"
         raise DataError("FER+ does not fit the CSV", files.path, "a row for each row, of the same Usage", found)
     keep = votes["class_name"].isin(CLASS_NAMES).to_numpy()
     left_out = votes["class_name"][~keep].replace({"nf": "not a face"}).value_counts().sort_index()
     labels = votes["class_name"][keep].map(CLASS_NAMES.index).to_numpy(np.int64)
     parts = ", ".join(f"{number:,} {name}" for name, number in left_out.items())
     note = f"Labels of FER+, majority of ten votes; left out {(~keep).sum():,} images: {parts or 'none'}."
-    return dataclasses.replace(faces.subset(keep), labels=labels), note
+    return dataclasses.replace(images.subset(keep), labels=labels), note
 
 
-def _paper(faces, path, protocol):
-    if set(faces.metadata["folder"]) != {"train", "test"}:
-        found = "a CSV, which has no file names" if not faces.metadata["folder"].any() else "other splits"
+def _paper(images: ImageSet, path: Path, protocol: str) -> dict[str, ImageSet]:
+    if set(images.metadata["folder"]) != {"train", "test"}:
+        found = "a CSV, which has no file names" if not images.metadata["folder"].any() else "other splits"
         expected = "train/ and test/, such as in the archive of kaggle.com/datasets/msambare/fer2013"
         raise DataError(f"These data cannot give the protocol '{protocol}'", path, expected, found, "Use official")
     # The first int(0.2 n) of a class folder's n files. The ids are sorted by code point, as Keras' iterator does.
-    of_class = pd.Series(faces.ids.tolist()).str.rpartition("/")[0]
+    of_class = pd.Series(images.ids.tolist()).str.rpartition("/")[0]
     groups = of_class.groupby(of_class)
     first = (groups.cumcount() < (PAPER_VALIDATION_SHARE * groups.transform("size")).astype(int)).to_numpy()
-    in_train = (faces.metadata["folder"] == "train").to_numpy()
-    train = faces.subset(in_train & ~first)
+    in_train = (images.metadata["folder"] == "train").to_numpy()
+    train = images.subset(in_train & ~first)
     if protocol == "whole_test":
-        return {"train": train, "validation": faces.subset(in_train & first), "test": faces.subset(~in_train)}
-    return {"train": train, "validation": faces.subset(~in_train & first), "test": None}
+        return {"train": train, "validation": images.subset(in_train & first), "test": images.subset(~in_train)}
+    return {"train": train, "validation": images.subset(~in_train & first)}
 
 
-def _official(faces, path):
-    usage = faces.metadata["usage"].to_numpy()
+def _official(images: ImageSet, path: Path) -> dict[str, ImageSet]:
+    usage = images.metadata["usage"].to_numpy()
     known = np.isin(usage, list(OFFICIAL_USAGES.values()))
     if not known.all():
         expected = "file names that begin with Training_, PublicTest_ or PrivateTest_, or a folder for each"
-        found = f"{np.count_nonzero(~known):,} names that do not, such as {faces.ids[~known][0]}"
+        found = f"{np.count_nonzero(~known):,} names that do not, such as {images.ids[~known][0]}"
         advice = "fer2013.csv and icml_face_data.csv can give it; protocol 'paper' needs no such names"
         raise DataError("These files cannot give the protocol 'official'", path, expected, found, advice)
-    return {split: faces.subset(usage == name) for split, name in OFFICIAL_USAGES.items()}
+    return {split: images.subset(usage == name) for split, name in OFFICIAL_USAGES.items()}

@@ -7,13 +7,16 @@ data set; copies name the folders in many ways: `Training`, `PublicTest`, `val`;
 import dataclasses
 import difflib
 import re
-from collections import namedtuple
-from pathlib import PurePosixPath
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from fer_lib.datasets.archive import ASPECTS, SUFFIXES, check_kind, data_path, decode, listed, open_files
+from fer_lib.datasets.archive import ASPECTS, Files, Header, check_kind, decode, listed, open_files
 from fer_lib.datasets.cache import cached_splits
 from fer_lib.datasets.splits import (
     CLASS_NAMES,
@@ -24,6 +27,7 @@ from fer_lib.datasets.splits import (
     require_one_of,
 )
 from fer_lib.errors import DataError, shown
+from fer_lib.files import find_file
 
 SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -38,12 +42,31 @@ KDEF_NAME = re.compile(r"[AB][FM](0[1-9]|[12]\d|3[0-5])(AF|AN|DI|HA|NE|SA|SU)(FL
 CSV_NAMES = ("fer2013.csv", "icml_face_data.csv")
 FERPLUS_NAME = "fer2013new.csv"
 FERPLUS_ADVICE = "These are the labels of FER+: put fer2013.csv beside them and set labels: ferplus"
-# The path of an image and its parts; `split` is train, validation, test, or "" where no folder says, `class_name`
-# the folder's name.
-TreeImage = namedtuple("TreeImage", ("root", "split", "class_name", "file_name", "path"))
+_NO_IDS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
-def load_folders(path, protocol="official", size=96, colour=False, aspect="crop"):
+class TreeImage(NamedTuple):
+    """The path of an image and its parts.
+
+    `split` is train, validation, test, or "" where no folder says; `class_name` is the folder's name, `name` the
+    file's, after the subject's folder where there is one.
+    """
+
+    root: str
+    split: str
+    class_name: str
+    name: str
+    path: str
+
+
+def load_folders(
+    path: str | Path,
+    protocol: str = "official",
+    size: int = 96,
+    colour: bool = False,
+    aspect: str = "crop",
+    group: str | None = None,
+) -> Splits:
     """Read images of any classes and divide them by a protocol.
 
     Args:
@@ -53,41 +76,93 @@ def load_folders(path, protocol="official", size=96, colour=False, aspect="crop"
             validation folder, a fifth of the training images of each class is drawn for it.
             `"random"`: no split folders; a fifth of each class is drawn for validation, there is no test split.
         size, colour, aspect: see `archive.decode`.
+        group: what a fifth is drawn of, so that no subject is in both parts. None: of images. `"parent"`: of the
+            folders in `<class>/<subject>/<image>`. Else of what this regular expression, or its first group, finds
+            in the file names: `"^([^_]+)_"`. Subjects are drawn by their most frequent class.
 
     Returns:
-        `Splits` whose `class_names` are the sorted names of the folders; the ids are paths in the tree.
+        `Splits` whose `class_names` are the sorted names of the folders, in Unicode's form NFC; names that differ
+        in case alone are one. The ids are paths in the tree. With `group`, `metadata` has `subject`.
     """
     require_one_of("protocol", protocol, ("official", "random"))
     require_one_of("aspect", aspect, ASPECTS)
-    path = data_path(path)
-    how = {"dataset": "folders", "size": size, "colour": colour, "aspect": aspect}
+    source, nested = find_file(path, "The data"), group == "parent"
+    how = {"dataset": "folders", "size": size, "colour": colour, "aspect": aspect, "nested": nested}
     # Undivided, so that both protocols share one entry of the cache.
-    whole = cached_splits(path, how, lambda: _read(path, size, colour, aspect))
-    splits = dataclasses.replace(whole, **_divide(whole.train, protocol, path), protocol=protocol, fingerprint="")
-    require_every_class(splits, path)
+    whole = cached_splits(source, how, lambda: _read(source, size, colour, aspect, nested))
+    images, advice = whole.train, None
+    if group is not None:
+        subjects = _subjects(images.ids.tolist(), group, source)
+        images = dataclasses.replace(images, metadata=images.metadata.assign(subject=subjects))
+        advice = "Each class needs images of two subjects or more"
+    parts = _divide(images, protocol, source)
+    splits = Splits(parts["train"], parts.get("validation"), parts.get("test"), "folders", protocol, whole.notes)
+    require_every_class(splits, source, advice)
     return splits
 
 
-def _read(path, size, colour, aspect):
+def _read(path: Path, size: int, colour: bool, aspect: str, nested: bool) -> Splits:
     with open_files(path) as files:
-        tree, notes = find_tree(files, with_splits=False)
-        class_names = sorted({image.class_name for image in tree})
+        tree, notes = find_tree(files, with_splits=False, nested=nested)
+        classes, merged = _classes(tree)
+        class_names = sorted(set(classes.values()))
         if not 2 <= len(class_names) <= 1000:
             found = f"{len(class_names):,}: {listed(class_names, 3)}"
             raise DataError("The number of classes is out of range", path, "2 to 1,000 folders", found)
-        rows = by_id(files, tree, lambda image: f"{image.split}/{image.class_name}/{image.file_name}".lstrip("/"))
+        _require_images(files, tree, nested)
+        rows = by_id(files, tree, lambda image: f"{image.split}/{image.class_name}/{image.name}".lstrip("/"))
         images, results = decode(files, [image.path for image in rows.values()], size, colour, aspect)
     if errors := [result for result in results if isinstance(result, DataError)]:
-        what = f"{len(errors):,} of the {len(rows):,} files cannot be read. The first: {errors[0].what}"
-        raise DataError(what, listed([error.where for error in errors], 3), None, errors[0].found, "Remove them")
-    labels = np.array([class_names.index(image.class_name) for image in rows.values()], np.int64)
+        what = f"{len(errors):,} of the {len(rows):,} images cannot be read. The first: {errors[0].what}"
+        where, first = listed([str(error.where) for error in errors], 3), errors[0]
+        raise DataError(what, where, first.expected, first.found, first.advice)
+    if transparent := sum(isinstance(result, Header) and result.transparent for result in results):
+        notes.append(f"{transparent:,} images have transparent pixels, which were laid on white.")
+    positions = {name: label for label, name in enumerate(class_names)}
+    labels = np.array([positions[classes[image.class_name]] for image in rows.values()], np.int64)
     metadata = pd.DataFrame({"usage": [image.split for image in rows.values()]})
-    faces = ImageSet(images, labels, np.array(list(rows)), tuple(class_names), metadata)
-    return Splits(faces, None, None, "folders", "undivided", tuple(notes))
+    whole = ImageSet(images, labels, np.array(list(rows)), tuple(class_names), metadata)
+    return Splits(whole, None, None, "folders", "undivided", (*notes, *merged))
 
 
-def _divide(faces, protocol, path):
-    usage = faces.metadata["usage"]
+def _classes(tree: list[TreeImage]) -> tuple[dict[str, str], list[str]]:
+    """Return a dict of folder name -> class, and notes: names that look alike are one class."""
+    alike = defaultdict(list)
+    for name in sorted({image.class_name for image in tree}):
+        alike[" ".join(unicodedata.normalize("NFC", name).casefold().split())].append(name)
+    classes = {name: unicodedata.normalize("NFC", names[0]) for names in alike.values() for name in names}
+    notes = [f"Read as one class: {', '.join(map(ascii, names))}." for names in alike.values() if len(names) > 1]
+    return classes, notes
+
+
+def _require_images(files: Files, tree: list[TreeImage], nested: bool) -> None:
+    """DataError where a folder in a class's place holds no image: an empty one, or one of other files."""
+    below = "/subject/image" if nested else "/image"
+    with_splits, root = any(image.split for image in tree), tree[0].root
+    there = {(image.split, image.class_name) for image in tree}
+    empty = []
+    for folder in files.folders:
+        image = _place(f"{folder}{below}", with_splits, nested)
+        if image and image.root == root and (image.split, image.class_name) not in there:
+            others = [name for name in files.names if name.startswith(f"{folder}/")]
+            empty.append(f"{folder} ({f'no image among {listed(others, 2)}' if others else 'empty'})")
+    if empty:
+        advice = "Add images, convert what it holds to JPEG or PNG, or remove the folder"
+        raise DataError("A class folder holds no image", files.path, "images in each", listed(empty, 5), advice)
+
+
+def _subjects(ids: list[str], group: str, path: Path) -> list[str]:
+    """The subject of each image, by the folder above it or by a pattern of the file's name."""
+    if group == "parent":
+        return [name.split("/")[-2] for name in ids]
+    matches = [re.search(group, name.rpartition("/")[2]) for name in ids]
+    if unknown := [name for name, match in zip(ids, matches, strict=True) if not match]:
+        raise DataError("`group` finds no subject in a file name", path, repr(group), listed(unknown, 3))
+    return [match[1 if match.re.groups else 0] or "" for match in matches if match]
+
+
+def _divide(images: ImageSet, protocol: str, path: Path) -> dict[str, ImageSet]:
+    usage = images.metadata["usage"]
     there = [split for split in ("train", "validation", "test") if (usage == split).any()]
     found = listed(there) or "folders of classes alone"
     if protocol == "random" and there:
@@ -95,70 +170,90 @@ def _divide(faces, protocol, path):
     if protocol == "official" and ("train" not in there or len(there) < 2):
         expected = "train/ and validation/ or test/"
         raise DataError("A split is missing", path, expected, found, "Use protocol: random for classes alone")
-    parts = {split: faces.subset((usage == split).to_numpy()) for split in there} or {"train": faces}
+    parts = {split: images.subset((usage == split).to_numpy()) for split in there} or {"train": images}
     if "validation" not in there:
-        train, held_out = parts["train"], fifth_of_each(parts["train"].ids, parts["train"].labels)
+        held_out = _held_out(parts["train"])
+        train = parts["train"]
         parts |= {"train": train.subset(~held_out), "validation": train.subset(held_out)}
     return parts
 
 
-def class_of(folder):
+def _held_out(train: ImageSet) -> np.ndarray:
+    """The mask `(n,)` of a fifth of the images of each class, or of the subjects by their most frequent class."""
+    if "subject" not in train.metadata:
+        return fifth_of_each(train.ids, train.labels)
+    subjects = train.metadata["subject"]
+    counts = pd.DataFrame({"subject": subjects, "label": train.labels}).value_counts().reset_index()
+    counts = counts.sort_values(["count", "label"], ascending=[False, True], kind="stable")
+    return fifth_of_each(subjects, subjects.map(counts.drop_duplicates("subject").set_index("subject")["label"]))
+
+
+def class_of(folder: str) -> str | None:
     """Return the one of `CLASS_NAMES` that a folder name means (`Angry`, `0_angry`, `afraid`), or None."""
     return _CLASSES.get(re.sub(r"^\d+[ _.-]+", "", folder.strip().lower()))
 
 
-def find_tree(files, with_splits):
+def find_tree(files: Files, with_splits: bool, nested: bool = False) -> tuple[list[TreeImage], list[str]]:
     """Find the images of an open folder or archive, in folders of classes, `with_splits` in such of splits above.
 
-    Returns a list of `TreeImage`, and notes; DataError where there is no tree, or more than images of one tree.
+    With `nested`, each subject of a class has a folder of its own. Returns a list of `TreeImage`, and notes;
+    DataError where there is no tree, or more than images of one tree.
     """
-    names = [name for name in files.names if name.lower().endswith(SUFFIXES)]
-    with_splits = with_splits or any(_place(name, True) for name in names)
-    expected = "train/<class>/<image> and test/<class>/<image>" if with_splits else "<class>/<image>"
-    tree = [_place(name, with_splits) for name in names]
-    roots = sorted({image.root for image in tree if image})
+    with_splits = with_splits or any(_place(name, True, nested) for name in files.images)
+    below = "<class>/<subject>/<image>" if nested else "<class>/<image>"
+    expected = f"train/{below} and test/{below}" if with_splits else below
+    places = [_place(name, with_splits, nested) for name in files.images]
+    tree = [image for image in places if image]
+    roots = sorted({image.root for image in tree})
     if not roots:
-        raise nothing_found(files, expected)
+        raise nothing_found(files, "FER-2013 images" if with_splits else "images in folders of classes", expected)
     if len(roots) > 1:
         found = listed([root or "the top" for root in roots], 3)
-        raise DataError("There is more than one tree of images", files.path, None, found, "Give the path of one")
-    if elsewhere := [name for name, image in zip(names, tree, strict=True) if not image]:
+        advice = "Give the path of one; for <class>/<subject>/<image> set group: parent"
+        raise DataError("There is more than one tree of images", files.path, None, found, advice)
+    if elsewhere := [name for name, image in zip(files.images, places, strict=True) if not image]:
         expected = f"only images such as {roots[0]}{expected}"
         raise DataError("Images outside of the tree", files.path, expected, listed(elsewhere, 5), "Remove them")
     notes = [f"The tree is in {roots[0]}."] if roots[0] else []
-    if others := [*files.clutter, *sorted(set(files.names) - set(names))]:
+    if others := [*files.clutter, *sorted(set(files.names) - set(files.images))]:
         notes.append(f"Left out {len(others):,} files that are not images: {listed(others, 5)}.")
     return tree, notes
 
 
-def _place(name, with_splits):
-    *parents, folder = name.split("/")[:-1] or [""]
+def _place(path: str, with_splits: bool, nested: bool = False) -> TreeImage | None:
+    *parents, name = path.split("/")
+    if nested and parents:
+        name = f"{parents.pop()}/{name}"
+    folder = parents.pop() if parents else ""
     split = SPLITS.get(parents[-1].lower(), "") if with_splits and parents else ""
     if not folder or (with_splits and not split):
         return None
     # train/train/angry and test/test/angry, as archives of archives have it.
     while parents and SPLITS.get(parents[-1].lower()) == split:
         parents.pop()
-    return TreeImage("".join(f"{parent}/" for parent in parents), split, folder, PurePosixPath(name).name, name)
+    return TreeImage("".join(f"{parent}/" for parent in parents), split, folder, name, path)
 
 
-def by_id(files, tree, id_of):
-    """Return a dict of `id_of(image)` -> `TreeImage`, sorted by id; DataError where two images have one id."""
-    rows = {}
+def by_id(files: Files, tree: list[TreeImage], id_of: Callable[[TreeImage], str]) -> dict[str, TreeImage]:
+    """Return a dict of `id_of(image)`, in NFC -> `TreeImage`, sorted by id; DataError where two have one id."""
+    rows: dict[str, TreeImage] = {}
     for image in tree:
-        other = rows.setdefault(id_of(image), image)
+        if _NO_IDS.search(image.path):
+            raise DataError("Invalid file name", files.path, "no control characters", image.path, "Rename it")
+        other = rows.setdefault(unicodedata.normalize("NFC", id_of(image)), image)
         if other is not image:
             raise DataError("Two images have one name", files.path, found=f"{other.path} and {image.path}")
     return dict(sorted(rows.items()))
 
 
-def require_classes(files, tree):
+def require_classes(files: Files, tree: list[TreeImage]) -> dict[str, str]:
     """Return a sorted dict of folder -> class; DataError unless each split has the seven classes and no others."""
-    classes = {folder: class_of(folder) for folder in sorted({image.class_name for image in tree})}
+    found = {folder: class_of(folder) for folder in sorted({image.class_name for image in tree})}
+    classes = {folder: name for folder, name in found.items() if name is not None}
     expected = f"folders {', '.join(CLASS_NAMES)}"
-    if unknown := [folder for folder, name in classes.items() if name is None]:
+    if unknown := sorted(found.keys() - classes.keys()):
         near = {folder: difflib.get_close_matches(folder.lower(), _CLASSES, 1) for folder in unknown}
-        hints = [f"{shown(folder)} is perhaps {_CLASSES[found[0]]}" for folder, found in near.items() if found]
+        hints = [f"{shown(folder)} is perhaps {_CLASSES[names[0]]}" for folder, names in near.items() if names]
         if all(folder.isdecimal() for folder in unknown):
             order = "fer2013.csv has neutral last, in the alphabet neutral is before sad"
             hints = [f"Numbers are ambiguous: {order}. Name the classes"]
@@ -173,7 +268,7 @@ def require_classes(files, tree):
     return classes
 
 
-def nothing_found(files, expected, where_to_get_it=None):
+def nothing_found(files: Files, what: str, expected: str, where_to_get_it: str | None = None) -> DataError:
     """The DataError where a data set is not there: what is there instead, as far as it is recognised."""
     names, here = files.names, shown(files.path.resolve().name)
     archives = [name for name in names if name.lower().endswith((".zip", ".tar", ".gz", ".csv"))]
@@ -189,7 +284,7 @@ def nothing_found(files, expected, where_to_get_it=None):
         advice = f"This is {here}/ itself: give its parent, which holds all splits"
     elif with_class:
         advice = "There are folders of classes, but none of splits: `dataset: folders` reads them"
-    elif names and all(name.lower().endswith(SUFFIXES) for name in names):
+    elif names and names == files.images:
         advice = "There are images, but no folders of classes: give the folder that holds them all"
     elif archives and files.path.is_dir():
         advice = f"Give the path of the one to read, such as {files.path / archives[0]}"
@@ -197,4 +292,4 @@ def nothing_found(files, expected, where_to_get_it=None):
         with files.open(names[0]) as stream:
             check_kind(stream.read(512), files.where(names[0]))
     found = f"{len(names):,} file{'s' * (len(names) > 1)}, such as {listed(names, 3)}" if names else "no file"
-    return DataError("The data set is not there", files.path, expected, found, advice)
+    return DataError(f"No {what} found", files.path, expected, found, advice)

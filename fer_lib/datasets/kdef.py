@@ -3,7 +3,7 @@
     images          4,900: 70 subjects (35 female, 35 male), 2 sessions, 7 expressions, 5 angles
     image           JPEG, colour, 562 wide, 762 high; here uint8, square, 3 channels or 1
     original tree   140 folders, a subject's session each: `AF01/AF01ANHL.JPG`
-    reorganised     7 folders, a class each: `angry/AF01ANHL.JPG` (`reorganise_kdef`)
+    reorganised     7 folders, a class each: `angry/AF01ANHL.JPG`
 
 Ten of the published images are black; so at most 4,890 can be used. The name of a file says what it shows,
 wherever it is: `AF01ANHL` is session A, female, subject 01, angry, half left. Its folder can only contradict it.
@@ -12,14 +12,14 @@ wherever it is: `AF01ANHL` is session A, female, subject 01, angry, half left. I
 import dataclasses
 import itertools
 import re
-from collections import Counter, defaultdict, namedtuple
-from pathlib import PurePosixPath
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
-from fer_lib.datasets.archive import ASPECTS, MAX_IMAGE_BYTES, data_path, decode, listed, open_files, open_regular
+from fer_lib.datasets.archive import ASPECTS, Files, Header, decode, listed, open_files
 from fer_lib.datasets.cache import cached_splits
 from fer_lib.datasets.folders import KDEF_NAME, class_of, nothing_found
 from fer_lib.datasets.splits import (
@@ -31,7 +31,7 @@ from fer_lib.datasets.splits import (
     require_one_of,
 )
 from fer_lib.errors import DataError, ParameterError
-from fer_lib.files import write_atomically
+from fer_lib.files import find_file
 
 # AF is "afraid" where it is the expression, and session A, female, where it begins the name.
 EXPRESSIONS = {
@@ -51,11 +51,16 @@ _SITTING = re.compile(r"[AB][FM]\d\d", re.IGNORECASE)
 CONTRADICTING = "in a folder that contradicts the name"
 INVALID = "invalid file name (expected session, sex, subject, expression, angle, such as AF01ANHL)"
 WHERE_TO_GET_IT = "KDEF is given to researchers on request, see kdef.se"
-# What `reorganise_kdef` did: files copied now, files kept from an earlier time, and what was found, in sentences.
-Reorganised = namedtuple("Reorganised", ("copied", "kept", "notes"))
 
 
-def load_kdef(path, protocol="random", size=96, angles=ANGLES, colour=True, aspect="crop"):
+def load_kdef(
+    path: str | Path,
+    protocol: str = "random",
+    size: int = 96,
+    angles: Sequence[str] = ANGLES,
+    colour: bool = True,
+    aspect: str = "crop",
+) -> Splits:
     """Read KDEF and divide it by a protocol into train (80 %) and validation (20 %); there is no test split.
 
     Args:
@@ -80,14 +85,14 @@ def load_kdef(path, protocol="random", size=96, angles=ANGLES, colour=True, aspe
         raise ParameterError("Size out of range", expected="8 to 1024 pixels", found=repr(size))
     # In KDEF's order, so that the same angles in another order are the same data.
     angles = tuple(angle for angle in ANGLES if angle in angles)
-    path = data_path(path, WHERE_TO_GET_IT)
+    source = find_file(path, "KDEF", advice=WHERE_TO_GET_IT)
     how = {"dataset": "kdef", "size": size, "angles": angles, "colour": bool(colour), "aspect": aspect}
     # Undivided, so that both protocols share one entry of the cache.
-    whole = cached_splits(path, how, lambda: _read(path, size, angles, colour, aspect))
-    return _divide(whole.train, whole.notes, protocol, path)
+    whole = cached_splits(source, how, lambda: _read(source, size, angles, colour, aspect))
+    return _divide(whole.train, whole.notes, protocol, source)
 
 
-def find_images(files):
+def find_images(files: Files) -> tuple[dict[str, str], list[str]]:
     """Find KDEF's images among the files of an open folder or archive, under whatever parent folders.
 
     Returns a sorted dict of name -> file (of several the one in the original tree, else the first), and notes.
@@ -108,7 +113,8 @@ def find_images(files):
         else:
             candidates[name].append((stem in MISNAMED, rank, file))
     if not candidates:
-        error = nothing_found(files, "JPEG files such as AF01/AF01ANHL.JPG or angry/AF01ANHL.JPG", WHERE_TO_GET_IT)
+        expected = "JPEG files such as AF01/AF01ANHL.JPG or angry/AF01ANHL.JPG"
+        error = nothing_found(files, "KDEF images", expected, WHERE_TO_GET_IT)
         if contradicting := left_out[CONTRADICTING]:
             error.found = f"only images {CONTRADICTING}, such as {listed(contradicting, 3)}"
         raise error
@@ -124,13 +130,13 @@ def find_images(files):
     return {name: file for name, (*_, file) in chosen.items()}, notes
 
 
-def known_to_train(splits, protocol):
+def known_to_train(splits: Splits, protocol: str) -> pd.DataFrame:
     """What train would know of each validation image, were all images of `splits` divided by `protocol`.
 
     A DataFrame, a row a validation image: `id`; `subject_known`, whether train has the subject; `known_by`, the id
     of the nearest train image of the same subject, session and expression by its angle, or "".
     """
-    images = pd.concat([faces.metadata.assign(id=faces.ids) for _, faces in splits.items()])
+    images = pd.concat([part.metadata.assign(id=part.ids) for _, part in splits.items()])
     images = images.assign(place=images["angle"].map(ANGLES.index)).sort_values(["place", "id"])
     held_out = _held_out(images["id"], images, protocol)
     train, validation, same = images[~held_out], images[held_out], ["subject", "session", "expression"]
@@ -140,56 +146,20 @@ def known_to_train(splits, protocol):
     return known.sort_values("id", ignore_index=True)[["id", "subject_known", "known_by"]]
 
 
-def reorganise_kdef(source, target):
-    """Copy each image of KDEF to `target/<class>/<name>.JPG`; a second call finishes what a first began.
-
-    The folder `target` may exist: nothing in it is changed, deleted or written through a link. The two misnamed
-    images get the names of what they show; the black ones are copied, too.
-    """
-    source, target = data_path(source, WHERE_TO_GET_IT), data_path(target, must_exist=False)
-    inner, outer = target.resolve(), source.resolve()
-    if source.is_dir() and (inner.is_relative_to(outer) or outer.is_relative_to(inner)):
-        expected = f"a target neither inside nor around {source}"
-        raise DataError("The images would be mixed with their copies", target, expected)
-    if target.exists() and not target.is_dir():
-        raise DataError("The target is not a folder", target, "a folder, or nothing yet")
-    copied = 0
-    with open_files(source) as files:
-        chosen, notes = find_images(files)
-        for name, file in tqdm(chosen.items(), "Copying KDEF", unit=" images", disable=None):
-            copied += _copy(files.read(file), inner / EXPRESSIONS[name[4:6]] / f"{name}.JPG")
-    return Reorganised(copied, len(chosen) - copied, tuple(notes))
-
-
-def _copy(content, place):
-    """Write the bytes unless they are there; return whether it did."""
-    if place.is_symlink() or place.parent.is_symlink():
-        expected = "folders and files of the target's own, no links"
-        raise DataError("A link is in an image's place", place, expected, advice="Choose another target")
-    if not place.exists():
-        write_atomically(place, content)
-        return True
-    with open_regular(place, MAX_IMAGE_BYTES) as file:
-        if file.read() == content:
-            return False
-    advice = "Remove it, or choose another target: no file is overwritten"
-    raise DataError("Another file is in an image's place", place, "nothing, or the same image", advice=advice)
-
-
-def _left_out(reason, names):
+def _left_out(reason: str, names: list[str]) -> str:
     return f"Left out ({len(names):,}), {reason}: {listed(names, 50)}."
 
 
-def _read(path, size, angles, colour, aspect):
+def _read(path: Path, size: int, angles: Sequence[str], colour: bool, aspect: str) -> Splits:
     """All usable images, undivided, as the train split of a `Splits`: what the cache keeps."""
     with open_files(path) as files:
         chosen, notes = find_images(files)
         names = [name for name in chosen if name[6:] in angles]
-        images, results = decode(files, [chosen[name] for name in names], size, colour, aspect, ("JPEG",))
+        images, results = decode(files, [chosen[name] for name in names], size, colour, aspect)
     headers = Counter(result for result in results if not isinstance(result, DataError))
     # By number, then by size, so that the answer does not depend on the order of the files.
-    common = max(headers, key=lambda header: (headers[header], header), default=None)
-    faults = np.array([_fault(*each, common) for each in zip(images, results, strict=True)], dtype=object)
+    common = max(headers, key=lambda header: (headers[header], header), default=Header(*SIZE, "RGB", False))
+    faults = np.array([_fault(*each, common) for each in zip(images, results, strict=True)], dtype=str)
     for fault in sorted(set(faults) - {""}):
         notes.append(_left_out(fault, [chosen[names[index]] for index in np.flatnonzero(faults == fault)]))
     notes = [*_account(names, Counter(faults), angles), *notes]
@@ -198,18 +168,18 @@ def _read(path, size, angles, colour, aspect):
         others = listed([angle for angle in ANGLES if angle in {name[6:] for name in chosen} - set(angles)])
         more = f" There are images at other `angles`: {others}" if others else ""
         raise DataError("None of KDEF's images can be used", path, advice=" ".join(notes) + more)
-    grey = " and grey" if colour and common[2] == "L" else ""
+    grey = " and grey" if colour and common.mode == "L" else ""
     if common[:2] != SIZE or grey:
         enlarged = " They are enlarged." if min(common[:2]) < size else ""
-        notes.append(f"Not as published: the images are {common[0]} x {common[1]} pixels{grey}.{enlarged}")
+        notes.append(f"Not as published: the images are {common.width} x {common.height} pixels{grey}.{enlarged}")
     rows = [("", name[0], name[1], name[1:4], name[4:6], name[6:]) for name in names]
     metadata = pd.DataFrame(rows, columns=["usage", "session", "sex", "subject", "expression", "angle"])
     labels = metadata["expression"].map(EXPRESSIONS).map(CLASS_NAMES.index).to_numpy(np.int64)
-    faces = ImageSet(images, labels, np.array(names), metadata=metadata).subset(keep)
-    return Splits(faces, None, None, "kdef", "undivided", notes=tuple(notes))
+    usable = ImageSet(images, labels, np.array(names), metadata=metadata).subset(keep)
+    return Splits(usable, None, None, "kdef", "undivided", notes=tuple(notes))
 
 
-def _fault(pixels, header, common):
+def _fault(pixels: np.ndarray, header: Header | DataError, common: Header) -> str:
     """Why an image cannot be used, or ""."""
     if isinstance(header, DataError):
         return "damaged or not an image"
@@ -218,32 +188,33 @@ def _fault(pixels, header, common):
     return "blank" if pixels.std(axis=(0, 1)).max() < BLANK_DEVIATION else ""
 
 
-def _account(names, faults, angles):
+def _account(names: list[str], faults: Counter, angles: Sequence[str]) -> Iterator[str]:
     """A sentence whose numbers add up to what a whole KDEF has, and one that names what is missing."""
     expected = [name for name in NAMES if name[6:] in angles]
     missing = sorted(set(expected) - set(names))
-    faults = faults | Counter(missing=len(missing))
-    parts = [f"{number:,} {fault or 'used'}" for fault, number in sorted(faults.items())]
+    counts = faults + Counter(missing=len(missing))
+    parts = [f"{number:,} {fault or 'used'}" for fault, number in sorted(counts.items())]
     yield f"Of the {len(expected):,} images of KDEF at {listed(angles)}: {', '.join(parts)}."
     if missing:
         yield f"Missing: {listed(missing, 50)}."
 
 
-def _held_out(ids, metadata, protocol):
+def _held_out(ids: Iterable[str], metadata: pd.DataFrame, protocol: str) -> np.ndarray:
     """The mask `(n,)` of the validation images: a fifth of the images of a class, or of the subjects of a sex."""
     if protocol == "random":
         return fifth_of_each(ids, metadata["expression"])
     return fifth_of_each(metadata["subject"], metadata["sex"])
 
 
-def _divide(faces, notes, protocol, path):
-    held_out = _held_out(faces.ids, faces.metadata, protocol)
-    splits = Splits(faces.subset(~held_out), faces.subset(held_out), None, "kdef", protocol)
+def _divide(images: ImageSet, notes: Sequence[str], protocol: str, path: Path) -> Splits:
+    held_out = _held_out(images.ids, images.metadata, protocol)
+    train, validation = images.subset(~held_out), images.subset(held_out)
+    splits = Splits(train, validation, None, "kdef", protocol)
     two_subjects = "Protocol 'subject' needs at least two subjects of one sex. " if protocol == "subject" else ""
     require_every_class(splits, path, advice=two_subjects + " ".join(notes))
     if protocol == "random":
-        subjects = splits.validation.metadata["subject"].value_counts()
-        known = subjects[subjects.index.isin(splits.train.metadata["subject"])]
+        subjects = validation.metadata["subject"].value_counts()
+        known = subjects[subjects.index.isin(train.metadata["subject"])]
         share = f"({known.sum():,} of its {subjects.sum():,} images)"
         note = f"The random split leaks: {len(known)} of {len(subjects)} validation subjects {share} are in train."
     else:

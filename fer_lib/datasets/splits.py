@@ -1,7 +1,9 @@
 """Labelled images in memory: what every loader returns, and all that the study knows about the data."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,46 +22,40 @@ class ImageSet:
         labels: int64 `(n,)`, positions in `class_names`.
         ids: str `(n,)`, the stable name of each image in the files it came from, unique within the set.
         metadata: a DataFrame of `n` rows in the order of the images. Column `usage`: the split that the
-            publisher gave the image; KDEF adds `session`, `sex`, `subject`, `expression` and `angle`.
+            publisher gave the image; KDEF adds `session`, `sex`, `subject`, `expression` and `angle`, grouped
+            folders `subject`.
     """
 
     images: np.ndarray
     labels: np.ndarray
     ids: np.ndarray
-    class_names: tuple = CLASS_NAMES
-    metadata: pd.DataFrame = None
+    class_names: tuple[str, ...] = CLASS_NAMES
+    metadata: pd.DataFrame = None  # type: ignore[assignment]  # set below where it is not given
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.metadata is None:
             object.__setattr__(self, "metadata", pd.DataFrame({"usage": [""] * len(self.images)}))
         images, labels, last = self.images, self.labels, len(self.class_names) - 1
-        found = [(part.dtype, part.shape) for part in (images, labels, self.ids)]
+        received = [(part.dtype, part.shape) for part in (images, labels, self.ids)]
         if images.dtype != np.uint8 or images.ndim != 4:
-            raise ValueError(f"`images` must be uint8 (n, height, width, channels). Received: {found[0]}")
+            raise ValueError(f"`images` must be uint8 (n, height, width, channels). Received: {received[0]}")
         if labels.dtype != np.int64 or labels.ndim != 1 or self.ids.dtype.kind != "U":
-            raise ValueError(f"`labels` must be int64 (n,), and `ids` str (n,). Received: {found[1:]}")
+            raise ValueError(f"`labels` must be int64 (n,), and `ids` str (n,). Received: {received[1:]}")
         if not np.isin(labels, range(last + 1)).all():
             raise ValueError(f"`labels` must lie in 0..{last}. Received: {np.unique(labels)}")
         lengths = {name: len(getattr(self, name)) for name in ("images", "labels", "ids", "metadata")}
         if len(set(lengths.values())) != 1:
-            raise ValueError(f"All parts of a ImageSet must be of one length. Received: {lengths}")
+            raise ValueError(f"All parts of an ImageSet must be of one length. Received: {lengths}")
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.images)
 
-    def subset(self, index):
+    def subset(self, index: np.ndarray | slice) -> "ImageSet":
         """Return the images at `index` (a bool mask `(n,)`, integer positions or a slice), in that order."""
         metadata = self.metadata.iloc[index].reset_index(drop=True)
         return ImageSet(self.images[index], self.labels[index], self.ids[index], self.class_names, metadata)
 
-    def limited_to(self, images):
-        """Return at most so many images, evenly spaced through each class: the classes keep their shares."""
-        if len(self) <= images:
-            return self
-        by_class = np.argsort(self.labels, kind="stable")
-        return self.subset(np.sort(by_class[np.arange(images) * len(self) // images]))
-
-    def counts(self):
+    def counts(self) -> pd.Series:
         """Count the images of each class: an int64 Series by class name, in label order, zeros included."""
         counts = np.bincount(self.labels, minlength=len(self.class_names))
         return pd.Series(counts, index=list(self.class_names), name="images", dtype="int64")
@@ -83,54 +79,55 @@ class Splits:
     test: ImageSet | None
     dataset: str
     protocol: str
-    notes: tuple = ()
+    notes: tuple[str, ...] = ()
     fingerprint: str = field(default="", repr=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.fingerprint:
             return
         digest = hashlib.sha256()
-        for name, faces in self.items():
-            digest.update(f"{name} {faces.images.shape} {' '.join(faces.class_names)}\n".encode())
-            digest.update(np.ascontiguousarray(faces.images))
+        for name, part in self.items():
+            digest.update(f"{name} {part.images.shape} {' '.join(part.class_names)}\n".encode())
+            digest.update(np.ascontiguousarray(part.images).data)
             # A fixed byte order and one id a line, so that the same data have one fingerprint on every machine.
-            digest.update(np.ascontiguousarray(faces.labels, dtype="<i8"))
-            digest.update("\n".join(faces.ids.tolist()).encode())
+            digest.update(np.ascontiguousarray(part.labels, dtype="<i8").data)
+            digest.update("\n".join(part.ids.tolist()).encode())
         object.__setattr__(self, "fingerprint", digest.hexdigest())
 
     @property
-    def class_names(self):
+    def class_names(self) -> tuple[str, ...]:
         """The names of the classes, in label order."""
         return self.train.class_names
 
-    def items(self):
+    def items(self) -> list[tuple[str, ImageSet]]:
         """Return `(name, ImageSet)` of the splits that are present, in the order train, validation, test."""
-        parts = [(name, getattr(self, name)) for name in ("train", "validation", "test")]
-        return [(name, faces) for name, faces in parts if faces is not None]
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        return [(name, part) for name, part in parts.items() if part is not None]
 
 
-def require_one_of(name, value, known):
+def require_one_of(name: str, value: str, known: Iterable[str]) -> None:
     """ParameterError unless an argument is one of the known values."""
     if value not in known:
         raise ParameterError(f"Unknown {name}", expected=" or ".join(map(repr, known)), found=repr(value))
 
 
-def require_every_class(splits, path, advice=None):
+def require_every_class(splits: Splits, path: Path, advice: str | None = None) -> None:
     """DataError unless each split of a `Splits` has an image of each class."""
-    for name, faces in splits.items():
-        counts = faces.counts()
+    for name, part in splits.items():
+        counts = part.counts()
         if not counts.all():
             expected = f"images of all {len(counts)} classes in each split"
-            found = f"none of {shown(', '.join(counts.index[counts == 0]))} among {len(faces):,}"
+            found = f"none of {shown(', '.join(counts.index[counts == 0]))} among {len(part):,}"
             raise DataError(f"The split '{name}' is without images of a class", path, expected, found, advice)
 
 
-def fifth_of_each(names, groups):
+def fifth_of_each(names: Iterable, groups: Iterable) -> np.ndarray:
     """Draw a fifth of the names of each group, rounded, but at least one of two: a bool mask `(n,)`."""
     # The order of hashes is as good as a random one, and depends neither on NumPy's version nor, but for a few
     # names, on which others are there.
-    names, drawn = pd.Series(np.asarray(names)), set()
-    for _, group in names.groupby(np.asarray(groups)):
+    series = pd.Series(np.asarray(names))
+    drawn: set = set()
+    for _, group in series.groupby(np.asarray(groups)):
         order = sorted(group.unique(), key=lambda name: hashlib.sha256(f"0 {name}".encode()).digest())
         drawn |= set(order[: max(round(0.2 * len(order)), int(len(order) > 1))])
-    return names.isin(drawn).to_numpy()
+    return series.isin(drawn).to_numpy()

@@ -93,7 +93,7 @@ def _check_data(splits):
     for note in notes:
         print(f"Note: {note}", flush=True)
     summary = {name: getattr(splits, name) for name in ("dataset", "protocol", "fingerprint")}
-    return summary | {"counts": found.counts.to_dict("index"), "totals": found.totals.to_dict(), "notes": notes}
+    return summary | {"counts": found.counts.to_dict(), "totals": found.totals.to_dict(), "notes": notes}
 
 
 def _only_process(study_dir):

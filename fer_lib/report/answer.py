@@ -1,36 +1,45 @@
-"""The answer of a study in one paragraph: do non-local blocks help, where, at what cost, and how sure are we?"""
+"""The answer of a study: a verdict in a few words, one paragraph, and a table, from the study's files alone."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
-from fer_lib.analysis import tables
-from fer_lib.display import count, interval, network, percent, points, readable
+from fer_lib import paper
+from fer_lib.analysis import attention, paper_numbers, tables
+from fer_lib.display import count, interval, network, p_value, percent, points, readable
 from fer_lib.errors import DataError, ParameterError
 from fer_lib.parameters import Parameters, read_parameters
 from fer_lib.training.runs import study_runs
+from fer_lib.variants import Variant
 
 ALPHA = 0.05
-WORD_LIMIT = 90
-# Xue et al., sections III and IV, who do not state their optimiser, and the form of each value in a sentence.
-_PAPER = {"image_size": (96, "{} px"), "pooling": ("max", "{} pooling"), "epochs": (50, "{} epochs")}
+WORD_LIMIT = 90  # of verdict and text together
+INTRODUCTION = """\
+One paper (Xue, *Facial Expression Recognition via Non-Local ResNet50*) reports that non-local blocks raise
+the accuracy of a ResNetV2-50 on facial expressions by about one percentage point, most in its higher stages. A
+non-local block is a self-attention layer for feature maps: each position compares its query θ with the keys φ
+of all positions and adds the weighted sum of their values g to itself. We train one network without blocks (the
+baseline), with blocks, and with blocks that cannot mix positions (the control), with several seeds each."""
 
 
 @dataclass(frozen=True)
 class Answer:
     """What a study says about its question."""
 
-    text: str  # one paragraph of at most `WORD_LIMIT` words
+    verdict: str  # a few words: the reader's first
+    text: str  # one paragraph
     parameters: Parameters
     runs: list  # the finished ones
     split: str = "validation"  # the scored one: "test" where every run has opened it
-    images: int = 0  # of that split
-    # A row a network, all str: accuracy and difference to the baseline, each with its 95 % CI, and adjusted p.
+    # A row per network, all str: accuracy and difference to the baseline, each with its 95 % CI, and adjusted p.
     table: pd.DataFrame = field(default_factory=pd.DataFrame)
+    caption: str = ""  # of the table
+    table_one: pd.DataFrame = field(default_factory=pd.DataFrame)  # see `paper_table`
+    table_one_note: str = ""
 
 
-def answer(study_dir):
+def answer(study_dir: str | Path) -> Answer:
     """Return the `Answer` of a study, `outputs/<study>`, finished or not, from its files alone.
 
     ParameterError where `params.yaml` cannot be read, RunError where another file is damaged.
@@ -38,76 +47,171 @@ def answer(study_dir):
     parameters = read_parameters(Path(study_dir) / "params.yaml")
     runs = study_runs(study_dir, parameters)
     if not runs:
-        return Answer("No run of this study has finished yet.", parameters, runs)
+        return Answer("No answer yet.", "No run of this study has finished.", parameters, runs)
     split = "test" if all("test" in run.splits for run in runs) else "validation"
     accuracies, comparison = tables.accuracy_by_variant(runs, split), pd.DataFrame(columns=tables.COMPARISON)
     try:
         comparison = tables.comparison(runs, parameters.baseline, split)
-        costs = tables.read_costs(study_dir, parameters.baseline)
-        text = paragraph(comparison, tables.check_learned(runs, split), parameters, split, costs)
+        verdict, text = conclude(
+            comparison,
+            tables.contrasts(runs, parameters.baseline, split),
+            attention.removed_after_training(runs, parameters.baseline),
+            tables.check_learned(runs, split),
+            parameters,
+            tables.read_costs(study_dir, parameters.baseline),
+        )
     except (DataError, ParameterError) as error:  # such as a baseline that has not finished
-        text = f"No answer yet. {error}"
-    differences = comparison.set_index("variant").reindex(accuracies["variant"]).reset_index(drop=True)
-    left = readable(accuracies[["variant", "accuracy", "ci_low", "ci_high"]])
-    right = readable(differences[["difference", "ci_low", "ci_high", "p_holm"]].astype(float))
-    table = pd.concat([left, right], axis="columns")
-    return Answer(text, parameters, runs, split, int(accuracies["n"].iloc[0]), table)
+        verdict, text = "No answer yet.", str(error)
+    table, images = _beside(accuracies, comparison), int(accuracies["n"].iloc[0])
+    caption = (
+        f"Accuracy over {len(runs[0].class_names)} classes on {count(images)} {split} images, and the difference "
+        "to the baseline in percentage points (pp). The p-value is adjusted (Holm) for the number of comparisons: "
+        "an interval that excludes zero may still not be significant."
+    )
+    one = paper_table(runs, comparison, parameters, split)
+    note = (
+        f"Here: {_seeds(len({run.seed for run in runs}))}, {count(images)} images, trained as described. "
+        "p (not adjusted) compares trained networks: with one seed it says nothing about another training."
+    )
+    return Answer(verdict, text, parameters, runs, split, table, caption, one, note if len(one) else "")
 
 
-def paragraph(comparison, learned, parameters, split, costs=None):
-    """Return the paragraph; where it exceeds `WORD_LIMIT`, the least important sentences are left out.
+def conclude(
+    comparison: pd.DataFrame,
+    contrasts: pd.DataFrame,
+    removed: pd.DataFrame,
+    learned: pd.DataFrame,
+    parameters: Parameters,
+    costs: pd.DataFrame | None = None,
+) -> tuple[str, str]:
+    """Return verdict and text; beyond `WORD_LIMIT` words the least important sentences are left out.
 
-    `comparison`, `learned`, `costs` (or None): of `tables.comparison`, `check_learned` and `read_costs`.
+    The tables are those of `tables.comparison`, `contrasts`, `attention.removed_after_training`,
+    `tables.check_learned` and `read_costs` (None: unknown). A network differs where its Holm-adjusted p is below
+    `ALPHA`.
     """
     failed = learned[~learned["learned"]]
     if parameters.baseline in set(failed["variant"]):
         share = percent(learned["majority_share"].iloc[0])
-        verdict = f"The baseline did not learn: always predicting the commonest class has accuracy {share}."
-        return f"{verdict} Nothing follows about non-local blocks. {_setting(parameters)}"
+        text = (
+            f"Always predicting the commonest class has accuracy {share}. Nothing follows about non-local blocks."
+        )
+        return "No answer: the baseline did not learn.", text
     blocks = comparison[comparison["family"] == tables.BLOCKS]
     if blocks.empty:
-        return "No network with non-local blocks has been compared with the baseline yet."
-    failed_names = _places(failed.drop_duplicates("variant"))
-    left_out = f"Not compared, as they did not learn: {failed_names}." if len(failed) else None
-    cost, control, row = _cost(blocks, costs), _control(comparison), blocks.loc[blocks["difference"].idxmax()]
-    largest = f"The largest difference is {points(row['difference'])} ({network(row['variant'])})."
-    seeds, accuracy = f"{row['seeds']} seed{'s' if row['seeds'] > 1 else ''}", percent(row["baseline_accuracy"])
-    basis = f"Basis: {seeds}, {count(row['n'])} {split} images, baseline accuracy {accuracy}."
-    sentences = [_verdict(blocks), largest, cost, control, left_out, basis, _setting(parameters)]
-    for least in (None, largest, left_out, cost):
+        return "No answer yet.", "No network with non-local blocks has been compared with the baseline."
+    significant, row = blocks[blocks["p_holm"] < ALPHA], blocks.iloc[0]
+    better, worse = significant[significant["difference"] > 0], significant[significant["difference"] < 0]
+    verdict = "Not demonstrably."
+    if row["seeds"] == 1:
+        verdict = "One seed cannot tell."
+    elif len(significant):
+        parts = [f"Yes, in {_places(better)}"] if len(better) else []
+        parts += (
+            [f"{'no' if parts else 'No'}, blocks lower the accuracy in {_places(worse)}"] if len(worse) else []
+        )
+        verdict = f"{'; '.join(parts)}."
+    left_out = f"Not compared, as they did not learn: {_places(failed.drop_duplicates('variant'))}."
+    basis = f"Basis: {_seeds(row['seeds'])}, {count(row['n'])} images, {parameters.image_size} px, "
+    basis += f"{parameters.epochs} epochs, baseline {percent(row['baseline_accuracy'])}."
+    if parameters.dataset == "synthetic":
+        basis += " The faces are generated: these numbers say nothing about people."
+    control = _control(comparison, contrasts)
+    sentences = [_effect(blocks, contrasts), control, _removed(removed), left_out if len(failed) else None]
+    untrained, cost = _not_trained(parameters), _cost(blocks, costs)
+    sentences += [untrained, cost, basis]
+    for least in (None, cost, untrained, sentences[3]):
         sentences = [sentence for sentence in sentences if sentence and sentence != least]
-        if len(" ".join(sentences).split()) <= WORD_LIMIT:
+        if len(" ".join([verdict, *sentences]).split()) <= WORD_LIMIT:
             break
-    return " ".join(sentences)
+    return verdict, " ".join(sentences)
 
 
-def _verdict(blocks):
-    """One sentence with the interval; a network differs where its Holm-adjusted p is below `ALPHA`."""
-    found = blocks[blocks["p_holm"] < ALPHA]
-    better, worse = found[found["difference"] > 0], found[found["difference"] < 0]
-    anything = "compatible with anything from {} percentage points".format
-    if blocks["seeds"].min() == 1:
-        differ = f"{len(found)} of {len(blocks)} networks with blocks differ"
-        return (
-            "One seed cannot answer whether non-local blocks help. Over the images alone, the effect is "
-            f"{anything(_span(blocks))} (95 % CIs); {differ if len(found) else 'no network with blocks differs'} "
-            "significantly from the baseline."
+def paper_table(runs: list, comparison: pd.DataFrame, parameters: Parameters, split: str) -> pd.DataFrame:
+    """Return the paper's Table I beside this study, all str; empty unless the study trains what it describes.
+
+    One row per network of the table: the paper's number, BinaryAccuracy over the one-hot outputs as trained here,
+    accuracy with its 95 % CI, and the difference to the baseline with its unadjusted p.
+    """
+    if not paper.is_setup(parameters):
+        return pd.DataFrame()
+    found = paper_numbers.readings(runs, parameters, split).dropna(subset="accuracy")
+    left = readable(found[["network", "binary_accuracy", "accuracy", "ci_low", "ci_high"]])
+    left.insert(1, "paper (%)", [f"{100 * value:.2f}" for value in found["reported"]])
+    rows = comparison.set_index("variant").reindex(Variant(50, stages).name for stages in found["stages"])
+    right = readable(rows[["difference", "ci_low", "ci_high", "p_value"]].astype(float).reset_index(drop=True))
+    return pd.concat([left, right], axis="columns")
+
+
+def _beside(accuracies, comparison):
+    """The table of the answer from those of accuracies and differences."""
+    differences = comparison.set_index("variant").reindex(accuracies["variant"]).reset_index(drop=True)
+    left = readable(accuracies[["variant", "accuracy", "ci_low", "ci_high"]])
+    right = readable(differences[["difference", "ci_low", "ci_high", "p_holm"]].astype(float))
+    return pd.concat([left, right], axis="columns")
+
+
+def _effect(blocks, contrasts):
+    """The mean effect of the blocks, and what is excluded; with one seed, the largest difference."""
+    mean = contrasts[contrasts["contrast"] == tables.MEAN_OF_BLOCKS]
+    if mean.empty:
+        row, differ = blocks.loc[blocks["difference"].idxmax()], int((blocks["p_holm"] < ALPHA).sum())
+        effect = (
+            f"{points(row['difference'])} pp (95 % CI over the images {interval(row['ci_low'], row['ci_high'])})"
         )
-    if len(better) and len(worse):
-        return (
-            f"It depends on the network: {_places(better)} raises the accuracy significantly, "
-            f"{anything(_span(better))} (95 % CI), and {_places(worse)} lowers it ({_span(worse)})."
-        )
-    if len(found):
-        return (
-            f"Non-local blocks {'raise' if len(better) else 'lower'} the accuracy significantly in {len(found)} "
-            f"of {len(blocks)} networks ({_places(found)}): the effect is {anything(_span(found))} (95 % CI)."
-        )
-    none = f"none of the {len(blocks)} networks" if len(blocks) > 1 else "no network"
-    return (
-        f"The effect of non-local blocks is {anything(_span(blocks))} of accuracy (95 % CIs): {none} with blocks "
-        "differs significantly from the baseline."
+        who = f"{differ or 'none'} of {len(blocks)} networks with blocks differ{'' if differ > 1 else 's'}"
+        return f"The largest difference is {effect}, {network(row['variant'])}; {who} significantly."
+    row, (margin, _) = mean.iloc[0], tables.excluded_gain(blocks)
+    who = (
+        f"On average {len(blocks)} networks with blocks gain"
+        if len(blocks) > 1
+        else "The network with blocks gains"
     )
+    each = " for each" if len(blocks) > 1 else ""
+    effect, most = _with_limits(row, " pp", "95 % CI "), round(100 * margin)
+    return f"{who} {effect}; {most} pp or more is excluded{each}."
+
+
+def _control(comparison, contrasts):
+    """What mixing positions brings over the same layers without it; None without a control."""
+    controls = comparison[comparison["family"] == tables.CONTROL]
+    if controls.empty:
+        return None
+    over = contrasts[contrasts["contrast"] == tables.OVER_CONTROL]
+    if len(over):
+        return f"Blocks minus control: {_with_limits(over.iloc[0])}."
+    row = controls.loc[controls["p_holm"].idxmin()]
+    return f"Control minus baseline: {_with_limits(row)}, p {p_value(row['p_holm'])}."
+
+
+def _removed(removed):
+    """How many predictions change without the trained blocks, by stage; None where nothing is known."""
+    if removed.empty:
+        return None
+    stages = removed["variant"].map(lambda name: Variant(50, Variant.from_name(name).stages).label)
+    found = removed.groupby(stages).agg({"changed_low": "min", "changed_high": "max"}).sort_values("changed_high")
+    parts = []
+    for place, (low, high) in found[::-1].iterrows():
+        share = (
+            f"{percent(low, 0).removesuffix(' %')} to {percent(high, 0)}"
+            if low >= 0.01
+            else f"at most {percent(high)}"
+        )
+        parts.append(f"{share}{'' if parts else ' of predictions'} in {place}")
+    return f"Removing blocks after training changes {', '.join(parts)}."
+
+
+def _not_trained(parameters):
+    """Which stages, and which networks of the paper, the study leaves out; None where it has all."""
+    own = {Variant.from_name(name).stages for name in parameters.variants}
+    single = [str(stage) for stage in range(1, 5) if (stage,) not in own]
+    pairs = [text for stages, text in (((3, 4), "3-4"), ((1, 2), "1-2")) if stages not in own]
+    parts = [
+        f"stage{'s' * (len(single) > 1)} {' and '.join(filter(None, [', '.join(single[:-1]), *single[-1:]]))}"
+    ] * bool(single)
+    if pairs and parameters.dataset != "synthetic":
+        parts.append(f"the paper’s {' and '.join(pairs)}")
+    return f"Not trained: {'; '.join(parts)}." if parts else None
 
 
 def _cost(blocks, costs):
@@ -117,39 +221,18 @@ def _cost(blocks, costs):
     added, parts = costs.loc[blocks["variant"]] - 1, []
     for column, name in (("parameters", "parameters"), ("macs", "MACs")):
         low, high = percent(added[column].min(), 0), percent(added[column].max(), 0)
-        parts.append(f"{low if low == high else f'{low} to {high}'} {name}")
-    return f"The blocks add {' and '.join(parts)}."
+        parts.append(f"{low.removesuffix(' %') + ' to ' if low != high else ''}{high} {name}")
+    return f"Blocks add {', '.join(parts)}."
 
 
-def _control(comparison):
-    """What the added parameters bring without mixing between positions; None without a control."""
-    controls = comparison[comparison["family"] == tables.CONTROL]
-    if controls.empty:
-        return None
-    row = controls.loc[controls["p_holm"].idxmin()]
-    effect = f"{points(row['difference'])} ({interval(row['ci_low'], row['ci_high'])})"
-    if row["p_holm"] >= ALPHA:
-        return f"The control (identity attention) does not differ significantly: {effect}."
-    only = "The" if (comparison["p_holm"][comparison["family"] == tables.BLOCKS] < ALPHA).any() else "Only the"
-    return f"{only} control (identity attention) differs significantly: {effect}; parameters alone may explain it."
+def _with_limits(row, unit="", words=""):
+    return f"{points(row['difference'])}{unit} ({words}{interval(row['ci_low'], row['ci_high'])})"
 
 
-def _setting(parameters):
-    """How the setting differs from the paper's."""
-    if parameters.dataset == "synthetic":
-        return "The faces are generated: these numbers say nothing about people."
-    other = [key for key, (value, _) in _PAPER.items() if getattr(parameters, key) != value]
-    if not other:
-        return "Image size, pooling and epochs are the paper's."
-    paper = ", ".join(_PAPER[key][1].format(_PAPER[key][0]) for key in other)
-    own = ", ".join(_PAPER[key][1].format(getattr(parameters, key)) for key in other)
-    return f"The paper used {paper}; this study {own}, {'SGD' if parameters.optimizer == 'sgd' else 'Adam'}."
+def _seeds(number):
+    return f"{number} seed{'s' if number > 1 else ''}"
 
 
-def _span(rows):
-    return interval(rows["ci_low"].min(), rows["ci_high"].max())
-
-
-def _places(rows, most=3):
+def _places(rows, most=2):
     names = list(map(network, rows["variant"]))
     return "; ".join(names[:most]) + (f" and {len(names) - most} others" if len(names) > most else "")

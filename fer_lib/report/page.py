@@ -1,64 +1,57 @@
-"""The report of a study: one page by question, a page a notebook, and the list of studies, from files alone.
+"""The report of a study: one page, organised by question, from the study's files alone.
 
-A page loads nothing from anywhere, so that it can be mailed, archived and read without a network. It takes nothing
-from a file unescaped.
+A page loads nothing from anywhere, so it can be mailed and read offline. No text of a file becomes markup.
 """
 
 import base64
-import contextlib
 import hashlib
-import html
 import io
+import json
 import re
+from importlib import metadata
 from pathlib import Path
 
-import bleach
 import jinja2
+import mistune
 import nbformat
 import pandas as pd
-from markupsafe import Markup
-from nbconvert import HTMLExporter
-from nbconvert.filters import markdown2html
 from PIL import Image
 from pydantic import BaseModel
 
 from fer_lib import display
-from fer_lib.errors import FerError, ParameterError, RunError
+from fer_lib.errors import ParameterError
 from fer_lib.files import read_json, read_regular, reading, write_atomically
-from fer_lib.report.answer import answer
+from fer_lib.report.answer import INTRODUCTION, answer
 
-# Subject, question, the notebooks that answer it, and words in the names of what is shown first.
-QUESTIONS = (
-    ("where", "Where do they help?", ("02",), "accuracy|comparison"),
-    ("function", "Which pairwise function?", ("05",), "control|function"),
-    ("cost", "What do they cost?", ("03",), "two-readings|variants"),
-    ("expressions", "Which expressions change?", ("04",), "confusion|changed"),
-    ("attention", "What do the attention maps show?", ("06",), "maps|ablation"),
-    ("data", "Are the data and the baseline sound?", ("00", "01"), "samples|training|1.1-accuracy"),
-    ("paper", "Which claims of the paper hold?", ("07",), "audit|claims"),
-)
+OPEN_RANKS = 2  # tables and figures of a higher rank are folded
+FINDINGS = 3  # shown below a section's conclusion
 _TEMPLATES = Path(__file__).parent / "templates"
-# Study.show_figure writes 144 pixels an inch to be shown at 72, sharp on screens of double density.
+# Study.show_figure writes 144 pixels per inch to be shown at 72, sharp on screens of double density.
 _PIXELS_PER_POINT = 2
-_MOST_BYTES, _MOST_PIXELS, _MOST_ROWS = 2**26, 40_000_000, 500
-_INLINE = {"a", "code", "em", "strong"}
-_NOTEBOOK = _INLINE | {
-    "blockquote", "br", "details", "div", "h1", "h2", "h3", "h4", "hr", "img", "li", "ol", "p", "pre", "span",
-    "summary", "sub", "sup", "table", "tbody", "td", "th", "thead", "tr", "ul",
-}  # fmt: skip
-_LINK = re.compile(r"https?://|[^:]*([/?#]|$)")  # to the web, or relative
-_IMAGE = re.compile(r"data:image/(png|jpeg|webp|gif);base64,[A-Za-z0-9+/=\s]*")
+_MOST_BYTES, _MOST_PIXELS, _MOST_ROWS, _MOST_EMBEDDED = 2**26, 40_000_000, 500, 2**16
+_MARKDOWN = mistune.create_markdown(escape=True)
 
 
-class Caption(BaseModel):
-    """`figures/<name>.json` and `tables/<name>.json`: the words beside a figure or table."""
+class Words(BaseModel):
+    """`figures/<name>.json` and `tables/<name>.json`: the words beside a figure or table, and its place."""
 
     caption: str = ""
     alt: str = ""
+    question: str | None = None  # a key of `display.QUESTIONS`
+    rank: int = 1
+    touch: dict | None = None  # see `touch.touch_data`
+
+
+class Finding(BaseModel):
+    """A sentence that a notebook computed; rank 1 is the conclusion of its section."""
+
+    text: str
+    question: str | None = None
+    rank: int = 1
 
 
 class DataSummary(BaseModel):
-    """What the page shows of `data.json`; `counts`: images by split and class, with `total`."""
+    """What the page shows of `data.json`; `counts`: images by split and class."""
 
     counts: dict[str, dict[str, int]] = {}
     notes: list[str] = []
@@ -71,13 +64,13 @@ class Environment(BaseModel):
     gpus: list[str] = []
     backend: str = ""
     packages: dict[str, str] = {}
+    git: dict | None = None
 
 
-def write_report(study_dir):
-    """Write `report.html` and `notebooks/*.html` of a study, and `index.html` in the folder of the studies.
+def write_report(study_dir: str | Path) -> Path:
+    """Write `report.html` of a study, `outputs/<study>`, finished or not, and return its path.
 
-    `study_dir` is `outputs/<study>`, finished or not: the page shows what there is. Returns the report's path.
-    ParameterError where the folder is not a study's, RunError where a file is damaged or a page cannot be written.
+    ParameterError where the folder is not a study's, RunError where a file is damaged or cannot be written.
     """
     study_dir = Path(study_dir)
     if not (study_dir / "params.yaml").is_file():
@@ -85,136 +78,113 @@ def write_report(study_dir):
         raise ParameterError("The folder is not a study's", where=study_dir, expected=expected)
     data = read_json(study_dir / "data.json", DataSummary) or DataSummary()
     environment = read_json(study_dir / "environment.json", Environment) or Environment()
-    result, headline = answer(study_dir), headline_figure(study_dir)
-    notebooks = [read_notebook(path) for path in _numbered(study_dir / "notebooks", ".ipynb")]
-    figures = [read_figure(path) for path in _numbered(study_dir / "figures", ".png")]
-    tables = [read_table(path) for path in _numbered(study_dir / "tables", ".csv")]
-    page = _render(
-        "report.html.j2", title=result.parameters.title, result=result, data=data,
-        counts=display.readable(pd.DataFrame(data.counts).T.rename_axis("split").reset_index()),
-        facts=_facts(result, data, environment), details=_details(result.parameters, environment),
-        sections=_sections(headline, notebooks, figures, tables),
-        notebooks={notebook["number"]: notebook for notebook in notebooks},
-        has_comparison=(study_dir / "tables" / "comparison.csv").is_file(),
+    result = answer(study_dir)
+    notebooks = [read_notebook(path) for path in numbered(study_dir / "notebooks", ".ipynb")]
+    items = [read_figure(path) for path in numbered(study_dir / "figures", ".png")]
+    items += [read_table(path) for path in numbered(study_dir / "tables", ".csv")]
+    counts = pd.DataFrame(data.counts).rename_axis("class").reset_index()
+    page = render(
+        "report.html.j2", title=result.parameters.title, result=result, introduction=INTRODUCTION,
+        counts=display.readable(counts), notes=data.notes, facts=_facts(result, data, environment),
+        sections=_sections(notebooks, items), notebooks=notebooks, byline=_byline(result, environment),
+        parameters=(study_dir / "params.yaml").read_text(encoding="utf-8"), repository=repository(),
     )  # fmt: skip
-    for notebook in notebooks:
-        path = study_dir / "notebooks" / f"{notebook['name']}.html"
-        write_atomically(path, _render("page.html.j2", title=notebook["title"], notebook=notebook))
     write_atomically(study_dir / "report.html", page)
-    with contextlib.suppress(RunError):  # the folder of the studies need not be writable
-        write_index(study_dir.resolve().parent)
     return study_dir / "report.html"
 
 
-def write_index(outputs):
-    """Write `index.html`: every study under `outputs` with its answer."""
-    studies = []
-    for folder in sorted(path.parent for path in outputs.glob("*/params.yaml")):
-        try:
-            result = answer(folder)
-            title, text = result.parameters.title, result.text
-        except FerError as error:
-            title, text = folder.name, f"The study cannot be read. {error}"
-        has_report = (folder / "report.html").is_file()
-        studies.append({"folder": folder.name, "title": title, "text": text, "has_report": has_report})
-    write_atomically(outputs / "index.html", _render("page.html.j2", title="Studies", studies=studies))
+def read_table(path: Path) -> dict:
+    """Return a saved table, `tables/<name>.csv`, with its `Words`; RunError if one of the two is damaged.
 
-
-def headline_figure(study_dir):
-    """Return the path of the figure that compares all networks with the baseline; None without one."""
-    return max(Path(study_dir).glob("figures/[24].*-differences.png"), default=None)
-
-
-def read_table(path):
-    """Return a saved table, `tables/<name>.csv`, with the `Caption` of `<name>.json`; RunError if one is damaged.
-
-    A dictionary: what `_described` gives; shown (DataFrame of str); same (header -> text of the columns with one
-    value, which are not shown); left_out (rows beyond the limit of the page).
+    A dictionary: what `describe` returns; shown (DataFrame of str); left_out (rows beyond the limit of the
+    page); csv (a data URI, None for a large file).
     """
     with reading(path, "a CSV table"):
-        # Nullable types, so that whole numbers with gaps stay whole.
-        table = pd.read_csv(io.BytesIO(read_regular(path, _MOST_BYTES)), dtype_backend="numpy_nullable")
+        content = read_regular(path, _MOST_BYTES)
+        # Nullable types, so that whole numbers with gaps stay whole; a class may be called NA.
+        settings = {"dtype_backend": "numpy_nullable", "keep_default_na": False, "na_values": [""]}
+        table = pd.read_csv(io.BytesIO(content), **settings)
         shown = display.readable(table.head(_MOST_ROWS))
-    same = {name: shown[name][0] for name in shown if len(shown) > 1 and shown[name].nunique() == 1}
-    if len(same) == shown.shape[1]:
-        same = {}
-    left_out = max(0, len(table) - _MOST_ROWS)
-    shown, same = shown.drop(columns=same), {name: text for name, text in same.items() if text != display.MISSING}
-    return _described(path) | {"shown": shown, "same": same, "left_out": left_out}
+    csv = _data_uri("text/csv", content) if len(content) <= _MOST_EMBEDDED else None
+    return describe(path) | {"shown": shown, "left_out": max(0, len(table) - _MOST_ROWS), "csv": csv}
 
 
-def read_figure(path):
-    """Return a saved figure, `figures/<name>.png`, with the `Caption` of `<name>.json`.
+def read_figure(path: Path) -> dict:
+    """Return a saved figure, `figures/<name>.png`, with its `Words`.
 
-    A dictionary: what `_described` gives; source (a data URI), width and height in CSS pixels. RunError if a file
-    is damaged or the image exceeds the limit of pixels.
+    A dictionary: what `describe` returns; source (a data URI), width and height in CSS pixels. RunError if a
+    file is damaged or the image exceeds the limit of pixels.
     """
     expected = reading(path, f"a PNG image of at most {_MOST_PIXELS:,} pixels")
     with expected, Image.open(io.BytesIO(read_regular(path, _MOST_BYTES)), formats=["PNG"]) as image:
         if image.width * image.height > _MOST_PIXELS:
             raise ValueError(f"{image.width} x {image.height} pixels")
         width, height = (round(size / _PIXELS_PER_POINT) for size in image.size)
-        source = _embedded(image)
-    return _described(path) | {"source": source, "width": width, "height": height}
+        image.convert("RGB").save(buffer := io.BytesIO(), "WEBP", quality=80)
+    source = _data_uri("image/webp", buffer.getvalue())
+    return describe(path) | {"source": source, "width": width, "height": height}
 
 
-def read_notebook(path):
-    """Return an executed notebook as a fragment of a page, its code folded; RunError if the file is no notebook.
-
-    A dictionary: name, number ("02"), title (its first heading), findings (HTML, of `Study.finding`), body (HTML
-    without scripts, styles, frames and images from elsewhere).
-    """
+def read_notebook(path: Path) -> dict:
+    """Return name, title (the first heading) and findings of an executed notebook; RunError if it is none."""
     with reading(path, "an executed notebook"):
         content = nbformat.reads(read_regular(path, _MOST_BYTES).decode(), as_version=4)
         nbformat.validate(content)
-        template = (_TEMPLATES / "notebook.html.j2").read_text(encoding="utf-8")
-        quiet = {"exclude_input_prompt": True, "exclude_output_prompt": True}
-        body, _ = HTMLExporter(template_name="basic", raw_template=template, **quiet).from_notebook_node(content)
-    body = re.sub(r"<(style|script)\b.*?</\1\s*>", "", body, flags=re.DOTALL | re.IGNORECASE)
-    body = _clean(re.sub(r"<img(?![^>]*\balt=)", '<img alt="Image without a description"', body), _NOTEBOOK)
-    body = re.sub(rf"<td[^>]*>(?=(&lt; )?{display.NUMBER.pattern}</td>)", '<td class="number">', body)
-    # What the report links to: the caption of each figure and table.
-    body = re.sub(r"<strong>((Figure|Table) ([\w.]+))\.</strong>", r'<strong id="\2-\3">\1.</strong>', body)
-    headings = [line for cell in content.cells for line in cell.source.splitlines() if line.startswith("# ")]
-    outputs = [output for cell in content.cells for output in cell.get("outputs", [])]
-    markdown = ["".join(output.get("data", {}).get("text/markdown", "")) for output in outputs]
-    return {
-        "name": path.stem,
-        "number": path.stem.split("_")[0],
-        "title": (headings or [path.stem])[0].lstrip("# "),
-        "findings": [_inline(text) for text in markdown if text.startswith("**Finding")],
-        "body": Markup(body),
+        headings = [line for cell in content.cells for line in cell.source.splitlines() if line.startswith("# ")]
+        findings = []
+        for output in (output for cell in content.cells for output in cell.get("outputs", [])):
+            text = "".join(output.get("data", {}).get("text/markdown", ""))
+            if text.startswith("**Finding.**"):
+                place = {key: output.metadata[key] for key in ("question", "rank") if key in output.metadata}
+                findings.append(Finding(text=text.removeprefix("**Finding.**").strip(), **place))
+    title = (headings or [path.stem])[0].lstrip("# ")
+    return {"name": path.name, "number": path.stem[:2], "title": title, "findings": findings}
+
+
+def repository() -> str:
+    """Return the address of the project's repository, as pyproject.toml has it."""
+    urls = dict(text.split(", ") for text in metadata.metadata("fer-study").get_all("Project-URL") or [])
+    return urls.get("Repository", "")
+
+
+def render(template: str, **values: object) -> str:
+    """Return a page of `templates`, its style and script inside; every value is escaped."""
+    loader = jinja2.FileSystemLoader(_TEMPLATES)
+    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {
+        "count": display.count,
+        "are_numeric": display.are_numeric,
+        "inline": _inline,
+        "json": json.dumps,
     }
+    style, script = ((_TEMPLATES / name).read_text("utf-8") for name in ("report.css", "report.js"))
+    policy = "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'"
+    policy += f"; style-src {_hash(style)}; script-src {_hash(script)}"
+    return environment.get_template(template).render(**values, style=style, script=script, policy=policy)
 
 
-def _sections(headline, notebooks, figures, tables):
-    """The questions with what answers them; every figure and table stands once, and an image under two numbers."""
-    figures = list({figure["source"]: figure for figure in reversed(figures)}.values())[::-1]
-    helps = [figure for figure in figures if headline and figure["name"] == headline.stem]
-    left = tables + [figure for figure in figures if figure not in helps]
-    sections = [{"id": "helps", "question": "Do non-local blocks help?", "first": helps}]
-    for subject, question, numbers, words in QUESTIONS:
-        used = [notebook for notebook in notebooks if notebook["number"] in numbers]
-        own = [item for item in left if item["notebook"] in numbers]
-        left = [item for item in left if item["notebook"] not in numbers]
-        # Those with the words in their name first; the sort keeps the order of the numbers.
-        own.sort(key=lambda item: not re.search(words, item["name"]))
-        drawn, tabulated = ([item for item in own if kind in item] for kind in ("source", "shown"))
-        first = drawn[:2] + tabulated[:1]
-        more = [item for item in own if item not in first]
-        if used or own or subject == "data":
-            section = {"id": subject, "question": question, "notebooks": used, "first": first, "more": more}
-            sections.append(section)
-    if left:
-        sections.append({"id": "others", "question": "Other tables and figures", "more": left})
-    return [*sections, {"id": "made", "question": "How it was made"}]
+def _sections(notebooks, items):
+    """A section per question that something answers, in the order of `QUESTIONS`; the rest comes last."""
+    findings, sections = [finding for notebook in notebooks for finding in notebook["findings"]], []
+    for key, heading in (display.QUESTIONS | {None: "Other tables and figures"}).items():
+        own = sorted((item for item in items if item["question"] == key), key=lambda item: item["rank"])
+        said = sorted((one for one in findings if key and one.question == key), key=lambda one: one.rank)
+        if not own and not said and key not in ("help", "data"):
+            continue
+        numbers, section = {item["notebook"] for item in own}, {"id": key or "others", "heading": heading}
+        section["findings"] = said[: FINDINGS + 1]
+        section["first"] = [item for item in own if key and item["rank"] <= OPEN_RANKS]
+        section["more"] = [item for item in own if item not in section["first"]]
+        section["notebooks"] = [notebook for notebook in notebooks if key and notebook["number"] in numbers]
+        sections.append(section)
+    return sections
 
 
 def _facts(result, data, environment):
     """What a reader wants to know before believing: name -> text."""
     parameters, made = result.parameters, [_made(run) for run in result.runs]
     dataset = display.DATASET_NAMES["ferplus" if parameters.labels == "ferplus" else parameters.dataset]
-    images = ", ".join(f"{display.count(row.get('total'))} {split}" for split, row in data.counts.items())
+    images = ", ".join(f"{display.count(sum(row.values()))} {split}" for split, row in data.counts.items())
     trained, minutes = sorted({device for device, _ in made}), sum(seconds for _, seconds in made) / 60
     time = f"{minutes / 60:.1f} h" if minutes >= 60 else f"{minutes:.1f} min"
     runs = f"{len(made)} of {len(parameters.cells())} finished, {parameters.epochs} epochs each, {time} in total"
@@ -226,11 +196,14 @@ def _facts(result, data, environment):
     }
 
 
-def _details(parameters, environment):
-    """Every parameter and the packages that evaluated the study, as a DataFrame of str."""
-    values = parameters.model_dump() | environment.packages
-    rows = [(name, ", ".join(map(str, v)) if isinstance(v, list) else v) for name, v in values.items()]
-    return display.readable(pd.DataFrame(rows, columns=["name", "value"], dtype=object))
+def _byline(result, environment):
+    """Date of the newest run, version of the package and commit of the evaluation."""
+    dates = sorted(
+        str((read_json(run.folder / "done.json") or {}).get("finished", ""))[:10] for run in result.runs
+    )
+    commit = str((environment.git or {}).get("commit", ""))[:10]
+    parts = [dates[-1] if dates else "", f"version {metadata.version('fer-study')}", commit and f"commit {commit}"]
+    return " · ".join(filter(None, parts))
 
 
 def _made(run):
@@ -247,63 +220,28 @@ def _software_and_device(environment):
     return f"Keras {environment.packages.get('keras')} on {environment.backend}; {devices}"
 
 
-def _numbered(folder, suffix):
-    """Files such as `2.1-accuracy.csv` or `02_name.ipynb` in the order of their numbers; 10 comes after 9."""
+def numbered(folder: Path, suffix: str) -> list[Path]:
+    """Return files such as `2.1-accuracy.csv` or `02_name.ipynb` in the order of their numbers, 10 after 9."""
     found = [path for path in folder.glob(f"[0-9]*{suffix}") if not path.name.endswith(f".failed{suffix}")]
     return sorted(found, key=lambda path: ([int(part) for part in re.findall(r"\d{1,9}", path.stem)], path.stem))
 
 
-def _described(path):
-    """Name, number ("2.1"), notebook ("02"), caption (HTML) and alt of a figure or table."""
-    words = read_json(path.with_suffix(".json"), Caption) or Caption()
-    caption = words.caption or path.stem.replace("-", " ")
-    number = path.stem.split("-")[0]
-    notebook = number.split(".")[0].zfill(2)
-    described = {"name": path.stem, "number": number, "notebook": notebook}
-    return described | {"caption": _inline(caption), "alt": words.alt or caption}
-
-
-def _embedded(image):
-    """An image as a data URI, in the smaller of WebP's two ways: large drawings are smaller without loss."""
-    image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    ways = []
-    for options in ({"lossless": True, "quality": 40, "method": 2}, {"quality": 70, "method": 6}):
-        image.save(buffer := io.BytesIO(), "WEBP", **options)
-        ways.append(buffer.getvalue())
-    return "data:image/webp;base64," + base64.b64encode(min(ways, key=len)).decode()
+def describe(path: Path) -> dict:
+    """Return name, number ("2.1"), notebook ("02") and `Words` of a figure or table, as a dictionary."""
+    words = read_json(path.with_suffix(".json"), Words) or Words()
+    caption, number = words.caption or path.stem.replace("-", " "), path.stem.split("-")[0]
+    described = {"name": path.stem, "number": number, "notebook": number.split(".")[0].zfill(2)}
+    return described | words.model_dump() | {"caption": caption, "alt": words.alt or caption}
 
 
 def _inline(markdown):
-    """A paragraph of Markdown as HTML without the paragraph: code, emphasis and links are all that it may hold."""
-    return Markup(_unbroken(_clean(markdown2html(html.escape(markdown, quote=False)).strip(), _INLINE)))
-
-
-def _unbroken(text):
-    """The text with its numbers on one line with their units."""
+    """A paragraph of Markdown as HTML without the paragraph, numbers on one line with their units; no images."""
+    text = _MARKDOWN(str(markdown).replace("![", "[")).strip().removeprefix("<p>").removesuffix("</p>")
     return re.sub(r"(?<=\d) (?=%|pp\b|px\b)", "\u00a0", text)
 
 
-def _clean(text, tags):
-    """HTML without every tag but `tags`, every handler and style, and links and images that are not allowed."""
-
-    def allowed(tag, name, value):
-        if name == "href":
-            return tag == "a" and bool(_LINK.match(value))
-        if name == "src":
-            return tag == "img" and bool(_IMAGE.fullmatch(value))
-        return name in ("id", "class", "alt", "width", "height", "colspan", "rowspan", "scope")
-
-    return bleach.clean(text, tags=tags, attributes=allowed, protocols={"http", "https", "data"}, strip=True)
-
-
-def _render(template, **values):
-    loader = jinja2.FileSystemLoader(_TEMPLATES)
-    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"count": display.count, "unbroken": _unbroken, "are_numeric": display.are_numeric}
-    style, script = (Markup((_TEMPLATES / name).read_text("utf-8")) for name in ("report.css", "report.js"))
-    policy = "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'"
-    policy += f"; style-src {_hash(style)}; script-src {_hash(script)}"
-    return environment.get_template(template).render(**values, style=style, script=script, policy=policy)
+def _data_uri(kind, content):
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def _hash(text):

@@ -491,7 +491,7 @@ COUNTS = "variant,parameters,macs,attention_macs\nresnet26v2,100,1000,0\nresnet2
 @pytest.fixture
 def study(tmp_path):
     (tmp_path / "tables").mkdir()
-    (tmp_path / "tables" / "3.4-variants.csv").write_text(COUNTS)
+    (tmp_path / "tables" / "costs.csv").write_text(COUNTS)
     return tmp_path
 
 
@@ -507,8 +507,8 @@ def test_costs_are_ratios_to_the_baseline(study, tmp_path_factory):
     "text", ["", "variant,parameters\nresnet26v2,1\n", COUNTS.replace("resnet26v2,", "other,")]
 )
 def test_a_damaged_table_of_costs_is_named(study, text):
-    (study / "tables" / "3.4-variants.csv").write_text(text)
-    with pytest.raises(RunError, match=r"3\.4-variants\.csv[\s\S]*notebook 03"):
+    (study / "tables" / "costs.csv").write_text(text)
+    with pytest.raises(RunError, match=r"costs\.csv[\s\S]*Study\.costs"):
         tables.read_costs(study, BASELINE)
 
 

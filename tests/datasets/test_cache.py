@@ -1,7 +1,9 @@
-"""The cache of decoded images: found by content, checked while read, never needed."""
+"""The cache of decoded images: found by the state of the files, checked while read, never needed."""
 
-import hashlib
 import os
+import shutil
+import time
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -9,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer_lib.datasets.cache import cached_splits, content_hash, default_cache_dir
+from fer_lib.datasets.cache import cached_splits, default_cache_dir, state_hash
 from fer_lib.datasets.splits import ImageSet, Splits
 
 
@@ -60,14 +62,22 @@ def test_the_second_load_is_the_first_without_reading(source, tmp_path):
         pd.testing.assert_frame_equal(one.metadata, other.metadata)
 
 
-def test_a_moved_source_is_found_and_a_changed_one_is_not(source, tmp_path):
-    reader = Reader()
+def test_another_or_a_changed_source_is_never_taken_for_the_first(source, tmp_path):
+    """Of the same name, size and modification time, as files that are unpacked with their times are."""
+    reader, times = Reader(), (source.stat().st_atime_ns, source.stat().st_mtime_ns)
     cached_splits(source, {}, reader)
-    cached_splits(source.rename(tmp_path / "other name"), {}, reader)
-    assert reader.calls == 1
-    (tmp_path / "other name").write_bytes(b"content!")
-    cached_splits(tmp_path / "other name", {}, reader)
+    other = tmp_path / "other" / source.name
+    other.parent.mkdir()
+    other.write_bytes(b"CONTENT")
+    os.utime(other, ns=times)
+    cached_splits(other, {}, reader)
     assert reader.calls == 2
+    time.sleep(0.02)  # the system's clock of files has a coarse step
+    source.write_bytes(b"CoNtEnT")
+    os.utime(source, ns=times)
+    cached_splits(source, {}, reader)
+    cached_splits(source, {}, reader)
+    assert reader.calls == 3
 
 
 def test_what_the_result_depends_on_is_part_of_the_key(source):
@@ -77,23 +87,21 @@ def test_what_the_result_depends_on_is_part_of_the_key(source):
     assert reader.calls == 3
 
 
-def test_a_folder_is_known_by_names_sizes_and_times(tmp_path):
+def test_any_change_in_a_folder_is_seen(tmp_path):
     folder = tmp_path / "tree"
     (folder / "train").mkdir(parents=True)
-    face = folder / "train" / "a.jpg"
-    face.write_bytes(b"1")
-    hashes = [content_hash(folder)]
-    face.write_bytes(b"12")
-    hashes.append(content_hash(folder))
-    face.rename(folder / "b.jpg")
-    hashes.append(content_hash(folder))
-    assert len(set(hashes)) == 3 and content_hash(folder) == hashes[-1]
-
-
-def huge(data):
-    """The entry with a header that claims 10^12 images, and a checksum that fits."""
-    changed = data[32:].replace(b"(5, 48, 48, 1)", b"(10**12, 48,1)")
-    return hashlib.sha256(changed).digest() + changed
+    image = folder / "train" / "a.jpg"
+    image.write_bytes(b"1")
+    hashes = [state_hash(folder)]
+    for change in (
+        lambda: image.write_bytes(b"12"),
+        lambda: image.rename(folder / "b.jpg"),
+        lambda: os.replace(shutil.copy2(folder / "b.jpg", folder / "c.jpg"), folder / "b.jpg"),
+    ):
+        time.sleep(0.02)
+        change()
+        hashes.append(state_hash(folder))
+    assert len(set(hashes)) == 4 and state_hash(folder) == hashes[-1]
 
 
 DAMAGE = {
@@ -103,8 +111,7 @@ DAMAGE = {
     "empty": lambda data: b"",
     "text": lambda data: b"no archive",
     "member": lambda data: data.replace(b"train/labels", b"train/lapels"),
-    "huge shape": huge,
-    "no archive, but a checksum": lambda data: hashlib.sha256(b"x").digest() + b"x",
+    "huge shape": lambda data: data.replace(b"(5, 48, 48, 1)", b"(10**12, 48,1)"),
 }
 
 
@@ -124,7 +131,7 @@ def test_a_damaged_entry_is_recognised_and_made_again(source, tmp_path, damage):
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_any_flipped_bits_are_noticed(tmp_path_factory, data):
+def test_flipped_bits_change_no_data(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("flipped")
     (folder / "source").write_bytes(b"content")
     reader = Reader()
@@ -136,9 +143,13 @@ def test_any_flipped_bits_are_noticed(tmp_path_factory, data):
         for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=8, unique=True)):
             content[place] ^= data.draw(st.integers(1, 255))
         entry.write_bytes(content)
-        with pytest.warns(UserWarning, match="damaged"):
+        # Bits that only tools for archives look at, such as times, may differ unnoticed.
+        with warnings.catch_warnings(record=True) as caught:
             again = cached_splits(folder / "source", {}, reader)
-    assert reader.calls == 2 and again.fingerprint == whole.fingerprint
+    assert (reader.calls == 2) == bool(caught)
+    for part in ("images", "labels", "ids"):
+        assert np.array_equal(getattr(again.train, part), getattr(whole.train, part))
+    assert again.fingerprint == whole.fingerprint and again.notes == whole.notes
 
 
 @pytest.mark.parametrize("kind", ["folder", "fifo", "/dev/zero"])

@@ -1,5 +1,9 @@
 """Images of one's own: any classes, sizes and colours, in the folders of classes alone or of splits above them."""
 
+import shutil
+import unicodedata
+import zipfile
+
 import numpy as np
 import pytest
 from data_files import grey, refused, save, tar_of, zip_of
@@ -28,6 +32,22 @@ def write(folder, splits=("",), number=10, size=(40, 30)):
                 image.putpixel((10, 10), (index * 9, len(split), 0))
                 save(image, folder / split / name / f"{split}{index}.png")
     return folder
+
+
+def images_by_id(splits):
+    return {
+        name: image
+        for _, part in splits.items()
+        for name, image in zip(part.ids.tolist(), part.images, strict=True)
+    }
+
+
+def zip_with_folders(folder, path):
+    """A zip that has entries for folders, too, as most have."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in folder.rglob("*"):
+            archive.write(file, file.relative_to(folder))
+    return path
 
 
 def test_classes_are_the_folders_and_a_fifth_of_each_is_for_validation(tmp_path):
@@ -83,13 +103,7 @@ def test_any_size_mode_format_and_orientation(tmp_path):
     exif[0x112] = 6  # to be turned by 90 degrees clockwise: the left becomes the top
     turned.save(folder / "dog" / "turned.jpg", exif=exif, quality=95)
     splits = load_folders(folder, "random", size=16, aspect="squash")
-    images = dict(
-        zip(
-            (*splits.train.ids, *splits.validation.ids),
-            (*splits.train.images, *splits.validation.images),
-            strict=True,
-        )
-    )
+    images = images_by_id(splits)
     assert len(images) == 36
     assert images["dog/turned.jpg"][:7].min() > 230 and images["dog/turned.jpg"][9:].max() < 25
 
@@ -106,17 +120,135 @@ def test_what_cannot_be_read_is_listed_whole(tmp_path):
     folder = write(tmp_path / "zoo")
     for name in ("cat/0.png", "dog/3.png"):
         (folder / name).write_bytes(b"not an image")
-    Image.fromarray(np.zeros((9, 9), np.uint16)).save(folder / "dog" / "deep.png")
     refused(
         lambda: load_folders(folder, "random"),
-        "3 of the 31 files cannot be read", "cat/0.png", "dog/3.png", "dog/deep.png",
+        "2 of the 30 images cannot be read", "cat/0.png", "dog/3.png", "Remove it, or convert it",
     )  # fmt: skip
+
+
+def test_deep_and_heic_images_are_to_be_converted_not_removed(tmp_path):
+    folder = write(tmp_path / "zoo")
+    Image.fromarray(np.zeros((9, 9), np.uint16)).save(folder / "dog" / "deep.png")
+    message = refused(lambda: load_folders(folder, "random"), "8 bits", "I;16", "dog/deep.png", "Convert it")
+    assert "emove" not in message
+    (folder / "dog" / "deep.png").unlink()
+    (folder / "cat" / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
+    message = refused(
+        lambda: load_folders(folder, "random"), "HEIC", "cat/IMG_1.HEIC", "Convert it to JPEG or PNG"
+    )
+    assert "emove" not in message
+
+
+def test_transparent_pixels_are_white_and_told(tmp_path):
+    folder = write(tmp_path / "zoo")
+    for number, alpha in enumerate((0, 255)):
+        save(Image.new("RGBA", (20, 20), (200, 0, 0, alpha)), folder / "cat" / f"z{number}.png")
+    splits = load_folders(folder, "random", size=16, colour=True)
+    images = images_by_id(splits)
+    assert (images["cat/z0.png"] == 255).all() and (images["cat/z1.png"] == (200, 0, 0)).all()
+    assert "1 images have transparent pixels, which were laid on white." in splits.notes
+
+
+def test_class_names_that_look_alike_are_one_class(tmp_path):
+    folder = write(tmp_path / "zoo", ["train", "test"])
+    nfd = unicodedata.normalize("NFD", "émeu")
+    (folder / "test" / "émeu").rename(folder / "test" / nfd)
+    (folder / "test" / "dog").rename(folder / "test" / "Dog")
+    splits = load_folders(folder, size=16)
+    assert splits.class_names == ("Dog", "cat", "émeu") and splits.test.counts().tolist() == [10] * 3
+    assert {"test/émeu/test0.png", "test/Dog/test0.png", "train/dog/train1.png"} <= images_by_id(splits).keys()
+    assert "Read as one class: 'Dog', 'dog'." in splits.notes
+    assert r"Read as one class: 'e\u0301meu', '\xe9meu'." in splits.notes
+
+
+def test_names_of_classes_are_text(tmp_path):
+    for name in ("NA", "nan", "null", "1", "total", "$x$"):
+        for number in range(2):
+            save(grey(number, 16), tmp_path / "odd" / name / f"{number}.png")
+    splits = load_folders(tmp_path / "odd", "random", size=16)
+    assert splits.class_names == ("$x$", "1", "NA", "nan", "null", "total")
+    counts = check(splits).counts
+    assert counts.loc["total", "train"] == counts.loc["NA", "validation"] == 1
+
+
+def test_a_class_folder_without_images_is_named(tmp_path):
+    folder = write(tmp_path / "zoo")
+    (folder / "horse").mkdir()
+    (folder / "films").mkdir()
+    (folder / "films" / "a.mp4").write_bytes(b"film")
+    for path in (folder, zip_with_folders(folder, tmp_path / "a.zip")):
+        refused(
+            lambda path=path: load_folders(path, "random"), "films (no image among films/a.mp4), horse (empty)"
+        )
+    for name in ("@eaDir", ".Trash-1000", "$RECYCLE.BIN"):
+        save(grey(0), folder / name / "x.png")
+    shutil.rmtree(folder / "horse")
+    shutil.rmtree(folder / "films")
+    assert load_folders(folder, "random").class_names == ("cat", "dog", "émeu")
+
+
+# Subjects
+
+
+def write_subjects(folder, per_class=1):
+    """10 subjects, each with three images of both classes."""
+    for subject in range(10):
+        for number, name in enumerate(("sad", "happy")):
+            for shot in range(3):
+                save(grey(subject * 100 + number * 10 + shot, 16), folder / name / f"p{subject}" / f"{shot}.png")
+    return folder
+
+
+def test_no_subject_is_in_two_splits(tmp_path):
+    write_subjects(tmp_path / "nested")
+    for file in (tmp_path / "nested").rglob("*.png"):
+        save(Image.open(file), tmp_path / "flat" / file.parts[-3] / f"{file.parts[-2]}_{file.name}")
+    nested = load_folders(tmp_path / "nested", "random", size=16, group="parent")
+    flat = load_folders(tmp_path / "flat", "random", size=16, group=r"^(p\d+)_")
+    for splits in (nested, flat):
+        train, held_out = (set(part.metadata["subject"]) for part in (splits.train, splits.validation))
+        assert len(held_out) == 2 and train | held_out == {f"p{n}" for n in range(10)} and not train & held_out
+        assert splits.validation.counts().tolist() == [6, 6] and check(splits).problems == ()
+    assert set(nested.validation.metadata["subject"]) == set(flat.validation.metadata["subject"])
+    assert nested.train.ids[0].startswith("happy/p") and nested.train.ids[0].count("/") == 2
+    ungrouped = load_folders(tmp_path / "flat", "random", size=16)
+    assert ungrouped.fingerprint != flat.fingerprint and "subject" not in ungrouped.train.metadata
+    parameters = Parameters(dataset="folders", protocol="random", image_size=16, group="parent")
+    assert load(parameters, tmp_path / "nested").fingerprint == nested.fingerprint
+
+
+def test_subjects_of_one_class_each_are_drawn_from_every_class(tmp_path):
+    for name in ("cat", "dog"):
+        for subject in range(5):
+            for shot in range(2):
+                save(grey(subject + shot, 16), tmp_path / "pets" / name / f"{name}{subject}" / f"{shot}.png")
+    splits = load_folders(tmp_path / "pets", "random", size=16, group="parent")
+    assert splits.validation.counts().tolist() == [2, 2] and splits.train.counts().tolist() == [8, 8]
+
+
+def test_shared_subjects_of_given_splits_are_told(tmp_path):
+    for split, subjects in (("train", "abc"), ("val", "cd"), ("test", "e")):
+        for name in ("x", "y"):
+            for subject in subjects:
+                save(grey(ord(subject), 16), tmp_path / "set" / split / name / subject / "0.png")
+    flaws = check(load_folders(tmp_path / "set", size=16, group="parent"))
+    assert any("1 subjects are in both train and validation, the first is c" in text for text in flaws.warnings)
+
+
+def test_where_subjects_cannot_be_told(tmp_path):
+    write_subjects(tmp_path / "nested")
+    refused(lambda: load_folders(tmp_path / "nested", "random"), "more than one tree", "set group: parent")
+    refused(lambda: load_folders(tmp_path / "nested", "random", group=r"^x"), "more than one tree")
+    folder = write(tmp_path / "zoo")
+    refused(lambda: load_folders(folder, "random", group=r"^(p)"), "no subject in a file name", "cat/0.png")
+    refused(lambda: load_folders(folder, "random", group="parent"), "No images in folders of classes found")
+    refused(lambda: load_folders(folder, "random", group=r"\.png"), "is without images of a class", "two subjects")
 
 
 def test_where_no_study_is_possible(tmp_path):
     folder = write(tmp_path / "zoo")
     refused(lambda: load_folders(folder), "A split is missing", "folders of classes alone", "Use protocol: random")
-    refused(lambda: load_folders(folder / "cat", "random"), "not there", "no folders of classes")
+    refused(lambda: load_folders(folder / "cat", "random"), "No images in folders", "no folders of classes")
     with pytest.raises(ParameterError, match="official"):
         load_folders(folder, "paper")
     with pytest.raises(ParameterError, match="Unknown aspect"):
@@ -125,8 +257,7 @@ def test_where_no_study_is_possible(tmp_path):
         file.unlink()
     refused(lambda: load_folders(folder, "random"), "'validation' is without", "none of dog")
     for name in ("dog", "émeu"):
-        for file in (folder / name).iterdir():
-            file.unlink()
+        shutil.rmtree(folder / name)
     refused(lambda: load_folders(folder, "random"), "number of classes", "2 to 1,000", "1: cat")
     save(grey(0), folder / "loose.png")
     refused(lambda: load_folders(folder, "random"), "outside of the tree", "loose.png")
@@ -150,7 +281,6 @@ def test_a_thousand_classes(tmp_path):
         for index in range(2):
             save(grey(number + index, 8), tmp_path / "many" / f"c{number:04d}" / f"{index}.png")
     refused(lambda: load_folders(tmp_path / "many", "random", size=8), "number of classes", "1,001")
-    for index in range(2):
-        (tmp_path / "many" / "c1000" / f"{index}.png").unlink()
+    shutil.rmtree(tmp_path / "many" / "c1000")
     splits = load_folders(tmp_path / "many", "random", size=8)
     assert len(splits.class_names) == 1000 and splits.train.counts().tolist() == [1] * 1000

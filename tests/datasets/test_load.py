@@ -41,17 +41,6 @@ def test_a_path_may_come_from_the_call_or_from_the_parameters(archive):
     )
 
 
-def test_a_limit_is_of_train_alone_and_told(archive):
-    whole = load(Parameters(dataset="fer2013", protocol="official"), archive)
-    part = load(Parameters(dataset="fer2013", protocol="official", train_limit=14), archive)
-    assert len(part.train) == 14 and set(part.train.ids) < set(whole.train.ids)
-    assert part.validation.ids.tolist() == whole.validation.ids.tolist()
-    assert part.fingerprint != whole.fingerprint
-    assert part.notes[-1] == f"train_limit: 14 of the {len(whole.train)} train images are used."
-    enough = load(Parameters(dataset="fer2013", protocol="official", train_limit=10_000), archive)
-    assert enough.fingerprint == whole.fingerprint
-
-
 def test_a_path_that_is_missing_or_not_wanted(archive):
     with pytest.raises(ParameterError, match="needs data"):
         load(Parameters(dataset="fer2013"))

@@ -46,15 +46,6 @@ def test_counts_name_every_class_also_the_empty_ones():
     assert six_faces().counts().to_dict() == dict(zip(CLASS_NAMES, [1, 2, 0, 0, 0, 0, 3], strict=True))
 
 
-def test_a_limit_keeps_the_shares_of_the_classes():
-    labels = np.repeat([6, 2], [300, 100])
-    faces = ImageSet(np.zeros((400, 1, 1, 1), np.uint8), labels, np.arange(400).astype(str))
-    part = faces.limited_to(40)
-    assert part.counts()[["fear", "surprise"]].tolist() == [10, 30]
-    assert part.ids.astype(int).tolist() == sorted(part.ids.astype(int))
-    assert faces.limited_to(400) is faces
-
-
 @pytest.mark.parametrize(
     "change, message",
     [

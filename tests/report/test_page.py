@@ -4,6 +4,7 @@ import base64
 import hashlib
 import io
 import itertools
+import json
 import os
 import re
 import struct
@@ -40,9 +41,6 @@ class Page(HTMLParser):
         self.tags.append((tag, dict(attributes)))
         if tag not in VOID:
             self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag, f"</{tag}> closes something else"
@@ -85,6 +83,11 @@ def png(colour="teal"):
     return buffer.getvalue()
 
 
+def finding(text, question=None, rank=1):
+    place = {"question": question, "rank": rank} if question else {}
+    return new_output("display_data", data={"text/markdown": f"**Finding.** {text}"}, metadata=place)
+
+
 @pytest.fixture
 def study(tmp_path):
     """A study without runs: parameters, data, environment, tables, figures and notebooks."""
@@ -93,7 +96,7 @@ def study(tmp_path):
         (folder / name).mkdir(parents=True)
     parameters = build_parameters({"study": "tiny", "title": "Blocks & <b>bold</b> claims", "protocol": "paper"})
     (folder / "params.yaml").write_text(write_parameters(parameters))
-    counts = {"train": {"happy": 1200, "sad": 34, "total": 1234}}
+    counts = {"train": {"happy": 1200, "split": 34}}
     write_json(folder / "data.json", {"fingerprint": "d" * 64, "counts": counts, "notes": ["108 are copies."]})
     environment = {
         "python": "3.11.9", "platform": "Linux x86_64", "processor": "A processor", "cpus": 2, "gpus": [],
@@ -101,26 +104,19 @@ def study(tmp_path):
     }  # fmt: skip
     write_json(folder / "environment.json", environment)
     write_table(
-        folder, "2.1-accuracy", "variant,n,accuracy,p_value,fine,way\n"
-        "resnet14v2,1432,0.61728,,True,x\nresnet14v2-nl3,1432,0.7,0.0001,False,x\n",
-        caption="Accuracy by `variant`, a < b.",
+        folder, "2.1-accuracy", "variant,n,accuracy,p_value,class\n"
+        "resnet14v2,1432,0.61728,,NA\nresnet14v2-nl3,1432,0.7,0.0001,$x$\n",
+        caption="Accuracy by `variant`, a < b, $x$.", question="stage", rank=2,
     )  # fmt: skip
-    write_table(folder, "2.2-more", "a,difference\n1,-0.25\n")
+    write_table(folder, "2.2-more", "a,difference\n1,-0.25\n", question="stage", rank=3)
     write_table(folder, "10.1-late", "a\n1\n")
-    write_figure(folder, "2.1-curves", png(), caption="Loss over epochs.", alt='A falling "curve".')
-    write_figure(folder, "2.2-other", png("red"), caption="Red.", alt="Red.")
-    write_figure(folder, "2.3-third", png("blue"), caption="Blue.", alt="Blue.")
-    write_figure(folder, "2.4-differences", png("green"), caption="All.", alt="All differences.")
-    picture = new_output(
-        "display_data", data={"image/png": base64.b64encode(png()).decode()},
-        metadata={"image/png": {"alt": "From the notebook."}},
-    )  # fmt: skip
-    texts = ("**Figure 2.1.** Loss over epochs.", "**Finding.** The loss *falls*.")
-    outputs = [picture, *(new_output("display_data", data={"text/markdown": text}) for text in texts)]
+    write_figure(folder, "2.1-curves", png(), caption="Loss.", alt='A falling "curve".', question="stage")
+    write_figure(folder, "2.3-block", png("blue"), caption="Block.", alt="Blue.", question="help", rank=2)
+    write_figure(folder, "2.4-differences", png("green"), caption="All.", alt="All [of] them.", question="help")
+    outputs = [finding("The loss *falls*.", "stage", 2), finding("It *matters*.", "stage"), finding("Unplaced.")]
     cells = [
         new_markdown_cell("# 02 · Per stage\n\nA question with a [link](https://example.org)."),
         new_code_cell("x = 1", outputs=[*outputs, new_output("stream", text="a < b\n")]),
-        new_markdown_cell("## A part"),
     ]
     nbformat.write(new_notebook(cells=cells), folder / "notebooks" / "02_per_stage.ipynb")
     nbformat.write(new_notebook(cells=cells), folder / "notebooks" / "03_next.failed.ipynb")
@@ -148,13 +144,11 @@ def page_of(study):
 
 
 def finish_all(study):
-    parameters = parameters_of(study)
     for variant, number in zip((BASELINE, STAGE_1, STAGE_3), (60, 62, 85), strict=True):
-        write_run(study, parameters, variant, number)
+        write_run(study, parameters_of(study), variant, number)
 
 
 def test_the_page_loads_nothing_and_every_image_is_described(study):
-    finish_all(study)
     page = page_of(study)
     assert not page.all("iframe") and not page.all("object")
     for tag, attributes in page.tags:
@@ -163,97 +157,88 @@ def test_the_page_loads_nothing_and_every_image_is_described(study):
         if tag != "a":
             assert attributes.get("href", "data:").startswith("data:"), tag
     assert not re.findall(r"@import|url\((?!data:)", (study / "report.html").read_text())
-    alts = [image["alt"] for image in page.all("img")]
-    # The headline figure, the other three, each once; the enlarged one is filled by the script.
-    assert alts == ["All differences.", 'A falling "curve".', "Red.", "Blue.", ""]
+    assert [image["alt"] for image in page.all("img")] == ["Blue.", "All [of] them.", 'A falling "curve".']
     assert page.all("html")[0]["lang"] == "en"
 
 
-@pytest.mark.parametrize("name", ["report.html", "notebooks/02_per_stage.html", "../index.html"])
-def test_the_policy_allows_the_pages_own_script_and_style_and_no_other(study, name):
+def test_the_policy_allows_the_pages_own_script_and_style_and_no_other(study):
     write_report(study)
-    text = (study / name).read_text(encoding="utf-8")
+    text = (study / "report.html").read_text(encoding="utf-8")
     (policy,) = [meta["content"] for meta in Page(text).all("meta") if "http-equiv" in meta]
-    assert policy.startswith("default-src 'none'; img-src data:; ")
+    assert policy.startswith("default-src 'none'; img-src data:; ") and "unsafe" not in policy
     for tag in ("script", "style"):
         ((content,),) = [re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)]
         digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
         assert f"{tag}-src 'sha256-{digest}'" in policy
-    assert "unsafe" not in policy
 
 
 def test_the_answer_comes_first_and_its_numbers_are_those_of_the_runs(study):
     finish_all(study)
     page = page_of(study)
-    assert "One seed cannot answer whether non-local blocks help" in page.text
+    assert page.text.index("One seed cannot tell.") < page.text.index("Does the stage matter?") + 2000
     # 60, 62 and 85 of 100 right; Wilson's interval of 60 of 100 is 50.2 to 69.1.
     assert "baseline 60.0 50.2 to 69.1 – – –" in page.text
     assert "stage 1 62.0" in page.text and "+2.0" in page.text
     # The 25 images that differ all go one way: exact McNemar 2 / 2^25 < 0.001.
     assert re.search(r"stage 3 85\.0 .* \+25\.0 .* < 0\.001", page.text)
-    assert "on 100 validation images" in page.text
     assert "3 of 3 finished, 2 epochs each, 3.0 h in total" in page.text
     assert "Evaluated on Keras 3.14.7 on tensorflow; 2 CPUs, no GPU" in page.text
+    assert "commit c0ffee" in page.text
 
 
-def test_sections_are_questions_and_nothing_stands_twice(study):
+def test_sections_are_questions_and_what_is_shown_follows_question_and_rank(study):
     page = page_of(study)
     ids = [attributes["id"] for attributes in page.all("h2")]
-    assert ids == ["helps", "where", "data", "others", "made"]
+    assert ids == ["help", "stage", "data", "others", "made"]
     figures = [attributes["id"] for attributes in page.all("figure")]
     assert figures == [
-        "figure-2.4-differences", "figure-2.1-curves", "figure-2.2-other", "table-2.1-accuracy", "table-2.2-more",
-        "figure-2.3-third", "counts", "table-10.1-late", "packages",
+        "figure-2.3-block", "figure-2.4-differences", "figure-2.1-curves", "table-2.1-accuracy", "table-2.2-more",
+        "counts", "table-10.1-late",
     ]  # fmt: skip
-    targets = {attributes["href"][1:] for attributes in page.all("a") if attributes["href"].startswith("#")}
-    assert targets <= {attributes.get("id") for _, attributes in page.tags} and set(ids) <= targets
-    assert "Finding. The loss falls ." in page.text and "108 are copies." in page.text
+    assert page.text.index("It matters .") < page.text.index("The loss falls .")
+    assert "Unplaced." not in page.text and "108 are copies." in page.text
 
 
-def test_an_image_under_two_numbers_is_shown_once(study):
-    write_figure(study, "7.1-again", png(), caption="The same.")
-    assert "The same." not in page_of(study).text
-
-
-def test_captions_link_to_their_place_in_the_notebooks_own_page(study):
+def test_every_link_of_the_page_leads_somewhere(study):
     page = page_of(study)
+    anchors = {attributes.get("id") for _, attributes in page.tags}
     links = [attributes["href"] for attributes in page.all("a")]
-    assert "notebooks/02_per_stage.html#Figure-2.1" in links
-    assert {"tables/2.1-accuracy.csv", "figures/2.1-curves.png"} <= set(links)
-    notebook = Page((study / "notebooks" / "02_per_stage.html").read_text(encoding="utf-8"))
-    assert {"id": "Figure-2.1"} in notebook.all("strong")
-    assert {"https://example.org", "../report.html", "02_per_stage.ipynb"} <= {
-        a["href"] for a in notebook.all("a")
-    }
-    assert [image["alt"] for image in notebook.all("img")] == ["From the notebook."]
-    assert "a < b" in notebook.text and "Code" in notebook.text
-    assert not (study / "notebooks" / "03_next.failed.html").exists()
+    for link in links:
+        if link.startswith("#"):
+            assert link[1:] in anchors
+        elif not link.startswith(("data:text/csv;base64,", "https://")):
+            assert (study / link).is_file(), link
+    assert "notebooks/02_per_stage.ipynb" in links and "#figure-2.1-curves" in links
+    csv = next(a["href"] for a in page.all("a") if a.get("download") == "2.1-accuracy.csv")
+    assert base64.b64decode(csv.partition(",")[2]) == (study / "tables/2.1-accuracy.csv").read_bytes()
 
 
-def test_tables_have_readable_headers_and_no_constant_columns(study):
-    text = page_of(study).text
-    assert "Accuracy by variant , a < b. The same in every row: images 1,432; way x." in text
-    assert "network accuracy (%) p fine baseline 61.7 – yes stage 3 70.0 < 0.001 no" in text
-    assert "a difference (pp) 1 −25.0" in text
-    assert "True" not in text and "None" not in text and "nan" not in text
+def test_tables_have_readable_headers_and_class_names_are_text(study):
+    page = page_of(study)
+    assert "Accuracy by variant , a < b, $x$." in page.text
+    assert (
+        "network images accuracy (%) p class baseline 1,432 61.7 – NA stage 3 1,432 70.0 < 0.001 $x$" in page.text
+    )
+    assert "a difference (pp) 1 −25.0" in page.text
+    assert "class train happy 1,200 split 34" in page.text
+    right = [attributes.get("class") for attributes in page.all("th") if attributes.get("scope") == "col"]
+    assert right[:5] == [None, "number", "number", "number", None]
 
 
-def test_numbers_stand_right_and_words_left(study):
-    right = [
-        attributes.get("class") for attributes in page_of(study).all("th") if attributes.get("scope") == "col"
-    ]
-    assert right[:4] == [None, "number", "number", None]
+def test_a_figure_to_touch_carries_its_maps_escaped_and_stays_a_figure(study):
+    maps = {"faces": [{"name": 'a"><b>', "image": "data:image/png;base64,AAAA"}], "networks": []}
+    write_figure(study, "6.5-explorer", png("red"), alt="Still.", question="attention", touch=maps)
+    page = page_of(study)
+    (figure,) = [figure for figure in page.all("figure") if "data-touch" in figure]
+    assert json.loads(figure["data-touch"]) == maps
+    assert "Still." in [image["alt"] for image in page.all("img")]
 
 
-def test_headings_have_no_gaps(study):
+def test_headings_have_no_gaps_and_the_title_is_text(study):
     page = page_of(study)
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1 and levels.count(1) == 1
     assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
-
-
-def test_the_title_is_text(study):
-    page = page_of(study)
     assert "Blocks & <b>bold</b> claims" in page.text and not page.all("b")
 
 
@@ -286,50 +271,65 @@ def test_other_runs_are_left_out_and_may_be_broken(study):
     parameters = parameters_of(study)
     write_run(study, parameters, BASELINE, 60)
     write_run(study, parameters, STAGE_1, 99, parameters="0" * 64)
-    write_run(study, parameters, STAGE_3, 99, data="0" * 64)
     (write_run(study, parameters, "resnet14v2-nl2", 99) / "predictions.npz").write_bytes(b"broken")
     page = page_of(study)
     assert "1 of 3 finished" in page.text and "baseline 60.0" in page.text
     assert "99.0" not in page.text
-    assert "No network with non-local blocks has been compared with the baseline yet." in page.text
+    assert "No network with non-local blocks has been compared with the baseline." in page.text
 
 
 def test_parameters_alone_are_enough(tmp_path):
     (tmp_path / "params.yaml").write_text(write_parameters(build_parameters({})))
     page = page_of(tmp_path)
-    assert [attributes["id"] for attributes in page.all("h2")] == ["helps", "data", "made"]
-    assert "No run of this study has finished yet." in page.text
+    assert [attributes["id"] for attributes in page.all("h2")] == ["help", "data", "made"]
+    assert "No answer yet. No run of this study has finished." in page.text
 
 
-def test_the_index_lists_every_study_with_its_answer(study):
+def paper_study(folder):
+    """A study in the paper's setup, with the baseline and stages 3-4 trained on one seed."""
+    setup = {"dataset": "fer2013", "protocol": "paper", "image_size": 96, "pooling": "max", "width": 1.0}
+    setup |= {"stem": "imagenet", "batch_size": 64, "epochs": 50, "variants": ["resnet50v2", "resnet50v2-nl34"]}
+    parameters = build_parameters(setup | {"study": "fer2013_paper", "seeds": [0]})
+    folder.mkdir(parents=True)
+    (folder / "params.yaml").write_text(write_parameters(parameters))
+    return parameters
+
+
+def test_the_papers_table_stands_first_as_soon_as_one_of_its_networks_is_trained(study, tmp_path):
     finish_all(study)
-    bare, broken = study.parent / "bare", study.parent / "broken"
-    for folder in (bare, broken):
-        folder.mkdir()
-        (folder / "params.yaml").write_text(write_parameters(build_parameters({"title": f"A {folder.name} one"})))
-    (broken / "params.yaml").write_text("study: [")
-    write_report(study)
-    page = Page((study.parent / "index.html").read_text(encoding="utf-8"))
-    assert [a["href"] for a in page.all("a")] == ["tiny/report.html"]
-    assert "One seed cannot answer" in page.text
-    assert "A bare one No run of this study has finished yet." in page.text
-    assert "broken The study cannot be read." in page.text
+    (readme := tmp_path / "README.md").write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    folder = study.with_name("fer2013_paper")
+    parameters = paper_study(folder)
+    update_readme(readme, study)
+    assert "Table I beside" not in readme.read_text() and "Table I beside" not in page_of(folder).text
+    write_run(folder, parameters, "resnet50v2", 55)
+    write_run(folder, parameters, "resnet50v2-nl34", 60)
+    # 45 of 100 images have two wrong decisions of seven, so BinaryAccuracy is 1 - 90 / 700; then 1 - 80 / 700.
+    expected = (
+        r"baseline 89\.21 87\.1 55\.0 45\.2 to 64\.4 – – – stages 3-4 90\.13 88\.6 60\.0 .* \+5\.0 .* 0\.062"
+    )
+    assert re.search(expected, page_of(folder).text)
+    update_readme(readme, study)
+    block = readme.read_text().partition(BEGIN)[2]
+    assert (
+        block.index("Table I beside") < block.index("| baseline | 89.21 | 87.1 | 55.0") < block.index("One seed")
+    )
+    assert "1 seed, 100 images" in block
 
 
-def test_the_readme_has_the_answer_and_its_table_between_the_marks(study, tmp_path):
+def test_the_readme_has_verdict_answer_and_table_between_the_marks(study, tmp_path):
     finish_all(study)
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     update_readme(readme, study)
     lines = readme.read_text(encoding="utf-8").splitlines()
     assert lines[0] == "before" and lines[-1] == "after" and "old" not in lines
-    assert lines[2].startswith("One seed cannot answer") and len(lines[2].split()) <= 90
+    assert lines[2].startswith("**One seed cannot tell.** ") and len(lines[2].split()) <= 90
     header = "| network | accuracy (%) | 95 % CI (%) | difference (pp) | 95 % CI (pp) | p (Holm-adjusted) |"
-    assert lines[4] == header and lines[5] == "|---|---:|---:|---:|---:|---:|"
-    assert lines[6] == "| baseline | 60.0 | 50.2\u00a0to\u00a069.1 | – | – | – |"
-    assert lines[-3].endswith("figures/2.4-differences.png)")
-    readme.write_text("no marks")
-    assert main(["report", str(tmp_path)]) == 2
+    table = lines.index(header)
+    assert lines[table + 1] == "|---|---:|---:|---:|---:|---:|"
+    assert lines[table + 2] == "| baseline | 60.0 | 50.2\u00a0to\u00a069.1 | – | – | – |"
+    assert lines[-3].startswith("![All of them.](") and lines[-3].endswith("figures/2.4-differences.png)")
 
 
 HOSTILE = 'x<img src=x onerror=alert(1)><script>alert(1)</script>"onload="alert(1)'
@@ -340,36 +340,28 @@ def test_no_text_from_files_becomes_markup(study):
     (study / "params.yaml").write_text(write_parameters(parameters))
     finish_all(study)
     table = pd.DataFrame({"id": [f"{HOSTILE}.jpg", "b"], HOSTILE: ["c", HOSTILE]})
-    words = {
-        "caption": f"{HOSTILE} [a](javascript:alert(1)) [b](data:text/html,x) <a href=x onclick=y>",
-        "alt": HOSTILE,
-    }
+    links = "[a](javascript:alert(1)) [b](data:text/html,x) <a href=x onclick=y> ![c](https://example.org/x.png)"
+    words = {"caption": f"{HOSTILE} {links}", "alt": HOSTILE, "touch": {HOSTILE: HOSTILE}}
     write_table(study, "0.1-images", table.to_csv(index=False), **words)
     write_table(study, "0.2<img src=x onerror=alert(1)>", "a\n1\n", caption=HOSTILE)
-    write_figure(study, "0.1-<svg onload=alert(1)>", png("pink"), **words)
-    write_json(study / "data.json", {"counts": {HOSTILE: {HOSTILE: 1}}, "notes": [HOSTILE]})
+    write_figure(study, "0.1-<svg onload=alert(1)>", png("pink"), question=HOSTILE, **words)
+    write_json(study / "data.json", {"counts": {HOSTILE: {HOSTILE: 1}}, "notes": [HOSTILE + links]})
     write_json(study / "environment.json", {"packages": {"keras": HOSTILE, HOSTILE: "1"}, "gpus": [HOSTILE]})
-    error = new_output("error", ename="E", evalue=HOSTILE, traceback=[HOSTILE])
-    kinds = ("text/html", "text/markdown", "image/svg+xml", "application/javascript", "text/latex", "text/plain")
-    outputs = [new_output("display_data", data={kind: HOSTILE}) for kind in kinds]
-    outputs += [new_output("stream", text=HOSTILE), error]
-    outputs += [
-        new_output("display_data", data={"text/markdown": f"**Finding.** {HOSTILE} [x](javascript:alert(1))"})
+    cells = [
+        new_markdown_cell(f"# {HOSTILE}\n"),
+        new_code_cell(HOSTILE, outputs=[finding(HOSTILE + links, "stage")]),
     ]
-    cells = [new_markdown_cell(f"# {HOSTILE}\n[x](javascript:alert(1)) <iframe src=x></iframe>")]
-    cells += [new_code_cell(HOSTILE, outputs=outputs), nbformat.v4.new_raw_cell(HOSTILE)]
     nbformat.write(new_notebook(cells=cells), study / "notebooks" / "00_data<img src=x onerror=alert(1)>.ipynb")
-    write_report(study)
-    pages = [study / "report.html", study.parent / "index.html", *(study / "notebooks").glob("*.html")]
-    assert len(pages) == 4
-    for path in pages:
-        page = Page(path.read_text(encoding="utf-8"))
-        assert len(page.all("script")) == 1 and not page.all("script")[0]
-        assert not {"iframe", "svg", "object", "form", "base"} & {tag for tag, _ in page.tags}
-        for tag, attributes in page.tags:
-            assert not [name for name in attributes if name.startswith("on") or name == "style"], (path.name, tag)
-            assert attributes.get("src", "data:image/").startswith("data:image/")
-            assert not re.match(r"\s*(javascript|data|vbscript):.", attributes.get("href", "")) or tag == "link"
+    page = page_of(study)
+    assert len(page.all("script")) == 1 and not page.all("script")[0]
+    assert not {"iframe", "svg", "object", "base"} & {tag for tag, _ in page.tags}
+    for tag, attributes in page.tags:
+        assert not [name for name in attributes if name.startswith("on") or name == "style"], tag
+        assert attributes.get("src", "data:image/").startswith("data:image/")
+        link = attributes.get("href", "")
+        assert not re.match(r"\s*(javascript|data|vbscript):.", link) or link.startswith(
+            ("data:text/csv;", "data:,")
+        )
 
 
 def damage_run(name, content):
@@ -404,28 +396,20 @@ def huge_png():
 @pytest.mark.parametrize(
     ("damage", "named"),
     [
-        (damage_file("data.json", b"[]"), "data.json"),
         (damage_file("data.json", b'{"counts": 3}'), "data.json"),
         (damage_file("data.json", b"\xff\xfe"), "data.json"),
-        (damage_file("environment.json", b'"text"'), "environment.json"),
         (damage_file("environment.json", b'{"packages": [1]}'), "environment.json"),
         (damage_file("environment.json", b"[" * 100_000), "environment.json"),
-        (damage_file("tables/2.1-accuracy.json", b"3"), "2.1-accuracy.json"),
         (damage_file("tables/2.1-accuracy.json", b'{"caption": ["{}"]}'), "2.1-accuracy.json"),
-        (damage_file("figures/2.1-curves.json", b'{"caption": {}}'), "2.1-curves.json"),
+        (damage_file("figures/2.1-curves.json", b'{"touch": 3}'), "2.1-curves.json"),
         (damage_file("tables/2.1-accuracy.csv", b""), "2.1-accuracy.csv"),
         (damage_file("tables/2.1-accuracy.csv", b"a,b\n1,2,3\n1,2,3,4\n"), "2.1-accuracy.csv"),
         (damage_file("tables/2.1-accuracy.csv", b"accuracy\nmany\n"), "2.1-accuracy.csv"),
-        (damage_file("tables/2.1-accuracy.csv", b"\x00\xff\xfe,\n"), "2.1-accuracy.csv"),
-        (damage_file("figures/2.1-curves.png", b"no image"), "2.1-curves.png"),
         (damage_file("figures/2.1-curves.png", png()[:60]), "2.1-curves.png"),
         (damage_file("figures/2.1-curves.png", huge_png()), "2.1-curves.png"),
-        (damage_file("notebooks/02_per_stage.ipynb", b"[]"), "02_per_stage.ipynb"),
         (damage_file("notebooks/02_per_stage.ipynb", b'{"cells": 3, "nbformat": 4}'), "02_per_stage.ipynb"),
         (damage_file("notebooks/02_per_stage.ipynb", b"\xff"), "02_per_stage.ipynb"),
         (make_pipe("tables/2.1-accuracy.csv"), "2.1-accuracy.csv"),
-        (make_pipe("figures/2.1-curves.png"), "2.1-curves.png"),
-        (make_pipe("notebooks/02_per_stage.ipynb"), "02_per_stage.ipynb"),
         (make_pipe("data.json"), "data.json"),
         (damage_run("predictions.npz", b"PK\x03\x04"), "predictions.npz"),
         (damage_run("seconds.csv", b"\x00"), "seconds.csv"),

@@ -5,6 +5,7 @@ shows that a study runs, and says nothing about people.
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import io
 import json
@@ -20,8 +21,9 @@ from filelock import FileLock
 from PIL import Image
 
 from fer_lib.datasets.cache import default_cache_dir
-from fer_lib.datasets.fer2013 import CSV_CLASS_NAMES
+from fer_lib.datasets.fer2013 import CSV_CLASS_NAMES, load_fer2013
 from fer_lib.datasets.kdef import EXPRESSIONS, MISNAMED, NAMES
+from fer_lib.datasets.splits import Splits
 from fer_lib.datasets.synthetic.face import draw_face, random_expression, random_subject, random_view
 from fer_lib.errors import DataError, ParameterError, RunError
 from fer_lib.files import write_atomically
@@ -44,6 +46,13 @@ KDEF_BLACK = (
     "AF01SUFR", "AF10AFFR", "AF11NEHL", "AF20DIHL", "AM25DIFL", "AM34DIFR", "BF13NEHR", "BM21DIFL", "BM22DIHL",
     "BM24DIFL",
 )  # fmt: skip
+
+
+def load_synthetic(protocol: str = "official", generated_images: int = 840) -> Splits:
+    """Draw about so many faces into the cache, and divide them as FER-2013 is by this protocol."""
+    per_class = round(generated_images / len(SHARES))
+    path = make_synthetic(default_cache_dir() / f"generated-{per_class}.zip", images_per_class=per_class)
+    return dataclasses.replace(load_fer2013(path, protocol), dataset="synthetic")
 
 
 def make_synthetic(
