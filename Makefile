@@ -23,14 +23,14 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/fer-study kernel
 	touch $@
 
-# The whole study on generated faces; ends by naming its report.
+# The whole study on generated faces; it ends by printing the path of its report.
 study: $(STAMP)
 	$(BIN)/fer-study run params/demo.yaml
 
-# All tests, a file a process; then each notebook, cell by cell: what it prints now against what it printed when it
+# All tests, one process per file, and the slowest ten; then each notebook, cell by cell: what it prints now against what it printed when it
 # was committed. Cells tagged `nbval-ignore-output` are executed and not compared.
 test: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile tests
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --durations=10 tests
 	TF_CPP_MIN_LOG_LEVEL=3 FER_PROGRESS=lines $(BIN)/python -m pytest --nbval --nbval-current-env \
 	  --nbval-cell-timeout=600 -p no:cacheprovider notebooks
 
@@ -41,12 +41,13 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python .ci/limits.py
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench_non_local.py
 	$(BIN)/python benchmarks/bench_train_step.py
 
-# On a machine with a GPU, for which see docs/gpu-servers.md; a call that was cut goes on where it was.
+# On a machine with a GPU, for which see docs/gpu-servers.md; the same command resumes.
 bench-gpu: $(STAMP)
 	$(BIN)/python benchmarks/bench_gpu.py
 

@@ -1,6 +1,8 @@
 """Numbers and names as every table, axis, caption and sentence shows them."""
 
+import math
 import re
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -25,12 +27,12 @@ MISSING = "–"
 NUMBER = re.compile(r"(< )?[+−]?[\d.,]+(e[+−]\d+)?( %)?( to [+−]?[\d.,]+( %)?)?")
 
 
-def percent(fraction, digits=1):
+def percent(fraction: float | None, digits: int = 1) -> str:
     """A fraction as a percentage: 0.635 is `63.5 %`; `–` where it is missing."""
     return MISSING if pd.isna(fraction) else f"{_scaled(fraction, digits)} %"
 
 
-def points(fraction, digits=1):
+def points(fraction: float | None, digits: int = 1) -> str:
     """A difference of fractions in percentage points with its sign: −0.015 is `−1.5`; `–` where it is missing."""
     if pd.isna(fraction):
         return MISSING
@@ -38,27 +40,32 @@ def points(fraction, digits=1):
     return text if text.strip("+−0.") else text[1:]  # zero has no sign
 
 
-def interval(low, high, form=points):
+def interval(low: float | None, high: float | None, form: Callable[..., str] = points) -> str:
     """Two limits in one form: `−1.5 to +4.4`, or with `percent` `61.0 % to 65.9 %`; `–` where one is missing."""
     return MISSING if pd.isna(low) or pd.isna(high) else f"{form(low)} to {form(high)}"
 
 
-def p_value(p):
+def time_left(seconds: float) -> str:
+    """Return how long something will take: `about 3 min left`, `about 2.5 h left`."""
+    return f"about {math.ceil(seconds / 60)} min left" if seconds < 7200 else f"about {seconds / 3600:.1f} h left"
+
+
+def p_value(p: float) -> str:
     """A p-value with two significant digits: `0.28`, `1`, `< 0.001`; `–` where it is missing."""
     return MISSING if pd.isna(p) else "< 0.001" if p < 0.001 else f"{p:.2g}"
 
 
-def count(number):
+def count(number: float) -> str:
     """A whole number with thousands separated: `22,968`; `–` where it is missing."""
     return MISSING if pd.isna(number) else f"{round(number):,}"
 
 
-def binary_floor(classes):
+def binary_floor(classes: int) -> float:
     """Return BinaryAccuracy where no output exceeds one half, the all-negative baseline: 6/7 of seven classes."""
     return (classes - 1) / classes
 
 
-def network(name):
+def network(name: str) -> str:
     """The label of a variant's name: `resnet50v2-nl3` is `stage 3`; other text as it is."""
     try:
         return Variant.from_name(name).label
@@ -81,7 +88,7 @@ def _number(value):
 
 
 # Form of cells -> the columns of tables that have it, each with its header and the unit.
-_HEADERS = {
+_HEADERS: dict[Callable[..., str], dict[str, str]] = {
     network: {"variant": "network", "baseline": "baseline"},
     _scaled: {
         "accuracy": "accuracy (%)", "baseline_accuracy": "accuracy of the baseline (%)",
@@ -124,7 +131,9 @@ _HEADERS = {
     _number: {"df": "degrees of freedom"}, "{:.0f}".format: {"seed": "seed"},
     _words: {"images": "which images", "of": "over", "label": "contrast"},
 }  # fmt: skip
-COLUMNS = {name: (header, form) for form, own in _HEADERS.items() for name, header in own.items()}
+COLUMNS: dict[str, tuple[str, Callable]] = {
+    name: (header, form) for form, own in _HEADERS.items() for name, header in own.items()
+}
 # Limits of an interval, `<name>_low` and `<name>_high` -> their header; the unit is that of the value beside it.
 LIMITS = {
     "ci": "95 % CI", "simultaneous": "simultaneous 95 % CI", "pairwise": "pairwise 95 % CI",
@@ -133,7 +142,7 @@ LIMITS = {
 }  # fmt: skip
 
 
-def readable(table):
+def readable(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table as a reader sees it, of str: headers with units, limits as one interval, one form of numbers.
 
     `table`: a DataFrame, rates and differences as fractions; the order of its columns stays. Two columns of one
@@ -146,12 +155,12 @@ def readable(table):
             is_rate = limits in ("precision", "recall", "f1", "binary") or (
                 limits == "ci" and "difference" not in columns
             )
-            form, unit = (_scaled, "%") if is_rate else (points, "pp")
+            of_end, unit = (_scaled, "%") if is_rate else (points, "pp")
             pairs = zip(table[f"{limits}_low"], table[f"{limits}_high"], strict=True)
             header = f"{LIMITS[limits]} ({unit})"
             if end == "high" and header in shown:
                 continue
-            cells = [interval(*pair, form) for pair in pairs]
+            cells = [interval(*pair, of_end) for pair in pairs]
         else:
             is_number = is_numeric_dtype(table[name]) and not is_bool_dtype(table[name])
             default = str(name).replace("_", " "), _number if is_number else _words
@@ -163,6 +172,6 @@ def readable(table):
     return pd.DataFrame(shown)
 
 
-def are_numeric(shown):
+def are_numeric(shown: pd.DataFrame) -> list[bool]:
     """Return for each column of a DataFrame of str whether it holds numbers only, or none at all; list of bool."""
     return [all(map(NUMBER.fullmatch, set(shown[name]) - {MISSING})) for name in shown]

@@ -118,12 +118,12 @@ def sweep(folder):
             path.unlink(missing_ok=True)
 
 
-def refuse_links(*folders):
-    """Raise ParameterError where one of the folders is a link: nothing is written or deleted through it."""
-    for folder in folders:
-        if folder.is_symlink():
-            advice = "Put a real folder in its place, or choose another --output-root"
-            raise ParameterError("A folder of results is a link", folder, advice=advice)
+def refuse_links(folder):
+    """Raise ParameterError where a folder of results holds a link, so that nothing outside is read or deleted."""
+    for path in Path(folder).rglob("*"):
+        if path.is_symlink():
+            advice = "Put the file or folder itself there; --output-root puts whole studies elsewhere"
+            raise ParameterError("There is a link among the results", path, advice=advice)
 
 
 def require_writable(folder):

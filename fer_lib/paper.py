@@ -3,6 +3,8 @@
 Its setup, numbers of images and parameters, tables and sentences. Accuracies and differences are fractions.
 """
 
+from fer_lib.parameters import Parameters
+
 AUTHOR, TITLE = "Xue", "Facial Expression Recognition via Non-Local ResNet50"
 # What is known of network and recipe: sections 3.1.1 (backbone, pooling), 3.2 (size, augmentation), 4.
 # Not stated: optimiser, learning rate, dropout rate; how KDEF is divided, and its size in the network.
@@ -58,18 +60,18 @@ CLAIMS = {
 }
 
 
-def gain(stages, dataset="fer2013"):
+def gain(stages: tuple[int, ...], dataset: str = "fer2013") -> float:
     """Return the paper's accuracy with blocks in these stages, a tuple, minus that of its baseline."""
     return round(ACCURACIES[dataset, stages] - ACCURACIES[dataset, ()], 4)
 
 
-def departures(parameters):
+def departures(parameters: Parameters) -> dict[str, tuple]:
     """Return the keys of `SETUP` in which a study's `Parameters` differ: key -> (the paper's, the study's)."""
     own = {key: getattr(parameters, key) for key in SETUP}
     return {key: (value, own[key]) for key, value in SETUP.items() if own[key] != value}
 
 
-def is_setup(parameters, dataset="fer2013"):
+def is_setup(parameters: Parameters, dataset: str = "fer2013") -> bool:
     """Return whether a study trains the paper's network with what is known of its recipe, on one of its data sets.
 
     FER-2013 must be divided as the paper has it; how it divided KDEF is not known.

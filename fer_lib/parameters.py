@@ -171,7 +171,7 @@ class Parameters(BaseModel):
 
 
 def read_parameters(path, overrides=()):
-    """Read a study's YAML file; `overrides`, strings `key=value` (the value as YAML), win over it.
+    """Read a study's YAML file; `overrides`, strings `key=value` (the value as YAML), override it.
 
     ParameterError where the file is no flat YAML, or a key is unknown (the near miss is named), of a wrong type,
     or impossible beside another.
@@ -182,19 +182,23 @@ def read_parameters(path, overrides=()):
         what, advice = "The parameters file cannot be read", "Studies are in params/"
         raise ParameterError(what, path, found=error.strerror, advice=advice) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ParameterError("The parameters file is not YAML", where=path, found=error) from error
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}, line {mark.line + 1}, column {mark.column + 1}" if mark else path
+        found = " ".join(filter(None, [error.context, error.problem])) if mark else error
+        raise ParameterError("The parameters file is not YAML", where, found=found) from error
     if not isinstance(values, dict):
         expected = "lines `key: value`"
         raise ParameterError("The parameters file holds no parameters", path, expected, repr(values))
+    parameters, given = build_parameters(values, where=path), {}
     for override in overrides:
         key, separator, text = override.partition("=")
         if not separator or not key.strip():
             raise ParameterError("--set cannot be read", expected="KEY=VALUE", found=repr(override))
         try:
-            values[key.strip()] = yaml.load(text, _StrictLoader)
+            given[key.strip()] = yaml.load(text, _StrictLoader)
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise ParameterError("--set has no YAML value", where=key.strip(), found=repr(text)) from error
-    return build_parameters(values, where=path)
+    return build_parameters(values | given, where="--set") if given else parameters
 
 
 def build_parameters(values, where=None, advice=None):
@@ -207,22 +211,32 @@ def build_parameters(values, where=None, advice=None):
         place = ", ".join(str(part) for part in (where, key and f"key {key}") if part)
         advice = f"{others} more after this one" if others else advice
         if problem["type"] == "extra_forbidden":
-            expected = nearest_or_all(key, Parameters.model_fields)
-            raise ParameterError("A parameter is unknown", place, expected, repr(key), advice) from error
+            near = difflib.get_close_matches(key, Parameters.model_fields, n=1, cutoff=0.5)
+            advice = f"Did you mean `{near[0]}`?" if near else "`fer-study parameters` lists all of them"
+            raise ParameterError("A parameter is unknown", place, advice=advice) from error
+        reason = problem.get("ctx", {}).get("error")
+        if isinstance(reason, ParameterError):  # such as a variant's name, with what was expected and found
+            raise ParameterError(reason.what, place, reason.expected, reason.found, advice) from error
+        if not key:
+            raise ParameterError(
+                "Two parameters contradict each other", place or None, advice=str(reason)
+            ) from error
         if isinstance(problem["input"], str) and problem["type"] in ("float_type", "int_type"):
             advice = "YAML reads 1e-3 as text: write 1.0e-3" if "e" in problem["input"].lower() else advice
-        found, message = repr(problem["input"]) if key else None, problem["msg"].removeprefix("Value error, ")
-        raise ParameterError("A parameter cannot be used", place or None, message, found, advice) from error
+        expected = _EXPECTED.get(problem["type"], str(reason or problem["msg"].removeprefix("Input should be ")))
+        found = repr(problem["input"])
+        raise ParameterError("A parameter cannot be used", place, expected, found, advice) from error
 
 
-def nearest_or_all(name, known):
-    """What an unknown name was expected to be: the known one that is written alike, or else all of them."""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"perhaps {near[0]}" if near else "one of " + ", ".join(known)
+# What the model wants, in plain words: pydantic's type of an error -> words.
+_EXPECTED = {
+    "int_type": "a whole number", "float_type": "a number", "bool_type": "true or false", "string_type": "text",
+    "list_type": "a list, such as [0, 1]",
+}  # fmt: skip
 
 
 def write_parameters(parameters):
-    """The parameters as YAML text, every key, in the order of the model."""
+    """Return the parameters as YAML text, every key, in the order of the model."""
     return yaml.safe_dump(parameters.model_dump(), sort_keys=False, allow_unicode=True)
 
 
@@ -232,19 +246,22 @@ class _StrictLoader(yaml.SafeLoader):
     Dates, `yes`, `0x1F`, `1:30` and `.inf` are text here, which the model refuses where it wants a number.
     """
 
-    yaml_implicit_resolvers: ClassVar = {}
+    yaml_implicit_resolvers: ClassVar = {}  # type: ignore[misc]
 
     def compose_node(self, parent, index):
         event = self.peek_event()
         if isinstance(event, yaml.AliasEvent) or event.anchor or event.tag not in (None, "!"):
-            raise yaml.YAMLError(f"anchors, aliases and tags are not read, line {event.start_mark.line + 1}")
+            raise yaml.MarkedYAMLError(
+                problem="anchors, aliases and tags are not read", problem_mark=event.start_mark
+            )
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node, deep=False):
         mapping = super().construct_mapping(node, deep)
         if len(mapping) < len(node.value):
-            [(key, _)] = Counter(key.value for key, _ in node.value).most_common(1)
-            raise yaml.YAMLError(f"the key {key} is there twice")
+            [(twice, _)] = Counter(key.value for key, _ in node.value).most_common(1)
+            *_, mark = (key.start_mark for key, _ in node.value if key.value == twice)
+            raise yaml.MarkedYAMLError(problem=f"the key {twice} is there twice", problem_mark=mark)
         return mapping
 
 

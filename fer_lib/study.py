@@ -73,13 +73,19 @@ class Study:
         """List of `Run`, seed by seed, of these variants and seeds, by default all; missing ones are trained."""
         seeds, variants = seeds or self.parameters.seeds, variants or self.parameters.variants
         cells = [(variant, seed) for seed in seeds for variant in variants]
-        return [self._run(*cell, (number, len(cells))) for number, cell in enumerate(cells, 1)]
+        missing = [cell for cell in cells if not self._is_finished(*cell)]
+        positions = {cell: (number, len(missing)) for number, cell in enumerate(missing, 1)}
+        return [self._run(*cell, positions.get(cell)) for cell in cells]
 
-    def _run(self, variant, seed, position):
+    def _is_finished(self, variant, seed):
         folder = runs.run_folder(self.folder, variant, seed)
         identity = runs.run_identity(self.parameters, variant, seed, self.splits.fingerprint)
-        if runs.is_finished(folder, identity) and not runs.leftovers(folder):
-            return runs.read_run(folder)
+        return runs.is_finished(folder, identity) and not runs.leftovers(folder)
+
+    def _run(self, variant, seed, position):
+        """Return a run; `position` (i, n): it is the i-th of n that are to be trained, or None."""
+        if position is None:
+            return runs.read_run(runs.run_folder(self.folder, variant, seed))
         require_backend()
         from fer_lib.analysis.recorder import record_attention  # notebooks that only read need not wait for Keras
         from fer_lib.training.loop import train_run
@@ -213,7 +219,9 @@ class Study:
         What is kept is unrounded and without the index: reset that where it matters. The other arguments are those
         of `show_figure`.
         """
-        write_atomically(self.folder / "tables" / f"{name}.csv", table.to_csv(index=False))
+        texts = table.select_dtypes(exclude=["number", "bool"])
+        kept = table.assign(**texts.map(_as_text_in_spreadsheets))
+        write_atomically(self.folder / "tables" / f"{name}.csv", kept.to_csv(index=False))
         self._keep_words("tables", name, question, rank, caption=caption)
         _show(f"**Table {name.split('-')[0]}.** {caption}", _styled(table, name))
 
@@ -257,6 +265,11 @@ def _show(*things, **settings):
 
     for thing in things:
         display(Markdown(thing) if isinstance(thing, str) else thing, **settings)
+
+
+def _as_text_in_spreadsheets(value):
+    """Return a cell with an apostrophe before what a spreadsheet would take for a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(tuple("=+-@")) else value
 
 
 def _text(value):

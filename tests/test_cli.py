@@ -116,7 +116,7 @@ def test_signals(capsys, monkeypatch, params, number, status):
 def test_parameters_that_are_refused(capsys, params):
     status, _, err = call(capsys, "run", params, "--set", "epoch=3")
     assert status == 2
-    assert "perhaps epochs" in err
+    assert "Did you mean `epochs`?" in err
     assert call(capsys, "run", "nowhere.yaml")[0] == 2
 
 

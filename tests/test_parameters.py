@@ -41,12 +41,12 @@ def test_the_papers_study_is_the_papers():
 
 
 def test_an_unknown_key_names_the_near_miss(tmp_path):
-    with pytest.raises(ParameterError, match=r"key epoch\. Expected: perhaps epochs\. Found: 'epoch'\."):
+    with pytest.raises(ParameterError, match=r"unknown\. Where: .*, key epoch\. Did you mean `epochs`\?"):
         read_parameters(write(tmp_path, epoch=3))
 
 
-def test_an_unknown_key_that_is_near_nothing_lists_all(tmp_path):
-    with pytest.raises(ParameterError, match="one of study, title, variants"):
+def test_an_unknown_key_that_is_near_nothing_says_where_all_are(tmp_path):
+    with pytest.raises(ParameterError, match="`fer-study parameters` lists all"):
         read_parameters(write(tmp_path, xyzzy=3))
 
 
@@ -62,11 +62,11 @@ def test_1e_3_is_text_in_yaml_and_the_error_says_so(tmp_path):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"epochs": "3"}, "key epochs"),
+        ({"epochs": "3"}, "key epochs. Expected: a whole number. Found: '3'."),
         ({"epochs": 2.5}, "key epochs"),
         ({"epochs": True}, "key epochs"),
         ({"epochs": 0}, "key epochs.*greater than or equal to 1"),
-        ({"flip": 1}, "key flip"),
+        ({"flip": 1}, "key flip. Expected: true or false. Found: 1."),
         ({"seeds": [0, -1]}, r"key seeds\.1"),
         ({"seeds": []}, r"key seeds\. Expected: at least one, each once"),
         ({"seeds": [1, 1]}, "each once"),
@@ -78,7 +78,7 @@ def test_1e_3_is_text_in_yaml_and_the_error_says_so(tmp_path):
         ({"variants": ["resnet14v2-nl1"]}, "exactly one network without blocks"),
         ({"variants": ["resnet14v2", "resnet26v2"]}, "exactly one network without blocks"),
         ({"variants": ["resnet14v2", "resnet14v2-nl3", "resnet14v2-nl3-embedded_gaussian"]}, "each variant once"),
-        ({"variants": ["resnet14v2", "resnet14v2-nl7"]}, "nl7"),
+        ({"variants": ["resnet14v2", "resnet14v2-nl7"]}, "^A variant names its stages wrongly.*Found: nl7"),
         ({"dataset": "kdef", "protocol": "paper"}, "kdef has protocol random or subject, found protocol: paper"),
         ({"colour": True}, "colour needs dataset: kdef or folders"),
         ({"warmup_epochs": 2.0, "epochs": 2}, r"warmup_epochs \(2\.0\) must be below epochs \(2\)"),
@@ -100,7 +100,8 @@ def test_several_problems_are_counted():
     [
         ("", "no parameters"),
         ("- a\n- b\n", "no parameters"),
-        ("a: [1\n", "not YAML"),
+        ("a: 1\nb: [1\n", "not YAML.*params.yaml, line 3, column 1.*Found: while parsing"),
+        ("a: 1\na: 2\n", "line 2, column 1. Found: the key a is there twice"),
         (b"\xff\xfe\x00", "not YAML"),
     ],
 )
@@ -123,7 +124,7 @@ def test_overrides_win_and_are_yaml(tmp_path):
     for override, words in (
         ("epochs", "KEY=VALUE"),
         ("epochs=[1", "no YAML value"),
-        ("epoch=1", "perhaps epochs"),
+        ("epoch=1", "Where: --set, key epoch. Did you mean `epochs`"),
     ):
         with pytest.raises(ParameterError, match=words):
             read_parameters(path, [override])

@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -72,8 +73,8 @@ def test_nothing_imports_to_its_right():
 
 
 def test_the_library_imports_keras_and_no_backend():
-    # The one exception: on TensorFlow batches come from its own pipeline, which does not slow the step.
-    allowed = {"fer_lib.training.batches": {"tensorflow"}}
+    # Exceptions where Keras is slow: TensorFlow's own batches, and operations that a backend has fused.
+    allowed = {"fer_lib.training.batches": {"tensorflow"}, "fer_lib.models.layers": BACKENDS}
     for name, path in library():
         assert not {imported.split(".")[0] for imported in imports(path, lazy=False)} & BACKENDS, name
         roots = {imported.split(".")[0] for imported in imports(path)} - allowed.get(name, set())
@@ -158,27 +159,21 @@ def test_the_layer_alone_needs_keras_and_numpy():
     )
 
 
-def make_targets():
-    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+# Import name -> distribution, where they differ.
+DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml", "sklearn": "scikit-learn", "IPython": "ipython"}
 
 
-def test_make_study_and_make_test_are_what_the_readme_says():
-    makefile = (ROOT / "Makefile").read_text()
-    assert re.search(r"^study: \$\(STAMP\)\n\t\$\(BIN\)/fer-study run params/demo\.yaml$", makefile, re.M)
-    recipe = makefile.replace("\\\n\t", "")  # a long line goes on after a backslash
-    assert re.search(r"-m pytest .*tests$", recipe, re.M)
-    assert re.search(r"-m pytest .*--nbval.* notebooks$", recipe, re.M)
-    ci = (ROOT / ".ci" / "run").read_text().splitlines()
-    assert ci[0] == "#!/usr/bin/env bash"
-    assert "set -euo pipefail" in ci
-    assert {"make lint", "make test"} <= set(ci)
-    assert (ROOT / ".ci" / "run").stat().st_mode & 0o100
-
-
-def test_every_target_makes_the_environment_first():
-    for target in make_targets() - {"setup"}:
-        rule = re.search(rf"^{target}: (.*)$", (ROOT / "Makefile").read_text(), re.M)[1]
-        assert rule == "$(STAMP)" or rule == "$(VENV)/.backends", target
+def test_what_the_library_imports_is_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = [
+        *project["dependencies"],
+        *(line for extra in project["optional-dependencies"].values() for line in extra),
+    ]
+    declared = {re.match(r"[a-z0-9-]+", line)[0] for line in lines}
+    for name, path in library():
+        roots = {imported.split(".")[0] for imported in imports(path)} - sys.stdlib_module_names - {"fer_lib"}
+        missing = {DISTRIBUTIONS.get(root, root) for root in roots} - declared
+        assert not missing, f"{name} imports {missing}"
 
 
 def tracked_files():

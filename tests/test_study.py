@@ -122,7 +122,8 @@ def test_papermill_from_the_root_from_notebooks_and_from_a_checkout_elsewhere(pr
 def test_a_table_is_escaped_and_the_same_each_time_and_its_file_keeps_the_names(tmp_path, capsys, monkeypatch):
     shown = []
     monkeypatch.setattr("IPython.display.display", lambda *things, **_: shown.extend(things))
-    table = pd.DataFrame({"variant": ["<script>x</script>", "b"], "accuracy": [0.635, None], "n<b>": [1432, 2]})
+    texts = ["<script>x</script>", "=b"]
+    table = pd.DataFrame({"variant": texts, "change": [-1, 2], "accuracy": [0.635, None], "n<b>": [1432, 2]})
     for _ in range(2):
         Study(Parameters(), tmp_path).show_table(
             table,
@@ -134,7 +135,11 @@ def test_a_table_is_escaped_and_the_same_each_time_and_its_file_keeps_the_names(
     assert "<script>" not in html and "&lt;script&gt;" in html and "n<b>" not in html
     assert "63.5" in html and "–" in html and "1,432" in html and "accuracy (%)" in html
     assert "text-align: left" in html
-    assert (tmp_path / "tables" / "1.1-accuracy.csv").read_text().splitlines()[0] == "variant,accuracy,n<b>"
+    assert (tmp_path / "tables" / "1.1-accuracy.csv").read_text().splitlines() == [
+        "variant,change,accuracy,n<b>",
+        "<script>x</script>,-1,0.635,1432",
+        "'=b,2,,2",  # text for a spreadsheet, too
+    ]
     assert json.loads((tmp_path / "tables" / "1.1-accuracy.json").read_text()) == {
         "caption": "What it is.", "question": None, "rank": 1
     }  # fmt: skip

@@ -16,7 +16,7 @@ from fer_lib.report.touch import WIDEST
 from fer_lib.training.loop import restore_classifier
 from fer_lib.training.runs import read_run, run_folder
 
-STUDY, VARIANT, CLASS, SIDE = Path("outputs/demo"), "resnet14v2-nl1", "happy", 360
+STUDY, VARIANT, CLASS, SIDE = Path("outputs/demo"), "resnet14v2-nl1", "surprise", 360
 # Corners of the pointer's way, (row, column) in parts of the side: brow, eyes, nose, mouth and back.
 WAY = [(0.29, 0.32), (0.39, 0.32), (0.39, 0.68), (0.58, 0.5), (0.77, 0.5), (0.77, 0.3), (0.29, 0.32)]
 STEPS, MILLISECONDS = 7, 160

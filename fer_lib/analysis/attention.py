@@ -3,6 +3,7 @@
 `analysis.recorder` writes these files at the end of a run, so that figures and committed results need no weights.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 
 from fer_lib.analysis.tables import by_variant
 from fer_lib.files import reading
+from fer_lib.training.runs import Run
 
 # Where brow, eye and mouth lie in an aligned frontal face, as (row, column) in parts of the side, read off the
 # mean face of FER-2013. Brow and eye are those on the left of the image.
@@ -49,7 +51,7 @@ class Attention:
     ablation: pd.DataFrame
 
 
-def read(run):
+def read(run: Run) -> Attention | None:
     """Return the `Attention` that a run's folder holds, or None where the run has none."""
     if not all((run.folder / name).is_file() for name in (TABLE, MAPS, ABLATION)):
         return None
@@ -71,7 +73,7 @@ def _read_ablation(run):
         return pd.read_csv(run.folder / ABLATION)
 
 
-def choose_images(run):
+def choose_images(run: Run) -> pd.DataFrame:
     """Return one image per class (class, id, correct): the first by id that is correct, else the first by id."""
     predictions = run.predictions()
     order = np.lexsort((predictions.ids, ~predictions.correct, predictions.y_true))
@@ -79,7 +81,7 @@ def choose_images(run):
     return describe(run, predictions.ids[order[first_of_class]])
 
 
-def describe(run, ids):
+def describe(run: Run, ids: Iterable[str]) -> pd.DataFrame:
     """Return class, id and correct (by this run) of validation images, a DataFrame in the order of `ids`."""
     predictions = run.predictions()
     places = pd.Index(predictions.ids).get_indexer(ids)
@@ -87,7 +89,7 @@ def describe(run, ids):
     return pd.DataFrame({"class": names, "id": np.asarray(ids, dtype=str), "correct": predictions.correct[places]})
 
 
-def removed_after_training(runs, baseline):
+def removed_after_training(runs: list[Run], baseline: str) -> pd.DataFrame:
     """Return accuracy with the trained blocks and without them, against the baseline, one row per variant.
 
     Read from what each run measured on the validation images at its end; a variant without such files is left out.
@@ -123,7 +125,7 @@ def removed_after_training(runs, baseline):
     return pd.DataFrame(rows, columns=columns)
 
 
-def by_block(observations):
+def by_block(observations: list[Attention]) -> pd.DataFrame:
     """Return one row per variant and trained block, over the seeds of a list of `Attention`.
 
     Columns: variant, stage, block, seeds; update, update_q1, update_q3, update_max (median, quartiles and maximum,

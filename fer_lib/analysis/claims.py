@@ -20,9 +20,12 @@ from fer_lib.analysis.paper_numbers import (
     readings,
     unsure_and_wrong,
 )  # fmt: skip
+from fer_lib.datasets import Splits
 from fer_lib.datasets.checks import copies_of
 from fer_lib.datasets.fer2013 import published_counts
 from fer_lib.display import DATASET_NAMES, interval, p_value, percent, points
+from fer_lib.parameters import Parameters
+from fer_lib.training.runs import Run
 from fer_lib.variants import STAGE_BLOCKS, Variant
 
 VERDICTS = (
@@ -44,7 +47,7 @@ class Finding:
     verdict: str
 
 
-def findings_table(findings):
+def findings_table(findings: list[Finding]) -> pd.DataFrame:
     """Return one row per `Finding`, in the order of the paper: section, claim, test, outcome, verdict."""
     return pd.DataFrame(map(asdict, sorted(findings, key=lambda finding: paper.SECTIONS.index(finding.section))))
 
@@ -54,7 +57,7 @@ def _finding(name, test, outcome, verdict):
     return Finding(section, words, test, outcome, verdict)
 
 
-def data_claims(splits):
+def data_claims(splits: Splits) -> list[Finding]:
     """Return findings on the numbers of images: exact if equal, else contradicted.
 
     FER-2013 is counted in the study's own images if they are whole and divided as the paper does, else worked out
@@ -74,7 +77,9 @@ def data_claims(splits):
     outcome, verdict = f"{DATASET_NAMES[splits.dataset]}, protocol {splits.protocol}: other sets", NOT_TESTED
     if here:
         duplicates, verdict = int(copies_of(splits.train, splits.validation).sum()), ASSUMPTION
-        outcome = f"{duplicates:,} of {len(splits.validation):,} test images are exact copies of training images"
+        outcome = (
+            f"{duplicates:,} of {len(splits.validation or ()):,} test images are exact copies of training images"
+        )
     claim = "the test images are not training images (assumed, not stated)"
     findings.append(Finding("2", claim, "equal pixels in the paper's two sets", outcome, verdict))
     outcome, verdict = "4,900 images by arithmetic", _exact(paper.KDEF_IMAGES == 2 * 35 * 2 * 7 * 5)
@@ -92,7 +97,7 @@ def data_claims(splits):
     return [*findings, _finding("kdef folders", test, outcome, EXACT)]
 
 
-def architecture_claims(costs, macs_at_224):
+def architecture_claims(costs: pd.DataFrame, macs_at_224: float) -> list[Finding]:
     """Return findings on the network: counts are exact or contradicted, sentences depend on the cost.
 
     `costs` is `complexity.cost_by_stage(50, (96, 96, 1))`, `macs_at_224` of the baseline for 224 px, 3 channels
@@ -127,7 +132,7 @@ def architecture_claims(costs, macs_at_224):
     attention = {"attention_macs": "MACs between positions", "attention_bytes": "memory of the attention maps"}
     weights = {"trainable_parameters": "trainable parameters"}
     for name, meanings in (("complexity", attention), ("less rise", weights)):
-        holds = {True: [], False: []}
+        holds: dict[bool, list[str]] = {True: [], False: []}
         for cost, words in (meanings | {"macs": "all MACs"}).items():
             low, high = np.split(costs[f"added_{cost}"].drop("baseline").to_numpy(), 2)
             less, more = (low, high) if name == "less rise" else (high, low)
@@ -141,7 +146,7 @@ def architecture_claims(costs, macs_at_224):
     return findings
 
 
-def accuracy_claims(runs, parameters, split="validation"):
+def accuracy_claims(runs: list[Run], parameters: Parameters, split: str = "validation") -> list[Finding]:
     """Return findings on the accuracies of Tables I and II and on what blocks bring, in the paper's setup only.
 
     An accuracy is reproduced in a reading, 7-class or BinaryAccuracy, if it lies in the 95 % CI of this study's,

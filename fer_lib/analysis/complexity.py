@@ -3,6 +3,7 @@
 import math
 import re
 import timeit
+from typing import Any
 
 import keras
 import numpy as np
@@ -27,7 +28,7 @@ _READS = {
 }  # fmt: skip
 
 
-def count_costs(model):
+def count_costs(model: keras.Model) -> pd.DataFrame:
     """Count the costs of one image, layer by layer.
 
     `model` is a built functional `keras.Model` of the layers that `resnet_v2` uses; ValueError for another type of
@@ -57,12 +58,12 @@ def count_costs(model):
     return pd.DataFrame(rows).astype({"stage": object})
 
 
-def by_stage(table):
+def by_stage(table: pd.DataFrame) -> pd.DataFrame:
     """Sum a table of `count` over the layers of each stage: one row a stage, the stage as index, in order."""
     return table.groupby("stage", sort=False)[list(COSTS)].sum()
 
 
-def cost_by_stage(depth=50, input_shape=(96, 96, 1), **arguments):
+def cost_by_stage(depth: int = 50, input_shape: tuple = (96, 96, 1), **arguments: Any) -> pd.DataFrame:
     """Return what blocks at each single stage add to the baseline, without any training.
 
     Arguments as for `resnet_v2`. Five rows, index `variant` (`"baseline"`, `"stage 1"` .. `"stage 4"`): `blocks`,
@@ -80,7 +81,13 @@ def cost_by_stage(depth=50, input_shape=(96, 96, 1), **arguments):
     return table.join((table[list(COSTS)] - baseline).add_prefix("added_"))
 
 
-def measure(models, batch_size=64, rounds=3, repeats=5, jit_compile=False):
+def measure(
+    models: dict[str, keras.Model],
+    batch_size: int = 64,
+    rounds: int = 3,
+    repeats: int = 5,
+    jit_compile: bool = False,
+) -> pd.DataFrame:
     """Time inference and training on random images; the models themselves stay as they are.
 
     `models` is a dict of a name to a classifier with a fixed input size. They alternate over `rounds` turns, so
@@ -110,7 +117,7 @@ def _steps(model, batch_size, jit_compile):
     return lambda: timed.predict_on_batch(images), lambda: timed.train_on_batch(images, y_true)
 
 
-def stage_of(name):
+def stage_of(name: str) -> int | str:
     """Return the stage of a layer by its name: 3 of `conv4_block6_out`, 0 of the stem, `"head"` of all else."""
     found = re.match(r"(?:conv|pool)([1-5])_", name)
     return int(found[1]) - 1 if found else 0 if name == "images" else "head"

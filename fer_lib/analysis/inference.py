@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy import optimize, special, stats
 from statsmodels.regression.linear_model import OLS
 
@@ -21,11 +22,11 @@ class Interval:
     low: float
     high: float
 
-    def within_0_1(self):
+    def within_0_1(self) -> "Interval":
         """Return the interval of a proportion without what is below 0 or above 1."""
         return Interval(self.estimate, max(self.low, 0.0), min(self.high, 1.0))
 
-    def columns(self, name, limits="ci"):
+    def columns(self, name: str, limits: str = "ci") -> dict:
         """Return a dict for a row of a table: `name`, `<limits>_low`, `<limits>_high`, a test's other fields."""
         found = asdict(self)
         own = {name: found.pop("estimate")} | {f"{limits}_{end}": found.pop(end) for end in ("low", "high")}
@@ -40,21 +41,21 @@ class Test(Interval):
     df: float
     p_value: float
 
-    def p_at_least(self, margin):
+    def p_at_least(self, margin: float) -> float:
         """Return the one-sided p of "the effect is `margin` or more"; below alpha, such an effect is excluded."""
         return _one_sided(self.estimate - margin, self.standard_error, self.df)
 
-    def p_equivalent(self, margin):
+    def p_equivalent(self, margin: float) -> float:
         """Return the p of two one-sided tests (Schuirmann 1987) of "the effect is `margin` or more in size"."""
         upper = self.p_at_least(margin)
         return max(upper, _one_sided(-self.estimate - margin, self.standard_error, self.df))
 
-    def equivalent_within(self, alpha=0.05):
+    def equivalent_within(self, alpha: float = 0.05) -> float:
         """Return the smallest margin at which `p_equivalent` is `alpha`: the larger end of the 1 - 2 alpha CI."""
         return abs(self.estimate) + upper_margin(self.standard_error, self.df, alpha)
 
 
-def wilson_interval(n_correct, n, level=0.95):
+def wilson_interval(n_correct: int, n: int, level: float = 0.95) -> Interval:
     """Return Wilson's score interval of a proportion (Wilson 1927), an `Interval`; NaN where `n` is 0."""
     if n == 0:
         return Interval(np.nan, np.nan, np.nan)
@@ -62,7 +63,7 @@ def wilson_interval(n_correct, n, level=0.95):
     return Interval(int(n_correct) / int(n), float(limits.low), float(limits.high))
 
 
-def clustered_mean(values, clusters, level=0.95):
+def clustered_mean(values: ArrayLike, clusters: ArrayLike, level: float = 0.95) -> Interval:
     """Return the mean of values in clusters, an `Interval`; t limits over clusters (Liang and Zeger 1986).
 
     `values` and `clusters`, such as subjects, are `(n,)`. The limits are NaN with a single cluster.
@@ -76,7 +77,7 @@ def clustered_mean(values, clusters, level=0.95):
     return Interval(float(values.mean()), *map(float, model.conf_int(1 - level)[0]))
 
 
-def mcnemar(first_correct, second_correct, level=0.95):
+def mcnemar(first_correct: ArrayLike, second_correct: ArrayLike, level: float = 0.95) -> Test:
     """Return the exact McNemar test of two networks with Tango's interval; it says nothing of other seeds.
 
     Both are bool `(n,)`, of the same images. A `Test` of the second's accuracy minus the first's, whose standard
@@ -91,7 +92,7 @@ def mcnemar(first_correct, second_correct, level=0.95):
     return Test(interval.estimate, interval.low, interval.high, np.nan, np.nan, p_value)
 
 
-def tango_interval(only_first, only_second, n, level=0.95):
+def tango_interval(only_first: int, only_second: int, n: int, level: float = 0.95) -> Interval:
     """Return the score interval of the difference of two paired proportions (Tango 1998, Stat. Med. 17:891).
 
     An `Interval` of fractions, second minus first; it keeps its coverage where a Wald interval does not. Of `n`
@@ -113,7 +114,7 @@ def tango_interval(only_first, only_second, n, level=0.95):
     return Interval(estimate, float(low), float(high))
 
 
-def crossed_mean(values, level=0.95):
+def crossed_mean(values: ArrayLike, level: float = 0.95) -> Test:
     """Return the mean over seeds and images with both as random effects, a `Test`.
 
     This is `obuchowski_rockette` for one network, or for the difference of two without pooling, against a network
@@ -126,7 +127,7 @@ def crossed_mean(values, level=0.95):
     return obuchowski_rockette([np.zeros_like(values), values]).difference(0, 1, level)
 
 
-def upper_margin(standard_error, df, alpha=0.05):
+def upper_margin(standard_error: float, df: float, alpha: float = 0.05) -> float:
     """Return how far above an estimate its one-sided upper limit lies, at level 1 - `alpha`."""
     return float(stats.t.isf(alpha, df) * standard_error) if standard_error else 0.0
 
@@ -136,7 +137,7 @@ def _one_sided(excess, standard_error, df):
     return float(stats.t.cdf(excess / standard_error, df)) if standard_error else float(excess >= 0)
 
 
-def t_test(estimate, standard_error, df, level=0.95):
+def t_test(estimate: float, standard_error: float, df: float, level: float = 0.95) -> Test:
     """Return the `Test` of an estimate with this standard error and so many degrees of freedom against 0."""
     if standard_error == 0:  # no variation at all, as between two identical networks
         return Test(*map(float, (estimate, estimate, estimate, 0.0, np.inf, estimate == 0)))
@@ -158,11 +159,11 @@ class ObuchowskiRockette:
     equal_variance_p: float  # Bartlett's test that all networks vary alike over seeds; NaN if one does not vary
 
     @property
-    def pooling_doubtful(self):
+    def pooling_doubtful(self) -> bool:
         """Whether the networks' variances over seeds differ significantly (5 %): pooling is not warranted."""
         return bool(self.equal_variance_p < 0.05)
 
-    def with_seeds(self, seeds=None):
+    def with_seeds(self, seeds: int | None = None) -> tuple[float, float]:
         """Return (standard error, degrees of freedom) of the difference of two networks (Hillis 2007).
 
         `seeds` is their number, by default the study's own.
@@ -176,7 +177,7 @@ class ObuchowskiRockette:
         df = (networks - 1) * (seeds - 1) * ((spread / error_term) ** 2 if error_term else np.inf)
         return float(np.sqrt(2 * spread / seeds)), float(df)
 
-    def of_one_run(self, image_ratio=1.0):
+    def of_one_run(self, image_ratio: float = 1.0) -> tuple[float, float]:
         """Return (standard error, degrees of freedom) of the difference of two networks with one run each.
 
         `image_ratio` is the number of this study's images over that of the images to speak of: what images
@@ -186,13 +187,13 @@ class ObuchowskiRockette:
         variance = seeds_only + image_ratio * (self.ms_error + max(self.cov2 - self.cov3, 0.0))
         return float(np.sqrt(2 * variance)), self.with_seeds()[1]
 
-    def f_test(self):
+    def f_test(self) -> tuple[float, float]:
         """Return (F, p) of the hypothesis that all networks have the same accuracy; NaN if nothing varies."""
         (standard_error, df), means = self.with_seeds(), self.accuracies.mean(axis=1)
         f = 2 * means.var(ddof=1) / standard_error**2 if standard_error else np.nan
         return float(f), float(stats.f.sf(f, len(means) - 1, df))
 
-    def contrast(self, weights, level=0.95):
+    def contrast(self, weights: ArrayLike, level: float = 0.95) -> Test:
         """Return the `Test` of a weighted sum of accuracies, such as the mean of some networks minus another's.
 
         `weights`, (networks,), sum to 0. Under the model the variance of c'x is c'c / 2 times that of a
@@ -205,13 +206,13 @@ class ObuchowskiRockette:
         estimate = weights @ self.accuracies.mean(axis=1)
         return t_test(estimate, standard_error * np.sqrt(weights @ weights / 2), df, level)
 
-    def difference(self, first, second, level=0.95):
+    def difference(self, first: int, second: int, level: float = 0.95) -> Test:
         """Return the `Test` of the second network's accuracy minus the first's; both are row numbers."""
         networks = np.eye(len(self.accuracies))
         return self.contrast(networks[second] - networks[first], level)
 
 
-def obuchowski_rockette(correct, clusters=None):
+def obuchowski_rockette(correct: ArrayLike, clusters: ArrayLike | None = None) -> ObuchowskiRockette:
     """Return the `ObuchowskiRockette` analysis of every network, seed and image.
 
     An accuracy is modelled as mean + network + seed + network x seed + error, the error covariances over images
@@ -245,7 +246,7 @@ def obuchowski_rockette(correct, clusters=None):
     return ObuchowskiRockette(accuracies, ms_interaction, ms_error, cov1, cov2, cov3, equal_variance_p)
 
 
-def minimum_detectable_effect(standard_error, df, power=0.8, alpha=0.05):
+def minimum_detectable_effect(standard_error: float, df: float, power: float = 0.8, alpha: float = 0.05) -> float:
     """Return the true difference that a two-sided t test detects with the stated power (noncentral t).
 
     NaN at standard error 0: networks that never disagree say nothing about how much others would.
@@ -256,7 +257,9 @@ def minimum_detectable_effect(standard_error, df, power=0.8, alpha=0.05):
     return float(special.nctdtrinc(df, 1 - power, critical) * standard_error)
 
 
-def equivalence_power(standard_error, df, margin, effect=0.0, alpha=0.05):
+def equivalence_power(
+    standard_error: float, df: float, margin: float, effect: float = 0.0, alpha: float = 0.05
+) -> float:
     """Return the probability that two one-sided t tests show an effect within plus or minus `margin`.
 
     `effect` is the true one. The power is averaged over the estimated standard error, which varies as chi.

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from fer_lib.analysis.inference import wilson_interval
 
@@ -17,7 +18,7 @@ class BinaryAccuracy:
     unsure: float  # share of the images for which no class has, one wrong decision
 
 
-def binary_accuracy(probabilities, y_true):
+def binary_accuracy(probabilities: ArrayLike, y_true: ArrayLike) -> BinaryAccuracy:
     """Return the `BinaryAccuracy` at threshold 0.5; the all-negative baseline is `display.binary_floor`.
 
     `probabilities` are float `(n, classes)`, rows summing to 1, `y_true` are integers `(n,)`.
@@ -29,13 +30,13 @@ def binary_accuracy(probabilities, y_true):
     return BinaryAccuracy(float(correct.mean()), float(wrong.mean()), float(unsure.mean()))
 
 
-def correct_decisions(probabilities, y_true):
+def correct_decisions(probabilities: ArrayLike, y_true: ArrayLike) -> np.ndarray:
     """Return the share of each image's binary decisions that are correct, float `(n,)`; arguments as above."""
     positive = np.asarray(probabilities) > 0.5  # strictly, as Keras does
     return (positive == (np.arange(positive.shape[1]) == np.asarray(y_true)[:, None])).mean(axis=1)
 
 
-def accuracy_if_confident(value, classes=7):
+def accuracy_if_confident(value: float, classes: int = 7) -> float:
     """Return the accuracy behind a BinaryAccuracy if no prediction were unsure: `1 - classes / 2 * (1 - value)`.
 
     The accuracy is lower if more than half of the unsure predictions are wrong.
@@ -43,7 +44,7 @@ def accuracy_if_confident(value, classes=7):
     return 1 - classes / 2 * (1 - value)
 
 
-def reliability(probabilities, y_true, bins=15):
+def reliability(probabilities: ArrayLike, y_true: ArrayLike, bins: int = 15) -> pd.DataFrame:
     """Return confidence against accuracy of the predicted class (Guo et al. 2017, arXiv:1706.04599).
 
     Arguments as above; the bins have equal width over 0..1 and hold confidences in (from, to]. One row a bin:
@@ -62,13 +63,13 @@ def reliability(probabilities, y_true, bins=15):
     return table.join(pd.DataFrame(limits))
 
 
-def expected_calibration_error(probabilities, y_true, bins=15):
+def expected_calibration_error(probabilities: ArrayLike, y_true: ArrayLike, bins: int = 15) -> float:
     """Return the mean gap between confidence and accuracy, each bin of `reliability` weighted by its images."""
     table = reliability(probabilities, y_true, bins)
     return float(((table["accuracy"] - table["confidence"]).abs() * table["n"]).sum() / table["n"].sum())
 
 
-def calibrated_error(probabilities, bins=15, draws=200):
+def calibrated_error(probabilities: ArrayLike, bins: int = 15, draws: int = 200) -> float:
     """Return the mean `expected_calibration_error` of a calibrated network with these probabilities: its noise.
 
     Arguments as above. Whether each of the n predictions is correct is drawn with its own confidence as

@@ -7,6 +7,8 @@ from scipy import stats
 from fer_lib import paper
 from fer_lib.analysis import inference, metrics, tables
 from fer_lib.display import binary_floor
+from fer_lib.parameters import Parameters
+from fer_lib.training.runs import Predictions, Run
 from fer_lib.variants import Variant
 
 SEVEN, BINARY, CONFIDENT = "7-class accuracy", "BinaryAccuracy", "BinaryAccuracy, all confident"
@@ -16,19 +18,19 @@ READINGS = [
 ]  # fmt: skip
 
 
-def correct_decisions(predictions):
+def correct_decisions(predictions: Predictions) -> np.ndarray:
     """Return the share of each image's binary decisions that are correct, float (n,)."""
     return metrics.correct_decisions(predictions.probabilities, predictions.y_true)
 
 
-def epochs_table(runs):
+def epochs_table(runs: list[Run]) -> pd.DataFrame:
     """Return epoch, binary_accuracy, accuracy (both of validation), variant, seed: one row per run and epoch."""
     columns = {"val_binary_accuracy": "binary_accuracy", "val_accuracy": "accuracy"}
     parts = [run.history[["epoch", *columns]].assign(variant=run.variant, seed=run.seed) for run in runs]
     return pd.concat(parts, ignore_index=True).rename(columns=columns)
 
 
-def readings(runs, parameters, split="validation"):
+def readings(runs: list[Run], parameters: Parameters, split: str = "validation") -> pd.DataFrame:
     """Return the paper's six accuracies beside what they mean as BinaryAccuracy and what this study has.
 
     Columns: dataset, stages (tuple), network (label), reported, above_floor (reported minus 6/7), if_confident
@@ -59,12 +61,12 @@ def _over_images(values):
     return inference.Interval(test.estimate, test.low, test.high)
 
 
-def sharpened_accuracy(predictions):
+def sharpened_accuracy(predictions: Predictions) -> float:
     """Return the BinaryAccuracy of predictions made one-hot: what a confident network of this accuracy has."""
     return 1 - 2 / predictions.probabilities.shape[1] * (1 - predictions.correct.mean())
 
 
-def unsure_and_wrong(runs, split="validation"):
+def unsure_and_wrong(runs: list[Run], split: str = "validation") -> tuple[float, float]:
     """Return the share of predictions without a probability above 0.5, and the share of these that are wrong."""
     predictions = [run.predictions(split) for run in runs]
     unsure = np.concatenate([~(one.probabilities > 0.5).any(axis=1) for one in predictions])
@@ -72,7 +74,7 @@ def unsure_and_wrong(runs, split="validation"):
     return float(unsure.mean()), float(wrong[unsure].mean()) if unsure.any() else np.nan
 
 
-def noise_table(runs, baseline, split="validation"):
+def noise_table(runs: list[Run], baseline: str, split: str = "validation") -> pd.DataFrame:
     """Return what the paper's differences to its baseline are worth, if each is of one run of each network.
 
     One row per difference and reading (`SEVEN`; `BINARY`, of this study's probabilities; `CONFIDENT`, if every
@@ -108,7 +110,7 @@ def _one_run_error(values, images):
     return float(np.sqrt(paired / images)), values.shape[2] - 1
 
 
-def discordant_share(runs, baseline, split="validation"):
+def discordant_share(runs: list[Run], baseline: str, split: str = "validation") -> float:
     """Return the share of the images that exactly one of the baseline and another network classifies correctly."""
     _, values = tables.scores(runs, baseline, split)
     return float((values[1:] != values[:1]).mean()) if len(values) > 1 else np.nan

@@ -2,11 +2,13 @@
 
 import io
 import math
+from typing import Any
 
 import keras
 import numpy as np
 import pandas as pd
 from keras import ops
+from numpy.typing import ArrayLike
 
 from fer_lib.analysis.attention import (
     ABLATION,
@@ -20,12 +22,17 @@ from fer_lib.analysis.attention import (
     choose_images,
 )
 from fer_lib.analysis.complexity import stage_of
+from fer_lib.datasets import ImageSet
 from fer_lib.models import NonLocal2D
+from fer_lib.parameters import Parameters
 from fer_lib.training.batches import identity_transforms, with_images
 from fer_lib.training.recipe import build_classifier
+from fer_lib.training.runs import Run
 
 
-def record_attention(parameters, run, classifier, faces):
+def record_attention(
+    parameters: Parameters, run: Run, classifier: keras.Model, faces: ImageSet
+) -> dict[str, bytes]:
     """Return the files that a run's folder keeps of its attention: dict of name -> bytes; empty without blocks.
 
     `run` is a `Run` whose predictions can be read, `classifier` its trained network, whose blocks are ablated
@@ -72,7 +79,7 @@ def _by_class(block, seen, faces, image_size):
     return pd.DataFrame(rows).assign(**constant)
 
 
-def observer(classifier, image_size):
+def observer(classifier: keras.Model, image_size: int) -> keras.Model:
     """Return a `keras.Model` that shows what every non-local block of a network does with its present weights.
 
     Its outputs are a dict of a block's name to a dict: `distance` (in the unit of `image_size`, pixels) and
@@ -95,7 +102,7 @@ def observer(classifier, image_size):
     return keras.Model(classifier.input, outputs, name=f"{classifier.name}_observed")
 
 
-def all_maps(classifier, images, image_size):
+def all_maps(classifier: keras.Model, images: np.ndarray, image_size: int) -> dict:
     """Return all attention weights for some images: dict of a block's name to (`grids`, shares (images, N, M)).
 
     `images` are uint8, (images, height, width, channels); `image_size` is the side that the classifier takes.
@@ -114,14 +121,14 @@ def _observed(block):
     return outputs
 
 
-def grids(block):
+def grids(block: NonLocal2D) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return (rows, columns) of a block's queries and of its keys, of which pooling leaves fewer."""
     shape = block.input.shape
     rows, columns = shape[2:] if block.data_format == "channels_first" else shape[1:3]
     return (rows, columns), (rows // 2, columns // 2) if block.subsample else (rows, columns)
 
 
-def centres(grid, image_size, queries=None):
+def centres(grid: tuple[int, int], image_size: int, queries: tuple[int, int] | None = None) -> np.ndarray:
     """Return the nominal centres of a grid's cells in pixels, float32 (cells, 2), (row, column), row-major.
 
     `grid` is (rows, columns), and so is `queries`, of which 2 x 2 pooling made the grid, without an odd last row.
@@ -131,13 +138,13 @@ def centres(grid, image_size, queries=None):
     return ((np.indices(grid).reshape(2, -1).T + 0.5) * steps).astype("float32")
 
 
-def cell_of(position, grid):
+def cell_of(position: tuple[float, float], grid: tuple[int, int]) -> int:
     """Return the row-major number of the cell of `grid` that a (row, column) in parts of the side lies in."""
     row, column = (int(part * cells) for part, cells in zip(position, grid, strict=True))
     return row * grid[1] + column
 
 
-def shares(attention):
+def shares(attention: ArrayLike) -> Any:
     """Return attention weights as shares of each query's sum of absolute values, (batch, N, M).
 
     The dot product's weights can be negative, and the concatenation's ReLU can leave a query no weight: shares 0.
@@ -147,7 +154,7 @@ def shares(attention):
     return sizes / ops.where(total > 0, total, 1.0)
 
 
-def mean_distance(attention, queries, keys):
+def mean_distance(attention: ArrayLike, queries: np.ndarray, keys: np.ndarray) -> Any:
     """Return how far positions attend: the mean over queries of sum_j share_ij |p_i - p_j|, (batch,).
 
     `attention` is (batch, N, M); queries that attend to nothing do not count. `queries` and `keys` are their
@@ -157,7 +164,7 @@ def mean_distance(attention, queries, keys):
     return _over_queries(attention, ops.sum(shares(attention) * gaps, axis=-1))
 
 
-def mean_entropy(attention):
+def mean_entropy(attention: ArrayLike) -> Any:
     """Return the mean over queries of the shares' entropy over log M, (batch,): 0 is one key, 1 uniform, M > 1."""
     share = shares(attention)
     entropy = -ops.sum(share * ops.log(ops.where(share > 0, share, 1.0)), axis=-1)
@@ -180,7 +187,7 @@ def _root_mean_square(x):
     return ops.sqrt(ops.mean(ops.square(ops.cast(x, "float32")), axis=(1, 2, 3)))
 
 
-def ablate(parameters, classifier, faces):
+def ablate(parameters: Parameters, classifier: keras.Model, faces: ImageSet) -> pd.DataFrame:
     """Return the table `Attention.ablation`; the network's blocks are the identity afterwards."""
     blocks, y_pred = _blocks(classifier), {"as trained": _classes(parameters, classifier, faces)}
     if all(block.pairwise == "embedded_gaussian" for block in blocks):

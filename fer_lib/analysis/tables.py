@@ -6,17 +6,21 @@ nothing else, so a table can be made again from the files. Rates and differences
 """
 
 import itertools
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score
 from statsmodels.stats.multitest import multipletests
 
 from fer_lib.analysis import inference, metrics
 from fer_lib.errors import DataError, ParameterError
 from fer_lib.files import reading
+from fer_lib.training.runs import Predictions, Run
 from fer_lib.variants import Variant
 
 BLOCKS, CONTROL, AGAINST_CONTROL = "non-local blocks", "control", "against the control"
@@ -36,25 +40,26 @@ CONTROLS = ("none", "identity", "uniform")
 COSTS = ["parameters", "macs"]
 
 
-def by_variant(runs):
+def by_variant(runs: list[Run]) -> dict[str, list[Run]]:
     """Return dict of variant -> list of `Run`, seeds rising; variants in the order of `runs`."""
-    groups = {run.variant: [] for run in runs}
+    groups: dict[str, list[Run]] = {run.variant: [] for run in runs}
     for run in sorted(runs, key=lambda run: run.seed):
         groups[run.variant].append(run)
     return groups
 
 
-def align_predictions(runs, split="validation"):
+def align_predictions(runs: list[Run], split: str = "validation") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return ids, str `(images,)`, sorted; y_true, int `(images,)`; y_pred, int `(runs, images)`.
 
     Raises DataError where the runs differ in the images or in their true classes.
     """
-    ids, y_true, y_pred = None, None, []
+    ids, y_true = np.array([]), np.array([])
+    y_pred: list[np.ndarray] = []
     for run in runs:
         found = run.predictions(split)
         order = np.argsort(found.ids)
         own_ids, own_true = found.ids[order], found.y_true[order]
-        if ids is None:
+        if not y_pred:
             ids, y_true = own_ids, own_true
         same = np.array_equal(own_ids, ids)
         if not same or not np.array_equal(own_true, y_true):
@@ -70,7 +75,7 @@ def align_predictions(runs, split="validation"):
     return ids, y_true, np.array(y_pred)
 
 
-def accuracy_by_run(runs, split="validation"):
+def accuracy_by_run(runs: list[Run], split: str = "validation") -> pd.DataFrame:
     """Return one row a run: variant, seed, n, n_correct, accuracy, ci_low, ci_high (Wilson's), other scores.
 
     The others are binary_accuracy, macro_recall, macro_f1, confidence (mean probability of the predicted class),
@@ -90,7 +95,7 @@ def accuracy_by_run(runs, split="validation"):
     return pd.DataFrame(rows)
 
 
-def accuracy_by_variant(runs, split="validation"):
+def accuracy_by_variant(runs: list[Run], split: str = "validation") -> pd.DataFrame:
     """Return one row a variant: variant, seeds, n (images), accuracy (mean over seeds), sd, ci_low, ci_high.
 
     The CI treats seeds and images as random (`inference.crossed_mean`); with one seed it is Wilson's.
@@ -107,7 +112,7 @@ def accuracy_by_variant(runs, split="validation"):
     return pd.DataFrame(rows, columns=["variant", "seeds", "n", "accuracy", "sd", "ci_low", "ci_high"])
 
 
-def check_learned(runs, split="validation"):
+def check_learned(runs: list[Run], split: str = "validation") -> pd.DataFrame:
     """Return whether each run learned: it predicts three classes or more and exceeds the commonest class's share.
 
     Of two classes it must predict both. Columns: variant, seed, accuracy, majority_share (of the commonest class),
@@ -124,7 +129,9 @@ def check_learned(runs, split="validation"):
     return pd.DataFrame(rows)
 
 
-def comparison(runs, baseline, split="validation", clusters=None):
+def comparison(
+    runs: list[Run], baseline: str, split: str = "validation", clusters: pd.Series | None = None
+) -> pd.DataFrame:
     """Return THE comparison of a study: every other network against the baseline, from all runs in one analysis.
 
     Seeds and images are random effects, the error term is pooled over all networks (`obuchowski_rockette`). With a
@@ -148,7 +155,9 @@ def comparison(runs, baseline, split="validation", clusters=None):
     return pd.DataFrame(rows + _family(CONTROL, controls, baseline, groups, analysis), columns=COMPARISON)
 
 
-def against_control(runs, control, split="validation", clusters=None):
+def against_control(
+    runs: list[Run], control: str, split: str = "validation", clusters: pd.Series | None = None
+) -> pd.DataFrame:
     """Return networks that differ from the control only in the pairwise function, against the control.
 
     Arguments, columns, errors and the analysis of all runs as for `comparison`; the family is `AGAINST_CONTROL`.
@@ -158,7 +167,13 @@ def against_control(runs, control, split="validation", clusters=None):
     return pd.DataFrame(_family(AGAINST_CONTROL, like, control, groups, analysis), columns=COMPARISON)
 
 
-def contrasts(runs, baseline, split="validation", clusters=None, margin=0.015):
+def contrasts(
+    runs: list[Run],
+    baseline: str,
+    split: str = "validation",
+    clusters: pd.Series | None = None,
+    margin: float = 0.015,
+) -> pd.DataFrame:
     """Return what the pooled analysis says of groups of networks: contrasts of their mean accuracies.
 
     Arguments and errors as for `comparison`. Rows, in this order, of those that the networks allow; none with a
@@ -186,14 +201,15 @@ def contrasts(runs, baseline, split="validation", clusters=None, margin=0.015):
         if not members:
             continue
         test = analysis.contrast([(name in members) / len(members) - (name == against) for name in names])
-        row = {"contrast": contrast, "label": f"{_mean_of(members)} minus {Variant.from_name(against).label}"}
+        label = f"{_mean_of(members)} minus {Variant.from_name(against).label}"
+        row: dict[str, Any] = {"contrast": contrast, "label": label}
         row |= {"seeds": analysis.accuracies.shape[1], "n": groups[against].shape[1]} | test.columns("difference")
         row |= {"margin": margin, "p_equivalent": test.p_equivalent(margin)}
         rows.append(row | {"equivalent_within": test.equivalent_within()})
     return pd.DataFrame(rows, columns=CONTRASTS)
 
 
-def excluded_gain(comparison, alpha=0.05):
+def excluded_gain(comparison: pd.DataFrame, alpha: float = 0.05) -> tuple[float, float]:
     """Return (margin, p): the gain that the data exclude for every network with blocks.
 
     `comparison` is the table of this name. The margin, a fraction, is the smallest whole number of percentage
@@ -212,12 +228,12 @@ def excluded_gain(comparison, alpha=0.05):
     return margin, max(test.p_at_least(margin) for test in tests)
 
 
-def is_control(variant):
+def is_control(variant: str) -> bool:
     """Return whether the blocks of a network, by name, weigh positions without comparing them."""
     return Variant.from_name(variant).pairwise in CONTROLS
 
 
-def pick(variants, stages):
+def pick(variants: Iterable[str], stages: Iterable[int]) -> str | None:
     """Return, of the variants with blocks in some of these stages only, the one with most of them, or None.
 
     Only the paper's own function and placement count; the first of equals is taken.
@@ -241,12 +257,19 @@ def _mean_of(variants):
     return f"mean of {len(variants)} networks with blocks"
 
 
-def pooled_analysis(runs, baseline, split="validation", clusters=None):
+def pooled_analysis(
+    runs: list[Run], baseline: str, split: str = "validation", clusters: pd.Series | None = None
+) -> inference.ObuchowskiRockette | None:
     """Return the `ObuchowskiRockette` analysis behind `comparison`, None with a single seed or network."""
     return _analysed(runs, baseline, split, clusters)[1]
 
 
-def scores(runs, baseline, split="validation", score=None):
+def scores(
+    runs: list[Run],
+    baseline: str,
+    split: str = "validation",
+    score: Callable[[Predictions], np.ndarray] | None = None,
+) -> tuple[list[str], np.ndarray]:
     """Return (names of the networks that `comparison` compares, the baseline first; float values of its runs).
 
     The values are `(networks, seeds, images)`, images in the order of their ids; empty if the baseline did not
@@ -264,13 +287,15 @@ def _by_id(predictions, score):
     return values[np.argsort(predictions.ids)]
 
 
-def power_by_seeds(analysis, seeds=range(2, 31)):
+def power_by_seeds(analysis: inference.ObuchowskiRockette, seeds: Iterable[int] = range(2, 31)) -> pd.DataFrame:
     """Return the minimum detectable effect at 80 % power by number of seeds: columns seeds, mde."""
     rows = [(number, inference.minimum_detectable_effect(*analysis.with_seeds(number))) for number in seeds]
     return pd.DataFrame(rows, columns=["seeds", "mde"])
 
 
-def equivalence_by_seeds(analysis, margin, seeds=range(8, 15)):
+def equivalence_by_seeds(
+    analysis: inference.ObuchowskiRockette, margin: float, seeds: Iterable[int] = range(8, 15)
+) -> pd.DataFrame:
     """Return the power to show two equal networks equivalent within `margin`, by number of seeds.
 
     Columns: seeds, standard_error and df of a difference, power. Only the variance components are read, no
@@ -282,7 +307,7 @@ def equivalence_by_seeds(analysis, margin, seeds=range(8, 15)):
     return table.assign(power=power)
 
 
-def pooling_check(runs, baseline, split="validation"):
+def pooling_check(runs: list[Run], baseline: str, split: str = "validation") -> tuple[pd.DataFrame, str | None]:
     """Return what `comparison` gives without pooling the error term over the networks, and a sentence or None.
 
     Columns: variant, difference, pairwise_low, pairwise_high (95 % CI from the two networks alone), seed_sd; empty
@@ -354,7 +379,7 @@ def _family(family, variants, baseline, groups, analysis):
     return [row | {"p_holm": p} for row, p in zip(rows, adjusted, strict=True)]
 
 
-def class_scores(runs, split="validation"):
+def class_scores(runs: list[Run], split: str = "validation") -> pd.DataFrame:
     """Return precision, recall and F1 of every variant and class, each with a 95 % CI.
 
     Each score is a ratio of two sums over images. With one seed its CI is Wilson's; F1's is that of J = hits /
@@ -392,7 +417,7 @@ def _score(score, true, predicted):
     return inference.Interval(*(2 * j / (1 + j) if f1 else j for j in (found.estimate, found.low, found.high)))
 
 
-def confusion_shares(runs, split="validation"):
+def confusion_shares(runs: list[Run], split: str = "validation") -> dict[str, pd.DataFrame]:
     """Return dict of variant -> confusion matrix, a DataFrame, as shares of each true class, mean over seeds.
 
     Rows are the true class, columns the predicted class; 0 for a class without images.
@@ -406,7 +431,7 @@ def confusion_shares(runs, split="validation"):
     return shares
 
 
-def confusion_changes(runs, baseline, split="validation"):
+def confusion_changes(runs: list[Run], baseline: str, split: str = "validation") -> pd.DataFrame:
     """Return every cell of the confusion matrix against the baseline's, on the same images.
 
     "Is this image predicted as this class" is tested as correctness is in `comparison`: all networks and seeds in
@@ -442,13 +467,13 @@ def confusion_changes(runs, baseline, split="validation"):
     return table.assign(p_holm=multipletests(table["p_value"], method="holm")[1]) if rows else table
 
 
-def reliability_by_run(run, split="validation", bins=15):
+def reliability_by_run(run: Run, split: str = "validation", bins: int = 15) -> pd.DataFrame:
     """Return `metrics.reliability` of a run: from, to, n, confidence, accuracy, ci_low, ci_high."""
     found = run.predictions(split)
     return metrics.reliability(found.probabilities, found.y_true, bins)
 
 
-def accuracy_without(run, ids, split="validation"):
+def accuracy_without(run: Run, ids: np.ndarray, split: str = "validation") -> pd.DataFrame:
     """Return the accuracy with and without the images of these ids, such as duplicates across splits.
 
     Three rows (images: all, without, only): n, n_correct, accuracy, ci_low, ci_high. Raises DataError where an id
@@ -464,7 +489,7 @@ def accuracy_without(run, ids, split="validation"):
     return pd.DataFrame([{"images": name, **_accuracy(part)} for name, part in parts.items()])
 
 
-def by_group(run, metadata, column, split="validation"):
+def by_group(run: Run, metadata: pd.DataFrame, column: str, split: str = "validation") -> pd.DataFrame:
     """Return the accuracy in each group of images, such as each angle, sex or subject.
 
     `metadata` is a DataFrame whose index holds image ids, `faces.metadata.set_index(faces.ids)`. One row a group:
@@ -475,7 +500,7 @@ def by_group(run, metadata, column, split="validation"):
     return pd.DataFrame([{column: name, **_accuracy(part)} for name, part in groups])
 
 
-def clustered(runs, baseline, clusters, split="validation"):
+def clustered(runs: list[Run], baseline: str, clusters: pd.Series, split: str = "validation") -> pd.DataFrame:
     """Return accuracies and differences with 95 % CIs over clusters of images (`inference.clustered_mean`).
 
     Arguments as for `comparison`. One row a run: variant, seed, n (images), clusters, accuracy, ci_low, ci_high;
@@ -495,7 +520,7 @@ def clustered(runs, baseline, clusters, split="validation"):
     return pd.DataFrame(rows)
 
 
-def read_costs(study_dir, baseline):
+def read_costs(study_dir: str | Path, baseline: str) -> pd.DataFrame | None:
     """Return parameters and MACs of each network over the baseline's, as `Study.costs` kept them.
 
     A DataFrame with the columns `COSTS`, indexed by variant; None without the table, RunError if it is damaged.
@@ -508,12 +533,12 @@ def read_costs(study_dir, baseline):
         return counts / counts.loc[baseline]
 
 
-def pareto_front(costs, scores):
+def pareto_front(costs: ArrayLike, scores: ArrayLike) -> np.ndarray:
     """Return which points no other beats in cost and score, bool `(n,)`; of equal points all or none are."""
     costs, scores = np.asarray(costs, dtype=float), np.asarray(scores, dtype=float)
     as_good = (costs[None] <= costs[:, None]) & (scores[None] >= scores[:, None])
     better = (costs[None] < costs[:, None]) | (scores[None] > scores[:, None])
-    return ~(as_good & better).any(axis=1)
+    return np.logical_not((as_good & better).any(axis=1))
 
 
 def _accuracy(correct):

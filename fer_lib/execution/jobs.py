@@ -6,7 +6,6 @@ share of the cores it is given, so that its sums, and all of its numbers, are th
 
 import contextlib
 import importlib.util
-import math
 import os
 import shutil
 import signal
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from fer_lib.display import time_left
 from fer_lib.environment import cores, gpus, keras_backend
 from fer_lib.errors import DataError, FerError, ParameterError, RunError
 from fer_lib.execution.processes import end, start, variables, why_ended
@@ -121,8 +121,8 @@ def collect(waiting, epochs):
             told, done, total = time.monotonic(), sum(job.epochs_done() for job in jobs), len(jobs) * epochs
             left = ""
             if before < done < total:
-                minutes = math.ceil((told - started) / (done - before) * (total - done) / 60)
-                left = f", {done:,} of {total:,} epochs, about {minutes} min left"
+                seconds = (told - started) / (done - before) * (total - done)
+                left = f", {done:,} of {total:,} epochs, {time_left(seconds)}"
             print(f"      {len(jobs) - len(waiting)} of {len(jobs)} runs{left}", flush=True)
     if failures:
         first, what = failures[0], f"{len(failures)} of {len(jobs)} runs failed"
@@ -180,7 +180,9 @@ def import_runs(study_dir, folders):
     Only the regular files that a run's `done.json` lists are copied, under the lock of the run.
     """
     parameters = read_parameters(Path(study_dir) / "params.yaml")
+    refuse_links(Path(study_dir) / "runs")
     for folder in map(Path, folders):
+        refuse_links(folder)
         run = runs.read_run(folder)
         summary = runs.read_json(Path(study_dir) / "data.json") or {}
         fingerprint = summary.get("fingerprint") or run.config["identity"]["data"]
@@ -189,7 +191,6 @@ def import_runs(study_dir, folders):
         if reason or (run.variant, run.seed) not in parameters.cells():
             raise RunError("A run is not of this study", where=folder, found=reason or "not in its grid")
         target = runs.run_folder(study_dir, run.variant, run.seed)
-        refuse_links(Path(study_dir) / "runs", target.parent, target)
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(target.with_name(f".{target.name}.lock"), timeout=0):
@@ -206,11 +207,10 @@ def _copy_run(folder, target):
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir()
     for name in [*runs.read_json(folder / "done.json", runs.Done).files, "done.json"]:
-        path = folder / name
-        if path.exists():  # weights may be missing
-            if Path(name).name != name or path.is_symlink() or not path.is_file():
-                raise RunError("A run holds something other than files", path, "regular files in its folder")
-            shutil.copyfile(path, beside / name)
+        if Path(name).name != name:
+            raise RunError("A run lists a file outside of its folder", folder / "done.json", found=name)
+        if (folder / name).exists():  # weights may be missing
+            shutil.copyfile(folder / name, beside / name)
     runs.read_run(beside)
     if target.exists():
         runs.set_aside(target)

@@ -25,8 +25,6 @@ from fer_lib.parameters import write_parameters
 from fer_lib.study import Study, claim, find_data
 from fer_lib.training.runs import RESULTS_VERSION, study_runs, write_json
 
-_FOLDERS = ("figures", "logs", "notebooks", "runs", "tables")
-
 
 class Done(BaseModel):
     """`notebooks/<name>.done.json`; every file is named by its path in the study's folder."""
@@ -62,8 +60,7 @@ def run_study(parameters, data=None, chosen=None, output_root="outputs", noteboo
     summary = _check_data(study.splits)  # before any folder is made
     with _only_process(study.folder):
         claim(study.folder, parameters)
-        refuse_links(*(study.folder / name for name in _FOLDERS))
-        refuse_links(*study.folder.glob("runs/*"), *study.folder.glob("runs/*/*"))
+        refuse_links(study.folder)
         for name in (".", "figures", "notebooks", "tables"):
             sweep(study.folder / name)
         _write_if_new(study.folder / "params.yaml", write_parameters(parameters))

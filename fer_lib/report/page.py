@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 from fer_lib import display
 from fer_lib.errors import ParameterError
-from fer_lib.files import read_json, read_regular, reading, write_atomically
+from fer_lib.files import read_json, read_regular, reading, refuse_links, write_atomically
 from fer_lib.report.answer import INTRODUCTION, answer
 
 OPEN_RANKS = 2  # tables and figures of a higher rank are folded
@@ -76,6 +76,7 @@ def write_report(study_dir: str | Path) -> Path:
     if not (study_dir / "params.yaml").is_file():
         expected = "params.yaml in it, as `fer-study run` writes it"
         raise ParameterError("The folder is not a study's", where=study_dir, expected=expected)
+    refuse_links(study_dir)
     data = read_json(study_dir / "data.json", DataSummary) or DataSummary()
     environment = read_json(study_dir / "environment.json", Environment) or Environment()
     result = answer(study_dir)

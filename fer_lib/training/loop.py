@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from fer_lib.display import percent
+from fer_lib.display import percent, time_left
 from fer_lib.environment import describe_environment, leave_out_messages
 from fer_lib.errors import RunError
 from fer_lib.files import write_atomically
@@ -210,6 +210,7 @@ class Progress(keras.callbacks.Callback):
         if position is not None:
             self.title += f", run {position[0]} of {position[1]}"
         self.epochs, self.steps, self.bar = epochs, steps, None
+        self.others = position[1] - position[0] if position else 0  # runs that come after this one
         if watched and done < epochs:
             from tqdm.auto import tqdm  # warns where Jupyter's widgets are missing
 
@@ -229,7 +230,9 @@ class Progress(keras.callbacks.Callback):
             training = f"loss {row['loss']:.3f}  accuracy {percent(row['accuracy'])}"
             validation = f"val_loss {row['val_loss']:.3f}  val_accuracy {accuracy}"
             title = f"{self.title}: epoch {epoch}/{self.epochs}"
-            print(title, training, validation, f"{seconds:.0f} s", sep="  ", flush=True)
+            epochs_left = self.epochs - epoch + self.others * self.epochs
+            words = f"{seconds:.0f} s" + (f", {time_left(seconds * epochs_left)}" if epochs_left else "")
+            print(title, training, validation, words, sep="  ", flush=True)
             return
         self.bar.set_postfix(epoch=epoch, val_accuracy=accuracy)
         if epoch == self.epochs:

@@ -488,4 +488,5 @@ def test_progress_is_lines_unless_jupyterlab_shows_a_bar(session, monkeypatch, c
     else:
         title = "resnet14v2, seed 0, run 2 of 4: epoch"
         rest = "loss 1.500  accuracy 25.0 %  val_loss 1.250  val_accuracy 50.0 %  7 s"
-        assert lines == [f"{title} 1/2  {rest}", f"{title} 2/2  {rest}"]
+        left = "about 1 min left"
+        assert lines == [f"{title} 1/2  {rest}, {left}", f"{title} 2/2  {rest}, {left}"]
