@@ -196,7 +196,7 @@ def _facts(result, data, environment):
     )
     return {
         "Data": f"{dataset}, protocol {parameters.protocol}: {images or 'not read yet'}",
-        "Runs": f"{finished}, {parameters.epochs} epochs each, {time} in all",
+        "Runs": runs,
         "Trained on": "; ".join(sorted(devices)) or display.MISSING,
         "Evaluated on": _machine(environment),
     }
