@@ -191,9 +191,7 @@ def _facts(result, data, environment):
     dataset = display.DATASET_NAMES["ferplus" if parameters.labels == "ferplus" else parameters.dataset]
     images = ", ".join(f"{display.count(row.get('total'))} {split}" for split, row in data.counts.items())
     time = f"{minutes / 60:.1f} h" if minutes >= 60 else f"{minutes:.1f} min"
-    runs = (
-        f"{len(result.runs)} of {len(parameters.cells())} finished, {parameters.epochs} epochs each, {time} in all"
-    )
+    finished = f"{len(result.runs)} of {len(parameters.cells())} finished"
     return {
         "Data": f"{dataset}, protocol {parameters.protocol}: {images or 'not read yet'}",
         "Runs": runs,
