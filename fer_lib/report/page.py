@@ -194,7 +194,7 @@ def _facts(result, data, environment):
     finished = f"{len(result.runs)} of {len(parameters.cells())} finished"
     return {
         "Data": f"{dataset}, protocol {parameters.protocol}: {images or 'not read yet'}",
-        "Runs": runs,
+        "Runs": f"{finished}, {parameters.epochs} epochs each, {time} in all",
         "Trained on": "; ".join(sorted(devices)) or display.MISSING,
         "Evaluated on": _machine(environment),
     }
