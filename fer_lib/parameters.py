@@ -23,7 +23,7 @@ TRAINING_KEYS = (
     "weight_decay", "label_smoothing", "shift", "flip", "precision", "jit_compile",
 )  # fmt: skip
 # Keys in which two notebooks of one study may differ.
-_NOT_THE_STUDYS = {"title", "variants", "seeds", "data", "steps_per_execution"}
+_NOT_THE_STUDYS = {"title", "variants", "seeds", "data", "faces", "steps_per_execution"}
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$", max_length=64)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -56,6 +56,10 @@ class Parameters(BaseModel):
     train_limit: int | None = Field(None, ge=7, le=1_000_000, description="at most so many training images")
     colour: bool = Field(False, description="KDEF, folders: colour instead of grey")
     angles: list[Angle] = Field(["FL", "HL", "S", "HR", "FR"], description="KDEF: which of the five angles")
+    faces: Literal["all", "mean"] | None = Field(
+        None,
+        description="figures: all, single images too; mean, mean images only (default, but for generated faces)",
+    )
     aspect: Literal["crop", "pad", "squash"] = Field("crop", description="KDEF, folders: how images become square")
     group: str | None = Field(
         None, description="folders: no subject in two splits; `parent` folder, or a pattern of the file name"
@@ -126,6 +130,10 @@ class Parameters(BaseModel):
                 raise ValueError(f"{key} needs dataset: {others}, found dataset: {self.dataset}")
         if self.labels != "original" and (self.dataset, self.protocol) != ("fer2013", "official"):
             raise ValueError(f"labels: {self.labels} needs dataset: fer2013 and protocol: official")
+        if self.faces == "all" and self.dataset == "kdef":
+            raise ValueError(
+                "faces: all cannot be used with dataset: kdef, whose terms forbid publishing them; use mean"
+            )
         if self.warmup_epochs >= self.epochs and self.warmup_epochs > 0:
             raise ValueError(f"warmup_epochs ({self.warmup_epochs}) must be below epochs ({self.epochs})")
         return self
@@ -134,6 +142,11 @@ class Parameters(BaseModel):
     def baseline(self):
         """Name of the network without blocks among `variants`."""
         return next(name for name in self.variants if not Variant.from_name(name).stages)
+
+    @property
+    def shows_faces(self):
+        """Whether figures may show single images: of real people only where `faces` says so, of KDEF never."""
+        return (self.faces or ("all" if self.dataset == "synthetic" else "mean")) == "all"
 
     @property
     def channels(self):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from fer_lib import datasets
@@ -105,10 +106,18 @@ class Study:
             f"{self.parameters.epochs} epochs, {images} {split} images, protocol {self.splits.protocol}"
         )
 
-    def images_of(self, ids):
-        """The validation images with these ids, uint8, (ids, height, width, channels)."""
-        images = self.splits.validation
-        return images.images[pd.Index(images.ids).get_indexer(ids)]
+    def images_of(self, chosen):
+        """Return uint8 images for a figure, one per row of `chosen` (class and id): these validation images.
+
+        Where the study shows no single faces (`faces: mean`), the mean training image of the class instead.
+        """
+        if self.parameters.shows_faces:
+            images = self.splits.validation
+            return images.images[pd.Index(images.ids).get_indexer(chosen["id"])]
+        from fer_lib.figures.data import mean_images
+
+        means = mean_images(self.splits.train)
+        return np.stack([means[name] for name in chosen["class"]])
 
     def variants(self):
         """The baseline, then the variants with the paper's own function and placement: no name says these two."""
@@ -152,10 +161,19 @@ class Study:
         _show("\n".join([f"{head} Their networks are not compared.", ">", *lines]))
 
     def show_parameters(self):
-        """Shows what each parameter is, after all overrides; not where the data are."""
-        values = self.parameters.model_dump(exclude={"data"})
-        rows = [(name, _text(value), Parameters.model_fields[name].description) for name, value in values.items()]
-        _show(_styled(pd.DataFrame(rows, columns=["parameter", "value", "meaning"]), "parameters"))
+        """Show the parameters that are not at their default, after all overrides, and the others folded.
+
+        Where the data are is left out.
+        """
+        from IPython.display import HTML
+
+        fields, values = Parameters.model_fields, self.parameters.model_dump(exclude={"data"})
+        rows = [(name, _text(value), fields[name].description) for name, value in values.items()]
+        table = pd.DataFrame(rows, columns=["parameter", "value", "meaning"])
+        is_default = np.array([fields[name].default == value for name, value in values.items()])
+        summary = f"<summary>{is_default.sum()} parameters with their default values</summary>"
+        folded = _styled(table[is_default], "defaults").data
+        _show(_styled(table[~is_default], "parameters"), HTML(f"<details>{summary}{folded}</details>"))
 
     def finding(self, text, question=None, rank=1):
         """Show one sentence, computed from the numbers, as a finding.
@@ -265,7 +283,9 @@ def _styled(table, name):
     shown = readable(table.reset_index(drop=True))
     left = {"text-align": "left", "white-space": "normal", "overflow-wrap": "break-word"}
     words = [column for column, is_numeric in zip(shown, are_numeric(shown), strict=True) if not is_numeric]
+    numbers = [column for column in shown if column not in words]
     style = shown.style.set_uuid(name.replace(".", "-")).set_properties(subset=words, **left)
+    style.set_properties(subset=numbers, **{"white-space": "nowrap"})
     style.format(escape="html").format_index(escape="html", axis="columns")
     style.set_table_styles([{"selector": "th", "props": list(left.items())}]).hide(axis="index")
     return HTML(style.to_html())  # a Styler would print its address, another one every time

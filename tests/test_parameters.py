@@ -157,7 +157,7 @@ def test_every_parameter_is_named_in_the_hash_or_known_to_stand_outside():
     outside = {
         "study", "title", "variants", "seeds",
         "dataset", "data", "protocol", "labels", "generated_images", "train_limit", "colour", "angles", "aspect",
-        "group",
+        "faces", "group",
         "steps_per_execution",
     }  # fmt: skip
     # `norm_momentum` came later: it is in the hash where it is not the default.

@@ -69,15 +69,16 @@ def cost_by_stage(depth: int = 50, input_shape: tuple = (96, 96, 1), **arguments
     Arguments as for `resnet_v2`. Five rows, index `variant` (`"baseline"`, `"stage 1"` .. `"stage 4"`): `blocks`,
     the columns of `COSTS` for the whole network, and `added_*` for each, the difference from the baseline.
     """
-    rows = []
-    for stages in ((), *((stage,) for stage in STAGES)):
-        table = count_costs(resnet_v2(depth, input_shape, non_local_stages=stages, **arguments))
-        blocks = int((table["type"] == NonLocal2D.__name__).sum())
-        variant = f"stage {stages[0]}" if stages else "baseline"
-        rows.append({"variant": variant, "blocks": blocks, **table[list(COSTS)].sum()})
+    # One network with blocks at all stages: a block changes nothing of what is counted at other layers.
+    table = count_costs(resnet_v2(depth, input_shape, non_local_stages=STAGES, **arguments))
+    is_block = table["type"] == NonLocal2D.__name__
+    baseline = table.loc[~is_block, list(COSTS)].sum()
+    rows = [{"variant": "baseline", "blocks": 0, **baseline}]
+    for stage in STAGES:
+        own = table[is_block & (table["stage"] == stage)]
+        rows.append({"variant": f"stage {stage}", "blocks": len(own), **(baseline + own[list(COSTS)].sum())})
     table = pd.DataFrame(rows).set_index("variant")
-    added = (table[list(COSTS)] - table.loc["baseline", list(COSTS)]).add_prefix("added_")
-    return table.join(added)
+    return table.join((table[list(COSTS)] - baseline).add_prefix("added_"))
 
 
 def measure(

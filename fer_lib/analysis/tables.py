@@ -7,7 +7,7 @@ nothing else, so a table can be made again from the files. Rates and differences
 
 import itertools
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -245,9 +245,8 @@ def pick(variants: Iterable[str], stages: Iterable[int]) -> str | None:
 
 def _like_control(variants, control):
     """Return the variants that differ from a control only in their pairwise function and are none themselves."""
-    own = Variant.from_name(control)
-    like = [name for name in variants if replace(Variant.from_name(name), pairwise=own.pairwise) == own]
-    return [name for name in like if not is_control(name)]
+    without = {name: asdict(Variant.from_name(name)) | {"pairwise": None} for name in [*variants, control]}
+    return [name for name in variants if without[name] == without[control] and not is_control(name)]
 
 
 def _mean_of(variants):

@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.figure import Figure
 
-from fer_lib.display import BINARY_FLOOR, count, percent
+from fer_lib.display import count, percent
 from fer_lib.figures import style
 from fer_lib.figures.style import PALETTE, QUIET, new_figure, percent_axis, styled
 
@@ -13,7 +14,7 @@ OVER_SEEDS = {"errorbar": ("pi", 100), "markersize": 4, "markeredgewidth": 0}
 
 
 @styled
-def training_curves(runs):
+def training_curves(runs) -> Figure:
     """Draw accuracy and loss of one variant's runs over the epochs: mean and range of the seeds."""
     figure, panels = new_figure(3.6, columns=2)
     for axes, metric in zip(panels, ("accuracy", "loss"), strict=True):
@@ -26,23 +27,23 @@ def training_curves(runs):
 
 
 @styled
-def two_accuracies(runs):
-    """Draw 7-class accuracy and BinaryAccuracy of the same validation predictions, as `training_curves` does."""
+def two_accuracies(runs) -> Figure:
+    """Draw accuracy and BinaryAccuracy of the same validation predictions, as `training_curves` does."""
     figure, axes = new_figure(3.6)
-    names = {"val_binary_accuracy": "BinaryAccuracy", "val_accuracy": "7-class accuracy"}
+    classes = len(runs[0].class_names)
+    floor = 1 - 1 / classes
+    names = {"val_binary_accuracy": "BinaryAccuracy", "val_accuracy": f"{classes}-class accuracy"}
     _draw_curves(axes, runs, names, [PALETTE["purple"], PALETTE["navy"]])
-    axes.axhline(BINARY_FLOOR, color=QUIET, linewidth=1, linestyle=":")
-    words = f"BinaryAccuracy of the all-negative baseline: {percent(BINARY_FLOOR)}"
-    last = runs[0].history["epoch"].max()
-    axes.text(last, BINARY_FLOOR - 0.02, words, color=QUIET, ha="right", va="top")
-    sns.move_legend(axes, "lower right")
+    label = f"BinaryAccuracy of the all-negative baseline: {percent(floor)}"
+    axes.axhline(floor, color=QUIET, linewidth=1, linestyle=":", label=label)
+    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.2), ncols=3)
     axes.set_ylim(0, 1)
     percent_axis(axes.yaxis)
     return figure
 
 
 @styled
-def class_scores(scores):
+def class_scores(scores: pd.DataFrame) -> Figure:
     """Draw recall (filled) and precision (open) with their 95 % CIs from one variant's `tables.class_scores`."""
     table = scores.sort_values("support", ascending=False)
     figure, axes = new_figure(0.9 + 0.5 * len(table))
@@ -59,18 +60,18 @@ def class_scores(scores):
 
 
 @styled
-def reliability(tables):
+def reliability(tables: dict[str, pd.DataFrame]) -> Figure:
     """Draw accuracy (bins of 10 images or more) and the number of images against confidence.
 
-    `tables`: dict of a name, such as `seed 0`, to a `tables.reliability_by_run`, all of one variant.
+    `tables`: a name, such as `seed 0`, to a `tables.reliability_by_run`, all of one variant.
     """
     figure, (axes, counts) = new_figure(5.6, rows=2, width=6.4, sharex=True, height_ratios=[3, 1])
     axes.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle=":", label="perfect calibration")
     for (name, table), colour in zip(tables.items(), PALETTE.values(), strict=False):
-        found = table[table["n"] >= 10]  # fewer are noise
-        error = np.abs(found[["ci_low", "ci_high"]].to_numpy().T - found["accuracy"].to_numpy())
+        enough = table[table["n"] >= 10]  # fewer are noise
+        error = np.abs(enough[["ci_low", "ci_high"]].to_numpy().T - enough["accuracy"].to_numpy())
         line = {"fmt": "o-", "markersize": 4, "linewidth": 1.2, "color": colour, "label": name}
-        axes.errorbar(found["confidence"], found["accuracy"], error, **line)
+        axes.errorbar(enough["confidence"], enough["accuracy"], error, **line)
         counts.stairs(table["n"], [*table["from"], 1], color=colour, linewidth=1.2)
     axes.legend(loc="upper left")
     axes.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy, 95 % CI")
@@ -80,7 +81,7 @@ def reliability(tables):
 
 
 def _draw_curves(axes, runs, names, palette):
-    """Lines over the epochs; `names`: column of `run.history` -> its name in the legend."""
+    """Draw lines over the epochs; `names`: column of `run.history` -> its name in the legend."""
     history = pd.concat([run.history[["epoch", *names]] for run in runs]).rename(columns=names)
     lines = {"hue": "curve", "style": "curve", "dashes": False, "markers": ["o", "s"], "palette": palette}
     sns.lineplot(history.melt("epoch", var_name="curve"), x="epoch", y="value", ax=axes, **lines, **OVER_SEEDS)

@@ -1,7 +1,9 @@
 """Notebook 04: which classes are confused, what changes against the baseline, and accuracy by class and group."""
 
 import numpy as np
+import pandas as pd
 import seaborn as sns
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from fer_lib.display import count
@@ -13,14 +15,14 @@ _ANGLES = ["FL", "HL", "S", "HR", "FR"]
 
 
 @styled
-def confusion_matrices(shares):
+def confusion_matrices(shares: dict) -> Figure:
     """Draw the percentage of each true class that is predicted as each class, from `tables.confusion_shares`."""
     values = {name: 100 * table for name, table in shares.items()}
     return _draw_matrices(values, "{:.0f}", "% of the images of the true class", cmap="Blues", vmin=0, vmax=100)[0]
 
 
 @styled
-def confusion_changes(changes, alpha=0.05):
+def confusion_changes(changes: pd.DataFrame, alpha: float = 0.05) -> Figure:
     """Draw shares minus the baseline's from `tables.confusion_changes`; framed: p (Holm-adjusted) below alpha."""
     cells = changes.set_index(["variant", "true_class", "predicted_class"])[["difference", "p_holm"]].unstack()
     classes = cells.columns.unique(1)  # one of a single image has no row
@@ -35,8 +37,8 @@ def confusion_changes(changes, alpha=0.05):
 
 
 @styled
-def group_scores(table, column, score="accuracy", baseline=None):
-    """Draw a score with its 95 % CI: a panel a group of images, a row a variant, in it the seeds.
+def group_scores(table, column: str, score: str = "accuracy", baseline: str | None = None) -> Figure:
+    """Draw a score with its 95 % CI: one panel per group of images, one row per variant, in it the seeds.
 
     Args:
         table: `tables.by_group` or `tables.accuracy_without` with variant and seed, or `tables.class_scores`.
@@ -65,7 +67,7 @@ def group_scores(table, column, score="accuracy", baseline=None):
 
 
 def _draw_matrices(values, pattern, words, **colours):
-    """Heat maps of DataFrames (true by predicted classes), a variant each; returns the figure and the panels."""
+    """Return a figure of one heat map per variant (true by predicted classes), and its panels."""
     figure, panels = style.small_multiples(len(values), 3.1, columns=2 if len(values) in (2, 4) else 3)
     shown = np.vectorize(lambda value: pattern.format(value).replace("-", "−") if abs(value) >= 0.5 else "")
     settings = {"fmt": "", "annot_kws": {"fontsize": 9.5}, "cbar": False} | colours

@@ -1,15 +1,18 @@
 """Notebook 02: the block, and accuracy by variant: curves, intervals, differences to the baseline, power."""
 
+import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 
 from fer_lib.display import percent
 from fer_lib.figures import style
 from fer_lib.figures.baseline import OVER_SEEDS
 from fer_lib.figures.style import INK, PALETTE, QUIET, new_figure, styled, variant_style
 
-_ROW = 0.36  # inches a row
+_ROW = 0.36  # inches per row
 # Steps of the block: place, operation, shape of its output. H x W positions, N = H W, C channels.
 _STEPS = {
     "x": (0.45, 1.5, "x", "H × W × C"),
@@ -19,14 +22,14 @@ _STEPS = {
     "pairwise": (3.85, 2.0, "pairwise function\nθ(xᵢ)ᵀ φ(xⱼ)", "f, N × N"),
     "softmax": (5.65, 2.0, "softmax\nover j", "a, N × N"),
     "sum": (7.0, 1.0, "weighted sum\nΣⱼ aᵢⱼ g(xⱼ)", "y, N × C/2"),
-    "out": (8.65, 1.0, "$W_z$: 1 × 1 conv\nBN (γ = 0)", "H × W × C"),
+    "out": (8.65, 1.0, "W: 1 × 1 conv\nBN (γ = 0)", "H × W × C"),
     "z": (10.1, 1.5, "+", "z, H × W × C"),
 }
 _ARROWS = "x-theta x-phi x-g theta-pairwise phi-pairwise pairwise-softmax softmax-sum g-sum sum-out out-z x-z"
 
 
 @styled
-def block_diagram():
+def block_diagram() -> Figure:
     """Draw the non-local block: what it computes, in order, and the shape of each result."""
     figure, axes = new_figure(3.3)
     axes.set(xlim=(0, 10.7), ylim=(-0.1, 3.35))
@@ -45,12 +48,40 @@ def block_diagram():
         look |= {"patchA": start.get_bbox_patch(), "patchB": end.get_bbox_patch()}
         look |= residual if arrow == "x-z" else {}
         axes.annotate("", end.get_position(), start.get_position(), arrowprops=look)
-    axes.text(5.3, 3.2, "residual connection: z = BN($W_z$ y) + x", fontsize=10, color=PALETTE["green"], **centred)
+    axes.text(5.3, 3.2, "residual connection: z = BN(W y) + x", fontsize=10, color=PALETTE["green"], **centred)
     return figure
 
 
 @styled
-def curves_by_variant(runs, baseline):
+def network_diagram(sizes: pd.DataFrame, image_size: int, stages: tuple[int, ...]) -> Figure:
+    """Draw ResNetV2 from image to classes: its bottlenecks by stage, and the non-local blocks of some `stages`.
+
+    `sizes`: one row per stage: stage, bottlenecks, side (of the feature map in it) and channels.
+    """
+    figure, axes = new_figure(2.6)
+    axes.set(xlim=(-0.2, 12.4), ylim=(-1.75, 1.6))
+    axes.set_axis_off()
+    words = {"ha": "center", "va": "center", "fontsize": 10}
+    for place, text in ((0.35, f"image\n{image_size} × {image_size}"), (1.7, "stem"), (11.5, "pooling,\nclasses")):
+        axes.text(place, 0, text, bbox={"boxstyle": "round", "pad": 0.45, "fc": "white", "ec": QUIET}, **words)
+    for row in sizes.itertuples():
+        left, height = 2.5 + 2.1 * (row.stage - 1), 0.35 + 0.17 * np.log2(row.side)
+        has_blocks = row.stage in stages
+        axes.add_patch(Rectangle((left, -height), 1.7, 2 * height, fc="white", ec=PALETTE["navy"], linewidth=1.6))
+        step = 1.7 / row.bottlenecks
+        centres = left + step * (np.arange(row.bottlenecks) + 0.5)
+        axes.scatter(centres - 0.12 * has_blocks, 0 * centres, 90, QUIET, marker="s", linewidths=0)
+        if has_blocks:
+            axes.scatter(centres + 0.12, 0 * centres, 60, PALETTE["orange"], marker="D", linewidths=0)
+        axes.text(left + 0.85, 1.45, f"stage {row.stage}", color=PALETTE["navy"], **words)
+        axes.text(left + 0.85, -1.5, f"{row.side} × {row.side} positions\n{row.channels} channels", **words)
+    for end in (1.38, 2.5, 4.6, 6.7, 8.8, 10.92):
+        axes.annotate("", (end, 0), (end - 0.42, 0), arrowprops={"arrowstyle": "-|>", "color": INK})
+    return figure
+
+
+@styled
+def curves_by_variant(runs, baseline: str) -> Figure:
     """Draw validation accuracy over the epochs, mean and range of the seeds, each variant over the baseline."""
     history = pd.concat([run.history.assign(variant=run.variant) for run in runs])
     variants = [name for name in history["variant"].unique() if name != baseline]
@@ -68,7 +99,7 @@ def curves_by_variant(runs, baseline):
 
 
 @styled
-def accuracy_by_variant(summary, by_run):
+def accuracy_by_variant(summary: pd.DataFrame, by_run: pd.DataFrame) -> Figure:
     """Draw accuracies with 95 % CIs, and each seed's, from `tables.accuracy_by_variant` and `accuracy_by_run`."""
     figure, axes = new_figure(0.9 + _ROW * len(summary))
     rows, values = pd.RangeIndex(len(summary)), ["accuracy", "ci_low", "ci_high"]
@@ -79,13 +110,13 @@ def accuracy_by_variant(summary, by_run):
     axes.scatter(several["accuracy"], several["row"] + 0.27, s=16, color=colours)
     style.draw_intervals(axes, rows, summary, values)
     style.write_beside(axes, summary[values], {"accuracy (%)": 84, "95 % CI (%)": 180})
-    style.name_rows(axes, map(style.label_of, summary["variant"]), "7-class accuracy, 95 % CI")
+    style.name_rows(axes, map(style.label_of, summary["variant"]), "accuracy, 95 % CI")
     style.percent_axis(axes.xaxis)
     return figure
 
 
 @styled
-def forest_plot(comparison):
+def forest_plot(comparison: pd.DataFrame) -> Figure:
     """Draw differences in pp from `tables.comparison` or `tables.against_control`, with both CIs."""
     figure, axes = new_figure(1.5 + _ROW * len(comparison))
     axes.axvline(0, color=INK, linewidth=1)
@@ -106,7 +137,7 @@ def forest_plot(comparison):
 
 
 @styled
-def power_curve(power, seeds, effect=0.01):
+def power_curve(power: pd.DataFrame, seeds: int, effect: float = 0.01) -> Figure:
     """Draw the minimum detectable effect at 80 % power against seeds, with a line at an effect to be found.
 
     `power`: DataFrame: seeds (of each network), mde (a fraction); `seeds`: of this study; `effect`: a fraction.

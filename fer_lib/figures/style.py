@@ -23,11 +23,11 @@ PALETTE = {
 BASELINE_COLOUR, OTHER_STAGES = "#404040", "#8c613c"
 STAGE_COLOURS = dict(zip([(1,), (2,), (3,), (4,), (1, 2), (3, 4)], PALETTE.values(), strict=True))
 MARKERS = {"embedded_gaussian": "o", "gaussian": "s", "dot_product": "D", "concatenation": "^", "none": "X"}
-SPLIT_COLOURS = {"train": BASELINE_COLOUR, "validation": PALETTE["blue"], "test": PALETTE["orange"]}
 RC = {
     "axes.titlelocation": "left", "axes.edgecolor": QUIET, "axes.spines.top": False, "axes.spines.right": False,
     "axes.grid": True, "axes.grid.axis": "y", "grid.color": "#e2e2e2", "legend.frameon": False,
     "lines.linewidth": 1.8, "image.cmap": "gray", "figure.labelsize": 11,
+    "text.parse_math": False,  # a class may be called `$x$`
 }  # fmt: skip
 
 
@@ -152,3 +152,21 @@ def png(figure, dpi=144):
     picture = grey if grey.convert("RGB").tobytes() == picture.tobytes() else picture
     picture.save(smaller, "PNG", optimize=True, dpi=(dpi, dpi))
     return smaller.getvalue()
+
+
+def draw_bars(axes, names, values, words, title: str, room: float = 1.8, **look):
+    """Draw one horizontal bar per name, the first at the top, with words; `room`: width over the longest bar."""
+    rows = range(len(values))
+    axes.bar_label(axes.barh(rows, values, 0.7, **look), words, padding=4, fontsize=10)
+    axes.set_yticks(rows, names)
+    axes.set(title=title, xticks=[], xlim=(0, room * max(values) or 1), ylim=(len(values) - 0.5, -0.5))
+    axes.spines[["bottom", "left"]].set_visible(False)
+    axes.tick_params(left=False, grid_linewidth=0)
+
+
+def amount(number: float, measure: str) -> str:
+    """Return a number in words that fit a bar: `12.6 M`, or `2.6 MiB` where `measure` ends in bytes."""
+    step, units = (1024, "B KiB MiB GiB") if measure.endswith("bytes") else (1000, " k M G")
+    power = int(np.log(max(number, 1)) / np.log(step) + 1e-9)
+    number /= step**power
+    return f"{number:,.{1 if power and number < 100 else 0}f} {units.split(' ')[power]}".strip()

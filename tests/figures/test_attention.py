@@ -1,29 +1,26 @@
 """Figures of attention: what is drawn, read back from the figure."""
 
+import io
+
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from fer_lib.figures import attention as figures
 
 POSITIONS = {"brow": (0.25, 0.25), "mouth": (0.75, 0.5)}
 
 
-def table_of(**columns):
-    rows = [
-        {
-            "variant": "resnet14v2-nl3", "block": "conv4_block1_non_local", "seed": seed, "state": state,
-            "class": name, "images": 100, "distance": 10.0 + seed, "distance_sd": 2.0, "entropy": 0.5,
-            "entropy_sd": 0.1, "relative_update": 0.2, "uniform_distance": 20.0,
-        }
-        for seed in (0, 1) for state in ("untrained", "trained")
-        for name in ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
-    ]  # fmt: skip
-    return pd.DataFrame(rows).assign(**columns)
-
-
-def markers(axes):
-    return [line for line in axes.lines if line.get_marker() == "o"]
+BLOCKS = pd.DataFrame(
+    {
+        "variant": ["resnet14v2-nl3", "resnet14v2-nl34"], "block": "conv4_block1_non_local",
+        "uniform_distance": 20.0,
+        "distance": [10.0, 12.0], "distance_low": [9.0, 12.0], "distance_high": [11.0, 13.0],
+        "entropy": [0.5, 0.001], "entropy_low": [0.4, 0.001], "entropy_high": [0.6, 0.001],
+        "update": [0.01, 400.0], "update_q1": [0.005, 300.0], "update_q3": [0.02, 4000.0],
+    }
+)  # fmt: skip
 
 
 def test_maps_lie_smoothly_on_the_images_relative_to_uniform():
@@ -57,24 +54,27 @@ def test_one_image_and_position_make_one_overlay():
 
 
 def test_blocks_by_distance_entropy_and_update_norm():
-    figure = figures.attention_by_block(table_of()[lambda rows: rows["class"] == "angry"])
-    assert len(figure.axes) == 3
-    assert [line.get_xdata()[0] for line in markers(figure.axes[0])] == [10, 11, 10, 11]
-    assert [line.get_markerfacecolor() == "white" for line in markers(figure.axes[0])] == [True] * 2 + [False] * 2
-    assert np.ptp(figure.axes[0].lines[0].get_xdata()) == pytest.approx(2 * 1.96 * 2 / 10)
-    assert figure.axes[0].collections[0].get_segments()[0][0, 0] == 20  # of uniform attention
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["stage 3, block 1"]
-    assert figure.axes[2].get_xscale() == "linear"
-    far = figures.attention_by_block(table_of(relative_update=4000.0)[lambda rows: rows["class"] == "angry"])
-    assert far.axes[2].get_xscale() == "symlog"
+    distance, entropy, update = figures.attention_by_block(BLOCKS).axes
+    for axes, columns in zip((distance, entropy, update), figures.MEASURES.values(), strict=True):
+        intervals, markers = axes.lines[::2], axes.lines[1::2]
+        assert [line.get_xdata()[0] for line in markers] == BLOCKS[columns[0]].tolist()
+        assert [tuple(line.get_xdata()) for line in intervals] == list(
+            zip(*BLOCKS[columns[1:]].T.to_numpy(), strict=True)
+        )
+    assert distance.collections[0].get_segments()[0][0, 0] == 20  # of uniform attention
+    labels = [label.get_text() for label in distance.get_yticklabels()]
+    assert labels == ["stage 3, block 1", "stages 3-4, stage 3, block 1"]
+    assert update.get_xscale() == "log" and not any("$" in text.get_text() for text in update.get_xticklabels())
+    assert all(axes.get_xlim()[0] < 0 for axes in (distance, entropy))
 
 
-def test_classes_are_columns_of_trained_means_over_seeds():
-    table = table_of(variant="resnet14v2-nl34")
-    table.loc[table["state"] == "untrained", "distance"] = 99.0
-    table.loc[(table["class"] == "sad") & (table["seed"] == 1), "distance"] = 20.0
-    axes = figures.attention_by_class(table).axes[0]
-    assert [text.get_text() for text in axes.texts] == ["10.5"] * 5 + ["15.0", "10.5"]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["stages 3-4, stage 3 block 1"]
-    entropies = figures.attention_by_class(table, "entropy").axes[0]
-    assert entropies.texts[0].get_text() == "0.50"
+def test_an_overlay_colours_a_face_where_the_weight_is_not_uniform():
+    face = np.full((8, 8, 1), 128, "uint8")
+
+    def colours(weights):
+        return np.asarray(Image.open(io.BytesIO(figures.overlay(face, np.array(weights), 40)))).reshape(1600, 3)
+
+    assert (colours(np.full((2, 2), 0.25)) == 128).all()
+    uneven = colours([[1.0, 0.0], [0.0, 0.0]]).reshape(40, 40, 3)
+    (red, _, blue), (less_red, _, more_blue) = uneven[2, 2], uneven[37, 37]
+    assert red > blue and less_red < more_blue

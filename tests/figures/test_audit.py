@@ -24,22 +24,3 @@ def test_two_metrics_has_the_epochs_and_the_papers_numbers():
     assert [text.get_text() for text in axes.texts][1:] == ["all-negative baseline: 85.7 %", "chance: 14.3 %"]
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     assert len(labels) == len(set(labels)) == 3
-
-
-def test_power_of_single_runs_is_a_line_a_discordance():
-    sizes = [200, 1432, 20_000]
-    power = pd.DataFrame(
-        {"images": n, "discordance": share, "mde": 2.8 * np.sqrt(share / n)}
-        for share in (0.25, 0.1)
-        for n in sizes
-    )
-    axes = figures.single_run_power(power, 1432, {"stages 3-4": 0.0092}).axes[0]
-    quarter, tenth = axes.lines[:2]
-    assert quarter.get_ydata() == pytest.approx([280 * np.sqrt(0.25 / n) for n in sizes])
-    assert (tenth.get_ydata() < quarter.get_ydata()).all()
-    assert [text.get_text() for text in axes.texts] == ["1,432 images", "stages 3-4: 0.92 pp"]
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
-        "25 % of the images",
-        "10 % of the images",
-    ]
-    assert axes.lines[-1].get_ydata()[0] == pytest.approx(0.92)

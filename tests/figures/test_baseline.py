@@ -15,7 +15,8 @@ def run_of(seed):
     curve = 0.5 + 0.05 * EPOCHS + 0.02 * seed
     columns = {"epoch": EPOCHS, "accuracy": curve, "loss": 2 - curve, "val_loss": 2.1 - curve}
     columns |= {"val_accuracy": curve - 0.1, "val_binary_accuracy": 0.86 + curve / 20}
-    return SimpleNamespace(variant="resnet14v2", seed=seed, history=pd.DataFrame(columns))
+    history = pd.DataFrame(columns)
+    return SimpleNamespace(variant="resnet14v2", seed=seed, history=history, class_names=("a", "b", "c", "d"))
 
 
 RUNS = [run_of(seed) for seed in (0, 1, 5)]
@@ -42,12 +43,14 @@ def test_training_curves_are_means_and_ranges_over_seeds():
     assert loss.get_legend() is None
 
 
-def test_two_accuracies_have_the_all_negative_baseline():
+def test_two_accuracies_have_the_all_negative_baseline_of_the_runs_classes():
     axes = figures.two_accuracies(RUNS[:1]).axes[0]
     assert axes.lines[0].get_ydata() == pytest.approx(RUNS[0].history["val_binary_accuracy"])
     assert axes.lines[1].get_ydata() == pytest.approx(RUNS[0].history["val_accuracy"])
-    assert axes.lines[-1].get_ydata()[0] == pytest.approx(6 / 7)
-    assert any("85.7 %" in text.get_text() for text in axes.texts)
+    assert axes.lines[-1].get_ydata()[0] == pytest.approx(3 / 4)
+    names = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert names[1:] == ["4-class accuracy", "BinaryAccuracy of the all-negative baseline: 75.0 %"]
+    assert not axes.texts  # the words are in the legend, where no curve runs
 
 
 def test_class_scores_draw_recall_filled_and_precision_open_of_the_commonest_class_first():

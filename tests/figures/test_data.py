@@ -68,22 +68,6 @@ def test_image_table_leaves_missing_places_empty():
     assert titles(figure)[:2] == ["FL", "S"] and figure.axes[2].get_ylabel() == "b"
 
 
-def test_one_subject_is_gathered_from_all_splits():
-    def photographs(rows):
-        labels, angles, subjects, sessions = zip(*rows, strict=True)
-        metadata = pd.DataFrame({"subject": subjects, "session": sessions, "angle": angles})
-        return noise(labels, "kdef", channels=3, seed=len(rows), metadata=metadata)
-
-    train = photographs([(0, "S", "F02", "A"), (3, "S", "F01", "A"), (3, "HL", "F01", "B")])
-    validation = photographs([(3, "HL", "F01", "A"), (0, "HL", "F01", "A")])
-    splits = Splits(train, validation, None, "kdef", "random")
-    grid = np.array(figures.one_subject(splits, ["HL", "S"]).axes, object).reshape(7, 2)
-    shown = {(row, column) for row in range(7) for column in range(2) if grid[row, column].images}
-    assert shown == {(0, 0), (3, 0), (3, 1)}
-    assert np.array_equal(grid[3, 1].images[0].get_array(), train.images[1])
-    assert np.array_equal(grid[3, 0].images[0].get_array(), validation.images[0])
-
-
 def test_gallery_finds_images_in_all_splits(splits):
     figure = figures.gallery(splits, ["val/1", "train/0", "train/2"], columns=2)
     assert titles(figure) == ["validation\nfear", "train\nangry", "train\nsad"]
@@ -126,12 +110,9 @@ def test_mean_faces_show_where_classes_differ_whatever_their_brightness():
     assert darker[2] > darker[0] and lighter[0] > lighter[2]
 
 
-def test_sharpness_of_a_split_sums_to_one_with_outliers_at_the_edges():
-    rng = np.random.default_rng(0)
-    sharpness = {"train": np.append(rng.lognormal(7, 0.5, 999), 0.0), "validation": rng.lognormal(7.3, 0.5, 200)}
-    axes = figures.sharpness_by_split(sharpness).axes[0]
-    medians = sorted(line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == ":")
-    assert medians == pytest.approx(sorted(np.median(values) for values in sharpness.values()))
-    steps = [line.get_ydata() for line in axes.lines if line.get_linestyle() == "-"]
-    assert [np.asarray(heights)[:-1].sum() for heights in steps] == pytest.approx([1, 1])
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["train", "validation"]
+def test_mean_images_are_of_the_classes_that_have_images():
+    images = np.zeros((3, 4, 4, 1), "uint8")
+    images[1:] = [[[[100]]], [[[200]]]]
+    means = figures.mean_images(ImageSet(images, np.array([0, 3, 3]), np.array(["a", "b", "c"])))
+    assert {name: np.unique(mean).tolist() for name, mean in means.items()} == {"angry": [0], "happy": [255]}
+    assert means["happy"].dtype == np.uint8 and means["happy"].shape == (4, 4, 1)

@@ -1,8 +1,6 @@
 """Figures of the pairwise functions: what is drawn, read back from the figure."""
 
-import numpy as np
 import pandas as pd
-import pytest
 from matplotlib.colors import to_hex
 
 from fer_lib.figures import pairwise as figures
@@ -43,18 +41,20 @@ def test_the_diagram_has_each_function_and_the_control_meets_itself_only():
         assert [by_colour[PALETTE[name]].count("■") for name in ("orange", "blue")] == [cells, cells]
 
 
-def test_accuracy_against_cost():
-    figure = figures.accuracy_against_cost(TABLE)
-    labels = [axes.get_xlabel().split(",")[0] for axes in figure.axes]
-    assert labels == ["parameters", "MACs", "activation memory"]
-    by_parameters, by_macs, by_memory = (axes.collections[1].get_offsets() for axes in figure.axes)
-    assert by_parameters[0, 0] == 1 and len(set(by_parameters[1:, 0])) == 3  # equal costs beside each other
-    assert by_parameters[1:, 0].tolist() == pytest.approx([2.0, 2.03, 2.06])
-    assert len(set(by_memory[:, 0])) == 4
-    np.testing.assert_allclose(by_macs, np.column_stack([[10, 14, 12, 13], TABLE["accuracy"]]))
-    intervals = [segment[:, 1].tolist() for segment in figure.axes[1].collections[0].get_segments()]
-    np.testing.assert_allclose(intervals, TABLE[["ci_low", "ci_high"]])
-    # The baseline beats the control in both.
-    assert figure.axes[1].lines[0].get_xdata().tolist() == [10, 13, 14]
-    words = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert words == ["baseline", "embedded Gaussian", "identity attention (control)", "dot product"]
+def test_accuracy_and_cost_are_a_row_per_network_and_equal_costs_equal_bars():
+    accuracy, parameters, macs, memory = figures.accuracy_and_cost(TABLE).axes
+    assert [line.get_xdata()[0] for line in accuracy.lines[1::2]] == TABLE["accuracy"].tolist()
+    assert [tuple(line.get_xdata()) for line in accuracy.lines[::2]] == [
+        (0.58, 0.62),
+        (0.6, 0.64),
+        (0.57, 0.61),
+        (0.59, 0.63),
+    ]
+    assert [bar.get_width() for bar in parameters.patches] == [1e6, 2e6, 2e6, 2e6]
+    assert [text.get_text() for text in macs.texts] == ["10.0 M", "14.0 M", "12.0 M", "13.0 M"]
+    assert [text.get_text() for text in memory.texts] == ["1.0 MiB"] * 4
+    # The baseline has fewer MACs and a higher accuracy than the control.
+    names = {label.get_text(): label.get_fontweight() for label in accuracy.get_yticklabels()}
+    assert [name for name, weight in names.items() if weight != "bold"] == [
+        "stage 3, identity attention (control)"
+    ]

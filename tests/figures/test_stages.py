@@ -5,10 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex
+from matplotlib.patches import Rectangle
 from matplotlib.text import Annotation
 
 from fer_lib.figures import stages as figures
-from fer_lib.figures.style import label_of
+from fer_lib.figures.style import PALETTE, QUIET, label_of
 
 BASELINE = "resnet26v2"
 # Ten networks, among them the longest label that a name can have.
@@ -72,21 +74,41 @@ def test_the_block_has_its_operations_and_shapes_in_order():
         "φ: 1 × 1 conv",
         "g: 1 × 1 conv",
         "softmax\nover j",
-        "$W_z$: 1 × 1 conv\nBN (γ = 0)",
+        "W: 1 × 1 conv\nBN (γ = 0)",
     ):
         assert expected in words
     assert words.count("N × C/2") == 3 and {"H × W × C", "f, N × N", "a, N × N", "y, N × C/2"} <= set(words)
     places = {text.get_text(): text.get_position()[0] for text in axes.texts}
-    order = [
-        places[word] for word in ("x", "θ: 1 × 1 conv", "softmax\nover j", "$W_z$: 1 × 1 conv\nBN (γ = 0)", "+")
-    ]
+    order = [places[word] for word in ("x", "θ: 1 × 1 conv", "softmax\nover j", "W: 1 × 1 conv\nBN (γ = 0)", "+")]
     assert order == sorted(order)
     arrows = [text for text in axes.texts if isinstance(text, Annotation)]
     # x goes to theta, phi, g and past the block to the sum; each other operation's result goes on once.
     assert sorted(arrow.xyann[0] for arrow in arrows)[:4] == [places["x"]] * 4 and len(arrows) == 11
 
 
-def test_curves_have_a_panel_a_variant_over_the_baseline():
+def test_the_network_has_its_bottlenecks_and_blocks_by_stage():
+    sizes = {
+        "stage": [1, 2, 3, 4],
+        "bottlenecks": [3, 4, 6, 3],
+        "side": [24, 12, 6, 3],
+        "channels": [256, 512, 1024, 2048],
+    }
+    axes = figures.network_diagram(pd.DataFrame(sizes), 96, (1, 4)).axes[0]
+    drawn = [(len(marks.get_offsets()), to_hex(marks.get_facecolor()[0])) for marks in axes.collections]
+    assert drawn == [
+        (3, QUIET),
+        (3, PALETTE["orange"]),
+        (4, QUIET),
+        (6, QUIET),
+        (3, QUIET),
+        (3, PALETTE["orange"]),
+    ]
+    heights = [box.get_height() for box in axes.patches if isinstance(box, Rectangle)]
+    assert heights == sorted(heights, reverse=True) and len(heights) == 4
+    assert {"image\n96 × 96", "stage 3", "6 × 6 positions\n1024 channels"} <= set(texts(axes))
+
+
+def test_curves_have_a_panel_per_variant_over_the_baseline():
     figure = figures.curves_by_variant(list(runs()), BASELINE)
     titles = [axes.get_title("left").replace("\n", " ") for axes in figure.axes]
     assert titles == [label_of(name) for name in VARIANTS[1:]]
@@ -138,41 +160,3 @@ def test_power_falls_with_seeds_and_names_this_study():
     assert axes.lines[0].get_ydata().tolist() == pytest.approx([2.8, 2.1, 1.8, 0.9])
     assert texts(axes) == ["this study: 3 seeds, 2.1 pp", "1 pp"]
     assert [line.get_ydata()[0] for line in axes.lines if line.get_linestyle() == "--"] == [1]
-
-
-def figures_of_many():
-    yield figures.block_diagram()
-    yield figures.curves_by_variant(list(runs()), BASELINE)
-    yield figures.accuracy_by_variant(summary(), by_run())
-    yield figures.forest_plot(comparison())
-
-
-def test_ten_variants_of_three_seeds_are_legible():
-    """At 700 pixels: nothing printed smaller than 9 points, no two texts on one another, all within the figure."""
-    for figure in figures_of_many():
-        assert round(figure.get_figwidth() * 72) <= 700
-        shown = [text for text in texts_of(figure) if text.get_visible() and text.get_text()]
-        assert min(text.get_fontsize() for text in shown) >= 9
-        boxes = [text.get_window_extent() for text in shown]
-        assert max(box.x1 for box in boxes) <= figure.bbox.x1 + 1
-        assert not overlaps(boxes), [shown[i].get_text() for pair in overlaps(boxes) for i in pair]
-
-
-def texts_of(figure):
-    """Every text that is drawn: matplotlib keeps labels of ticks beyond the axes too, which are not."""
-    yield from figure.texts
-    for axes in figure.axes:
-        yield from (*axes.texts, axes._left_title)
-        if not axes.axison:
-            continue
-        yield from (axes.xaxis.label, axes.yaxis.label)
-        for axis in (axes.xaxis, axes.yaxis):
-            low, high = sorted(axis.get_view_interval())
-            yield from (tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high)
-
-
-def overlaps(boxes):
-    corners = np.array([[box.x0 + 1, box.y0 + 1, box.x1 - 1, box.y1 - 1] for box in boxes])
-    left, low, right, high = corners.T
-    meet = (left[:, None] < right) & (left < right[:, None]) & (low[:, None] < high) & (low < high[:, None])
-    return np.argwhere(np.triu(meet, 1)).tolist()

@@ -133,3 +133,40 @@ def test_small_multiples_share_their_scales_and_label_each_column():
     assert panels[4].get_xlim() == (0, 7)
     labelled = [panel.xaxis.get_tick_params()["labelbottom"] for panel in panels]
     assert labelled == [False, True, True, True, True]
+
+
+@pytest.mark.parametrize(
+    "number, measure, expected",
+    [
+        (972, "attention_bytes", "972 B"),
+        (1024, "attention_bytes", "1.0 KiB"),
+        (2.5 * 1024**2, "attention_bytes", "2.5 MiB"),
+        (1024**2 - 1, "activation_bytes", "1,024 KiB"),
+        (3 * 1024**3, "attention_bytes", "3.0 GiB"),
+        (25_187_328, "trainable_parameters", "25.2 M"),
+        (395_904, "trainable_parameters", "396 k"),
+        (1_000, "trainable_parameters", "1.0 k"),
+        (0, "macs", "0"),
+    ],
+)
+def test_amounts_in_words(number, measure, expected):
+    assert style.amount(number, measure) == expected
+
+
+def test_bars_stand_in_order_with_their_words_even_where_names_are_numbers_or_look_like_formulas():
+    _, axes = style.new_figure(2)
+    style.draw_bars(axes, ["2", "$x$"], [3, 0], ["three", "none"], "bars")
+    assert [bar.get_width() for bar in axes.patches] == [3, 0]
+    assert [text.get_text() for text in axes.texts] == ["three", "none"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["2", "$x$"]
+    assert axes.get_ylim() == (1.5, -0.5)  # the first on top
+
+
+def test_a_class_called_like_a_formula_is_drawn_as_it_is():
+    @style.styled
+    def draw():
+        figure, axes = style.new_figure(1)
+        axes.set_title("$\\frac$ of $x")
+        return figure
+
+    assert not draw().axes[0].title.get_parse_math()
