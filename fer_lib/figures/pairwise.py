@@ -13,14 +13,16 @@ _COSTS = {
     "activation_bytes": ("activation memory, MiB an image", 2**20),
 }  # fmt: skip
 # Here hue is the function's, for all blocks are at one stage.
-_COLOURS = dict(zip(style.MARKERS, [*list(PALETTE.values())[:3], PALETTE["purple"], QUIET], strict=True))
+_HUES = [*list(PALETTE.values())[:3], PALETTE["purple"], QUIET, PALETTE["green"]]
+_COLOURS = dict(zip(style.MARKERS, _HUES, strict=True))
 # What meets: the names of the vectors of query and key, their cells, the gap between them, formula, normalisation.
 _MEETINGS = {
     "gaussian": ("xᵢ", "xⱼ", 5, 0.9, "exp( xᵢᵀ xⱼ )", "softmax over j"),
     "embedded_gaussian": ("θ(xᵢ)", "φ(xⱼ)", 3, 0.9, "exp( θ(xᵢ)ᵀ φ(xⱼ) )", "softmax over j"),
     "dot_product": ("θ(xᵢ)", "φ(xⱼ)", 3, 0.9, "θ(xᵢ)ᵀ φ(xⱼ)", "divided by N"),
     "concatenation": ("θ(xᵢ)", "φ(xⱼ)", 3, 0.0, "ReLU( wᵀ [θ(xᵢ), φ(xⱼ)] )", "divided by N"),
-    "none": ("", "", 0, 0.0, "1 if j = i, else 0", "no other position"),
+    "identity": ("", "", 0, 0.0, "1 if j = i, else 0", "no other position"),
+    "uniform": ("", "", 0, 0.0, "1", "divided by N"),
 }
 
 
@@ -34,10 +36,10 @@ def pairwise_diagram():
         axes.set(xlim=(0, 6), ylim=(0.4, 9.2), aspect="equal")
         axes.set_axis_off()
         axes.set_title(PAIRWISE_LABELS[name].replace(" (", "\n("), loc="center")
-        met = "white" if name == "none" else PALETTE["blue"]
+        met = "white" if name == "identity" else PALETTE["blue"]
         colours = np.where(np.arange(16) == asking, PALETTE["orange"], met)
         axes.scatter(x, y, 280, colours, marker="s", edgecolors=QUIET, linewidths=0.8)
-        if name != "none":
+        if name != "identity":
             lines = [np.full(16, x[asking]), x], [np.full(16, y[asking]), y]
             axes.plot(*lines, color=INK, linewidth=0.7, marker=".", markersize=3)
         apart = 0.22 * cells + gap / 2
