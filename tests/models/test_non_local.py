@@ -340,7 +340,8 @@ def test_large_logits_stay_finite(pairwise, subsample, dtype):
     rng = np.random.default_rng(7)
     layer, _ = built(16, rng, dtype=dtype, pairwise=pairwise, subsample=subsample, spread=2)
     x = rng.normal(size=(2, 6, 5, 16)).astype("float32") * 100
-    theta, phi = (x, x) if pairwise == "gaussian" else (numpy(layer.theta(x)), numpy(layer.phi(x)))
+    embedded = layer.compares_embeddings
+    theta, phi = (numpy(layer.theta(x)), numpy(layer.phi(x))) if embedded else (x, x)
     assert (theta * phi).sum(axis=-1).max() > 65504  # float16 ends here
     z, attention = layer(x, training=True, return_attention=True)
     for tensor in (z, attention, layer(x, training=True)):
