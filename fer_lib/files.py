@@ -120,7 +120,12 @@ def sweep(folder):
 
 def refuse_links(folder):
     """Raise ParameterError where a folder of results holds a link, so that nothing outside is read or deleted."""
-    for path in Path(folder).rglob("*"):
+    refuse_linked(*Path(folder).rglob("*"))
+
+
+def refuse_linked(*paths):
+    """Raise ParameterError where one of `paths` itself is a link."""
+    for path in paths:
         if path.is_symlink():
             advice = "Put the file or folder itself there; --output-root puts whole studies elsewhere"
             raise ParameterError("There is a link among the results", path, advice=advice)

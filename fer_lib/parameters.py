@@ -3,9 +3,11 @@
 import difflib
 import hashlib
 import json
+import os
 import re
 from collections import Counter
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -15,13 +17,6 @@ from fer_lib.errors import ParameterError
 from fer_lib.files import read_regular
 from fer_lib.variants import Variant
 
-# What a run's numbers depend on besides the data, the variant and the seed. Names of the study, the grid and
-# the way to the data are left out: the same network in another study is the same run.
-TRAINING_KEYS = (
-    "image_size", "width", "stem", "pooling", "dropout", "subsample",
-    "epochs", "batch_size", "optimizer", "learning_rate", "momentum", "schedule", "warmup_epochs",
-    "weight_decay", "label_smoothing", "shift", "flip", "precision", "jit_compile",
-)  # fmt: skip
 # Keys in which two notebooks of one study may differ.
 _NOT_THE_STUDYS = {"title", "variants", "seeds", "data", "faces", "steps_per_execution"}
 
@@ -30,6 +25,15 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Angle = Literal["FL", "HL", "S", "HR", "FR"]
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
+
+
+def _trained(default: Any, **constraints: Any) -> Any:
+    """Return a field that a run's numbers depend on, beside the data, the variant and the seed.
+
+    Names of the study, the grid and the way to the data are none: the same network in another study is the same
+    run.
+    """
+    return Field(default, json_schema_extra={"trained": True}, **constraints)
 
 
 class Parameters(BaseModel):
@@ -66,30 +70,36 @@ class Parameters(BaseModel):
     )
 
     # The network
-    image_size: int = Field(48, ge=16, le=1024, description="side of the images that the network sees, in pixels")
+    image_size: int = _trained(
+        48, ge=16, le=1024, description="side of the images that the network sees, in pixels"
+    )
     # Below 16 filters TensorFlow's convolutions on a CPU (oneDNN) can write outside their memory in the last,
     # smaller batch of an epoch, which kills the process.
-    width: float = Field(0.25, ge=0.25, le=4, description="filters, as a multiple of the published network's")
-    stem: Literal["imagenet", "small"] = Field("small", description="first layer: 7 x 7 and pooling, or 3 x 3")
-    pooling: Literal["max", "average"] = Field("max", description="over the last feature map; max is the paper's")
-    dropout: Fraction = Field(0.2, description="before the classifier")
-    subsample: bool = Field(False, description="max-pool the keys and values of the non-local blocks")
+    width: float = _trained(0.25, ge=0.25, le=4, description="filters, as a multiple of the published network's")
+    stem: Literal["imagenet", "small"] = _trained("small", description="first layer: 7 x 7 and pooling, or 3 x 3")
+    pooling: Literal["max", "average"] = _trained(
+        "max", description="over the last feature map; max is the paper's"
+    )
+    dropout: Fraction = _trained(0.2, description="before the classifier")
+    subsample: Literal["keys", "input"] | None = _trained(
+        None, description="what the blocks max-pool: keys (with values), or input, before both"
+    )
 
     # The recipe
-    epochs: int = Field(2, ge=1, le=10_000, description="passes over the training images")
-    batch_size: int = Field(32, ge=1, le=65_536, description="images a step")
-    optimizer: Literal["sgd", "adam"] = Field("adam", description="SGD with Nesterov momentum, or Adam")
-    learning_rate: float = Field(0.001, gt=0, le=100, description="at its highest")
-    momentum: Fraction = Field(0.9, description="of SGD")
-    schedule: Literal["constant", "cosine"] = Field("constant", description="of the learning rate")
-    warmup_epochs: float = Field(0.0, ge=0, le=10_000, description="linear warm-up of the cosine schedule")
-    weight_decay: float = Field(0.0, ge=0, le=100, description="decoupled, of the kernels")
-    label_smoothing: Fraction = Field(0.0, description="share of a label that is spread over all classes")
-    norm_momentum: Fraction = Field(0.99, description="of the batch normalisations' moving averages")
-    shift: Fraction = Field(0.1, description="augmentation: largest translation, as a share of the side")
-    flip: bool = Field(True, description="augmentation: horizontal flip")
-    precision: Precision = Field("float32", description="of the products")
-    jit_compile: bool = Field(False, description="compile with XLA")
+    epochs: int = _trained(2, ge=1, le=10_000, description="passes over the training images")
+    batch_size: int = _trained(32, ge=1, le=65_536, description="images a step")
+    optimizer: Literal["sgd", "adam"] = _trained("adam", description="SGD with Nesterov momentum, or Adam")
+    learning_rate: float = _trained(0.001, gt=0, le=100, description="at its highest")
+    momentum: Fraction = _trained(0.9, description="of SGD")
+    schedule: Literal["constant", "cosine"] = _trained("constant", description="of the learning rate")
+    warmup_epochs: float = _trained(0.0, ge=0, le=10_000, description="linear warm-up of the cosine schedule")
+    weight_decay: float = _trained(0.0, ge=0, le=100, description="decoupled, of the kernels")
+    label_smoothing: Fraction = _trained(0.0, description="share of a label that is spread over all classes")
+    norm_momentum: Fraction = _trained(0.99, description="of the batch normalisations' moving averages")
+    shift: Fraction = _trained(0.1, description="augmentation: largest translation, as a share of the side")
+    flip: bool = _trained(True, description="augmentation: horizontal flip")
+    precision: Precision = _trained("float32", description="of the products")
+    jit_compile: bool = _trained(False, description="compile with XLA")
     steps_per_execution: int = Field(1, ge=1, le=10_000, description="training steps per device call")
 
     @field_validator("variants")
@@ -111,6 +121,11 @@ class Parameters(BaseModel):
         except re.error as error:
             raise ValueError(f"`parent`, or a regular expression: {error}") from error
         return pattern or None
+
+    @field_validator("subsample", mode="before")
+    @classmethod
+    def _earlier_subsample_was_a_flag(cls, value: Any) -> Any:
+        return {True: "keys", False: None}[value] if isinstance(value, bool) else value
 
     @field_validator("seeds", "angles")
     @classmethod
@@ -136,41 +151,51 @@ class Parameters(BaseModel):
             )
         if self.warmup_epochs >= self.epochs and self.warmup_epochs > 0:
             raise ValueError(f"warmup_epochs ({self.warmup_epochs}) must be below epochs ({self.epochs})")
+        for variant in map(Variant.from_name, self.variants):
+            side = variant.smallest_map(self.image_size, self.stem)
+            if self.subsample and variant.pairwise != "identity" and side is not None and side < 2:
+                words = (
+                    f"a block of {variant.name} reads {side} x {side} positions at image_size {self.image_size}"
+                )
+                raise ValueError(f"subsample needs maps of at least 2 x 2 positions; {words}")
         return self
 
     @property
-    def baseline(self):
+    def baseline(self) -> str:
         """Name of the network without blocks among `variants`."""
         return next(name for name in self.variants if not Variant.from_name(name).stages)
 
     @property
-    def shows_faces(self):
+    def shows_faces(self) -> bool:
         """Whether figures may show single images: of real people only where `faces` says so, of KDEF never."""
         return (self.faces or ("all" if self.dataset == "synthetic" else "mean")) == "all"
 
     @property
-    def channels(self):
+    def channels(self) -> int:
         """Colour channels of the images: 3 or 1."""
         return 3 if self.colour else 1
 
-    def cells(self):
+    def cells(self) -> list[tuple[str, int]]:
         """The grid as (variant, seed) pairs, seed by seed, so that every variant has a result early."""
         return [(variant, seed) for seed in self.seeds for variant in self.variants]
 
-    def training_hash(self):
-        """sha256 (hex) of the keys that a run's numbers depend on (`TRAINING_KEYS`)."""
-        keys = {key: getattr(self, key) for key in TRAINING_KEYS}
-        if self.norm_momentum != Parameters().norm_momentum:  # a later key: runs from before it keep their hash
-            keys["norm_momentum"] = self.norm_momentum
+    def training_hash(self) -> str:
+        """Return the sha256 (hex) of what a run's numbers depend on: trained keys that differ from the default.
+
+        A key of a later version has its default in earlier runs, and changes no hash of theirs.
+        """
+        fields = type(self).model_fields.items()
+        trained = {name: field.default for name, field in fields if field.json_schema_extra}
+        keys = {name: getattr(self, name) for name, default in trained.items() if getattr(self, name) != default}
         return hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()
 
-    def differences(self, other):
+    def differences(self, other: "Parameters") -> list[str]:
         """Names of the keys by which two studies of one name are not the same study."""
         names = [name for name in type(self).model_fields if name not in _NOT_THE_STUDYS]
         return [name for name in names if getattr(self, name) != getattr(other, name)]
 
 
-def read_parameters(path, overrides=()):
+def read_parameters(path: str | os.PathLike, overrides: Sequence[str] = ()) -> Parameters:
     """Read a study's YAML file; `overrides`, strings `key=value` (the value as YAML), override it.
 
     ParameterError where the file is no flat YAML, or a key is unknown (the near miss is named), of a wrong type,
@@ -235,7 +260,7 @@ _EXPECTED = {
 }  # fmt: skip
 
 
-def write_parameters(parameters):
+def write_parameters(parameters: Parameters) -> str:
     """Return the parameters as YAML text, every key, in the order of the model."""
     return yaml.safe_dump(parameters.model_dump(), sort_keys=False, allow_unicode=True)
 

@@ -8,20 +8,28 @@ from fer_lib.errors import ParameterError
 # Bottlenecks in stages 1 to 4. 50, 101 and 152 are He et al. (2016); 14 and 26 are the same network made
 # small enough for a CPU (layers = 3 * bottlenecks + 2).
 STAGE_BLOCKS = {14: (1, 1, 1, 1), 26: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
-# Equations (3) to (6) of the paper; "none" is the control without mixing between positions.
+# Stages 1 to 3 halve the map in their LAST bottleneck, as Keras does and the paper of He et al. does not.
+STAGE_STRIDES = (2, 2, 2, 1)
+# Equations (3) to (6) of the paper, and two controls: identity attention mixes no positions, uniform attention
+# mixes all of them alike.
 PAIRWISE_LABELS = {
     "embedded_gaussian": "embedded Gaussian", "gaussian": "Gaussian", "dot_product": "dot product",
-    "concatenation": "concatenation", "none": "identity attention (control)",
+    "concatenation": "concatenation", "identity": "identity attention (control)",
+    "uniform": "uniform attention (control)",
 }  # fmt: skip
 PAIRWISE_FUNCTIONS = tuple(PAIRWISE_LABELS)
+# Functions whose logits can be scaled: those with a softmax.
+GAUSSIANS = ("embedded_gaussian", "gaussian")
 # "every": after every bottleneck of the stage (the paper); "before_last": one block, before the stage's last
 # bottleneck (Wang et al. 2018).
 PLACEMENTS = ("every", "before_last")
+# Earlier names, which parameters and run folders may have.
+EARLIER_NAMES = {"identity": "none"}
 
-_PLACEMENT = "|".join(PLACEMENTS)
+_OPTIONS = "|".join((*PLACEMENTS, "pre", "scaled"))
 _NAME = re.compile(
-    r"resnet(?P<depth>\d+)v2"
-    rf"(-nl(?P<stages>\d+)(-(?P<pairwise>(?!(?:{_PLACEMENT})$)[a-z_]+?))?(-(?P<placement>{_PLACEMENT}))?)?"
+    rf"resnet(?P<depth>\d+)v2(-nl(?P<stages>\d+)(-(?P<pairwise>(?!(?:{_OPTIONS})(?:-|$))[a-z_]+))?"
+    rf"(-(?P<placement>{'|'.join(PLACEMENTS)}))?(?P<pre>-pre)?(?P<scaled>-scaled)?)?"
 )
 
 
@@ -34,14 +42,18 @@ class Variant:
         stages: the stages (1 to 4, increasing) that get non-local blocks; none in the baseline.
         pairwise: one of `PAIRWISE_FUNCTIONS`.
         placement: one of `PLACEMENTS`.
+        pre: whether the blocks read a normalised input, as the bottlenecks of a pre-activation ResNet do.
+        scaled: whether the Gaussians' logits are divided by the square root of their width.
     """
 
     depth: int = 50
     stages: tuple[int, ...] = ()
     pairwise: str = "embedded_gaussian"
     placement: str = "every"
+    pre: bool = False
+    scaled: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         known = {"depth": STAGE_BLOCKS, "pairwise": PAIRWISE_FUNCTIONS, "placement": PLACEMENTS}
         for part, allowed in known.items():
             if (value := getattr(self, part)) not in allowed:
@@ -52,35 +64,65 @@ class Variant:
             expected = "each of 1 to 4 at most once, in increasing order, such as nl34"
             found = "nl" + "".join(map(str, self.stages))
             raise ParameterError("A variant names its stages wrongly", expected=expected, found=found)
+        blocks = STAGE_BLOCKS[self.depth]
+        if self.placement == "before_last" and any(blocks[stage - 1] < 2 for stage in self.stages):
+            expected = "at least 2 bottlenecks in each stage that gets a block"
+            raise ParameterError("A variant's placement is impossible", self.name, expected, found=f"{blocks}")
+        if self.scaled and self.pairwise not in GAUSSIANS:
+            expected = "one of " + ", ".join(GAUSSIANS)
+            raise ParameterError("Only a softmax has logits to scale", self.name, expected, self.pairwise)
 
     @property
-    def name(self):
+    def name(self) -> str:
         """The name that `from_name` reads; the paper's own function and placement are left unsaid."""
         parts = [f"resnet{self.depth}v2"]
         if self.stages:
             block = "nl" + "".join(map(str, self.stages)), self.pairwise, self.placement
             parts += [part for part in block if part not in ("embedded_gaussian", "every")]
+            parts += [option for option in ("pre", "scaled") if getattr(self, option)]
         return "-".join(parts)
 
     @property
-    def label(self):
+    def label(self) -> str:
         """Short words for axes and tables: `baseline`, `stage 3`, `stages 3-4, dot product`."""
         if not self.stages:
             return "baseline"
-        words = ("stage " if len(self.stages) == 1 else "stages ") + "-".join(map(str, self.stages))
-        if self.pairwise != "embedded_gaussian":
-            words += ", " + PAIRWISE_LABELS[self.pairwise]
-        if self.placement != "every":
-            words += ", one block"
-        return words
+        words = ["stage " if len(self.stages) == 1 else "stages ", "-".join(map(str, self.stages))]
+        options = {
+            PAIRWISE_LABELS[self.pairwise]: self.pairwise != "embedded_gaussian",
+            "one block": self.placement != "every",
+            "normalised input": self.pre,
+            "scaled": self.scaled,
+        }
+        return ", ".join(["".join(words), *(option for option, is_set in options.items() if is_set)])
 
     @classmethod
-    def from_name(cls, name):
-        """Reads `resnet<depth>v2[-nl<stages>[-<pairwise>][-<placement>]]`; ParameterError where it is none."""
+    def from_name(cls, name: str) -> "Variant":
+        """Read `resnet<depth>v2[-nl<stages>[-<pairwise>][-<placement>][-pre][-scaled]]`, earlier names included.
+
+        Raises:
+            ParameterError: it is none.
+        """
         match = _NAME.fullmatch(str(name))
         if match is None:
-            expected = "resnet<depth>v2[-nl<stages>[-<function>][-before_last]], such as resnet50v2-nl34"
+            expected = (
+                "resnet<depth>v2[-nl<stages>[-<function>][-before_last][-pre][-scaled]], such as resnet50v2-nl34"
+            )
             raise ParameterError("A variant's name cannot be read", expected=expected, found=repr(name))
         stages = tuple(map(int, match["stages"] or ""))
         pairwise, placement = match["pairwise"] or cls.pairwise, match["placement"] or cls.placement
-        return cls(int(match["depth"]), stages, pairwise, placement)
+        pairwise = {earlier: now for now, earlier in EARLIER_NAMES.items()}.get(pairwise, pairwise)
+        options = {"pre": match["pre"] is not None, "scaled": match["scaled"] is not None}
+        return cls(int(match["depth"]), stages, pairwise, placement, **options)
+
+    def smallest_map(self, image_size: int, stem: str) -> int | None:
+        """Return the side of the smallest map that a block reads, in positions; None without blocks."""
+        side = (image_size - 1) // 2 + 1  # each layer of stride 2 halves the map, rounded up
+        if stem == "imagenet":
+            side = (side - 1) // 2 + 1
+        sides = {}
+        for stage, stride in enumerate(STAGE_STRIDES, start=1):
+            after = (side - 1) // stride + 1
+            sides[stage] = side if self.placement == "before_last" else after
+            side = after
+        return min((sides[stage] for stage in self.stages), default=None)

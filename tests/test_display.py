@@ -39,7 +39,7 @@ def test_what_is_missing_is_a_dash(form, missing):
 def test_a_table_is_shown_with_units_one_interval_and_one_form_of_numbers():
     table = pd.DataFrame(
         {
-            "variant": ["resnet50v2-nl34", "resnet50v2-nl4-none"],
+            "variant": ["resnet50v2-nl34", "resnet50v2-nl4-identity"],
             "n": [1432, 1432],
             "difference": [0.0142, -0.003],
             "ci_low": [-0.0004, math.nan],

@@ -1,7 +1,9 @@
+import itertools
+
 import pytest
 
 from fer_lib.errors import ParameterError
-from fer_lib.variants import PAIRWISE_FUNCTIONS, PLACEMENTS, STAGE_BLOCKS, Variant
+from fer_lib.variants import GAUSSIANS, PAIRWISE_FUNCTIONS, PLACEMENTS, STAGE_BLOCKS, Variant
 
 
 @pytest.mark.parametrize(
@@ -11,7 +13,11 @@ from fer_lib.variants import PAIRWISE_FUNCTIONS, PLACEMENTS, STAGE_BLOCKS, Varia
         ("resnet50v2-nl3", Variant(50, (3,))),
         ("resnet101v2-nl12", Variant(101, (1, 2))),
         ("resnet26v2-nl34-dot_product", Variant(26, (3, 4), "dot_product")),
-        ("resnet26v2-nl3-none", Variant(26, (3,), "none")),
+        ("resnet26v2-nl3-identity", Variant(26, (3,), "identity")),
+        ("resnet26v2-nl3-uniform", Variant(26, (3,), "uniform")),
+        ("resnet50v2-nl3-pre", Variant(50, (3,), pre=True)),
+        ("resnet50v2-nl3-pre-scaled", Variant(50, (3,), pre=True, scaled=True)),
+        ("resnet50v2-nl3-dot_product-pre", Variant(50, (3,), "dot_product", pre=True)),
         ("resnet50v2-nl3-before_last", Variant(50, (3,), placement="before_last")),
         ("resnet50v2-nl3-gaussian-before_last", Variant(50, (3,), "gaussian", "before_last")),
     ],
@@ -25,9 +31,16 @@ def test_every_variant_is_found_again_by_its_name():
     for depth in STAGE_BLOCKS:
         for stages in ((1,), (2, 4), (1, 2, 3, 4)):
             for pairwise in PAIRWISE_FUNCTIONS:
-                for placement in PLACEMENTS:
-                    variant = Variant(depth, stages, pairwise, placement)
+                for placement, pre, scaled in itertools.product(PLACEMENTS, (False, True), (False, True)):
+                    if (placement == "before_last" and depth == 14) or (scaled and pairwise not in GAUSSIANS):
+                        continue
+                    variant = Variant(depth, stages, pairwise, placement, pre, scaled)
                     assert Variant.from_name(variant.name) == variant
+
+
+def test_the_earlier_name_of_the_control_is_read():
+    assert Variant.from_name("resnet50v2-nl4-none").name == "resnet50v2-nl4-identity"
+    assert Variant.from_name("resnet50v2-nl4-none-before_last").placement == "before_last"
 
 
 def test_the_papers_own_function_may_be_spelled_out():
@@ -54,6 +67,9 @@ def test_depth_counts_the_layers():
         ("resnet50v2-nl43", "nl43"),
         ("resnet50v2-nl33", "nl33"),
         ("resnet50v2-nl3-softmax", "'softmax'"),
+        ("resnet50v2-nl3-scaled-pre", "'resnet50v2-nl3-scaled-pre'"),
+        ("resnet50v2-nl3-dot_product-scaled", "dot_product"),
+        ("resnet14v2-nl3-before_last", r"\(1, 1, 1, 1\)"),
         (None, "'?None'?"),
     ],
 )
@@ -66,5 +82,8 @@ def test_labels_are_short_words():
     assert Variant(50).label == "baseline"
     assert Variant(50, (3,)).label == "stage 3"
     assert Variant(50, (3, 4), "dot_product").label == "stages 3-4, dot product"
-    assert Variant(50, (3,), "none").label == "stage 3, identity attention (control)"
+    assert Variant(50, (3,), "identity").label == "stage 3, identity attention (control)"
     assert Variant(50, (3,), placement="before_last").label == "stage 3, one block"
+    assert (
+        Variant(50, (3,), "gaussian", pre=True, scaled=True).label == "stage 3, Gaussian, normalised input, scaled"
+    )

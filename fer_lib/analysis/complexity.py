@@ -41,7 +41,7 @@ def count_costs(model: keras.Model) -> pd.DataFrame:
     - activation_bytes: float32 numbers that training keeps from the forward pass for the backward pass. A tensor
       counts once, at the layer that makes it, if that layer or one that follows reads it; inside a block, what its
       products, pooling and normalisation read.
-    - attention_bytes: the attention as a map, N x M float32 numbers; 0 for `"none"`. The dot product in its
+    - attention_bytes: the attention as a map, N x M float32 numbers; 0 for the controls. The dot product in its
       cheaper order does not make the map: its activation_bytes exclude it.
     """
     kept, rows = _kept_tensors(model), []
@@ -137,22 +137,26 @@ def _non_local_costs(layer):
     queries = height * width  # N
     keys = (height // 2) * (width // 2) if layer.subsample else queries  # M
     inner = layer.g.units  # D
-    projected = 1 if layer.pairwise == "gaussian" else 3  # g alone, or theta, phi and g
+    projected = 3 if layer.compares_embeddings else 1  # g alone, or theta, phi and g
     compared = channels if projected == 1 else inner  # width of theta and phi
     products, between = _products(layer.pairwise, queries, keys, compared, inner)
     macs = products + projected * queries * channels * inner
     macs += queries * inner * channels + queries * channels  # w_z and its normalisation
-    numbers = projected * queries * inner  # x is another layer's
+    if layer.normalize_input:
+        macs += queries * channels
+    numbers = projected * queries * inner + layer.normalize_input * queries * channels  # x is another layer's
     numbers += keys * (compared + inner) if layer.subsample else 0  # pooled phi (or x) and g
     numbers += between + queries * inner + queries * channels  # attention, y, w_z's output
-    attention_bytes = 0 if layer.pairwise == "none" else queries * keys * FLOAT_BYTES
+    attention_bytes = 0 if layer.pairwise in ("identity", "uniform") else queries * keys * FLOAT_BYTES
     return macs, products, numbers * FLOAT_BYTES, attention_bytes
 
 
 def _products(pairwise, queries, keys, compared, inner):
     """Return (MACs of the two products as the layer computes them, numbers kept between them)."""
     attention = queries * keys
-    if pairwise == "none":
+    if pairwise == "uniform":
+        return keys * inner, 0  # the mean of g
+    if pairwise == "identity":
         return 2 * queries * inner, queries
     if pairwise == "concatenation":
         return (queries + keys) * inner + attention * inner, attention

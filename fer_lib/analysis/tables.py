@@ -36,7 +36,7 @@ CONTRASTS = (
 # Names of the contrasts, in the order of `contrasts`.
 MEAN_OF_BLOCKS, OVER_CONTROL, HIGH_OVER_LOW = "blocks", "control", "stages"
 # Pairwise functions whose blocks weigh positions without comparing them.
-CONTROLS = ("none", "identity", "uniform")
+CONTROLS = ("identity", "uniform")
 COSTS = ["parameters", "macs"]
 
 

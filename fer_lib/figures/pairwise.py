@@ -16,13 +16,14 @@ _MEETINGS = {
     "embedded_gaussian": ("θ(xᵢ)", "φ(xⱼ)", 3, 0.9, "exp( θ(xᵢ)ᵀ φ(xⱼ) )", "softmax over j"),
     "dot_product": ("θ(xᵢ)", "φ(xⱼ)", 3, 0.9, "θ(xᵢ)ᵀ φ(xⱼ)", "divided by N"),
     "concatenation": ("θ(xᵢ)", "φ(xⱼ)", 3, 0.0, "ReLU( wᵀ [θ(xᵢ), φ(xⱼ)] )", "divided by N"),
-    "none": ("", "", 0, 0.0, "1 if j = i, else 0", "no other position"),
+    "identity": ("", "", 0, 0.0, "1 if j = i, else 0", "no other position"),
+    "uniform": ("", "", 0, 0.0, "1 for every j", "divided by N"),
 }
 
 
 @styled
 def pairwise_diagram() -> Figure:
-    """Draw the four functions and the identity control: which positions meet, and what makes the weight."""
+    """Draw the four functions and the two controls: which positions meet, and what makes the weight."""
     figure, panels = new_figure(3.2, 1, len(_MEETINGS))
     rows, columns = np.indices((4, 4)).reshape(2, 16)
     x, y, asking = 1.65 + 0.9 * columns, 8.5 - 0.9 * rows, 5  # a map of positions, and the place of the query
@@ -30,10 +31,11 @@ def pairwise_diagram() -> Figure:
         axes.set(xlim=(0, 6), ylim=(0.4, 9.2), aspect="equal")
         axes.set_axis_off()
         axes.set_title(PAIRWISE_LABELS[name].replace(" (", "\n("), loc="center")
-        met = PALETTE["blue"] if cells else "white"
+        mixes = name != "identity"
+        met = PALETTE["blue"] if mixes else "white"
         colours = np.where(np.arange(16) == asking, PALETTE["orange"], met)
         axes.scatter(x, y, 280, colours, marker="s", edgecolors=QUIET, linewidths=0.8)
-        if cells:
+        if mixes:
             lines = [np.full(16, x[asking]), x], [np.full(16, y[asking]), y]
             axes.plot(*lines, color=INK, linewidth=0.7, marker=".", markersize=3)
         apart = 0.22 * cells + gap / 2

@@ -22,7 +22,10 @@ PALETTE = {
 }  # fmt: skip
 BASELINE_COLOUR, OTHER_STAGES = "#404040", "#8c613c"
 STAGE_COLOURS = dict(zip([(1,), (2,), (3,), (4,), (1, 2), (3, 4)], PALETTE.values(), strict=True))
-MARKERS = {"embedded_gaussian": "o", "gaussian": "s", "dot_product": "D", "concatenation": "^", "none": "X"}
+MARKERS = {
+    "embedded_gaussian": "o", "gaussian": "s", "dot_product": "D", "concatenation": "^", "identity": "X",
+    "uniform": "P",
+}  # fmt: skip
 RC = {
     "axes.titlelocation": "left", "axes.edgecolor": QUIET, "axes.spines.top": False, "axes.spines.right": False,
     "axes.grid": True, "axes.grid.axis": "y", "grid.color": "#e2e2e2", "legend.frameon": False,
@@ -88,7 +91,7 @@ def variant_style(name):
     """Return a variant's colour (its stages'; the control's grey) and marker (its function's; one block: open)."""
     variant = Variant.from_name(name)
     colour = STAGE_COLOURS.get(variant.stages, OTHER_STAGES) if variant.stages else BASELINE_COLOUR
-    colour = QUIET if variant.pairwise == "none" else colour
+    colour = QUIET if variant.pairwise in ("identity", "uniform") else colour
     face = colour if variant.placement == "every" else "white"
     return {"color": colour, "marker": MARKERS[variant.pairwise], "markerfacecolor": face}
 

@@ -1,4 +1,4 @@
-"""Two layers of Keras with the same numbers in less time: batch normalisation and convolution.
+"""Three layers of Keras with the same numbers in less time: batch normalisation, convolution and pooling.
 
 Their weights, names and configuration are those of Keras' layers, whose class names they keep: a weights file is
 laid out by class names. Wherever the faster computation does not apply, they are Keras' own.
@@ -14,44 +14,28 @@ import keras
 class BatchNormalization(keras.layers.BatchNormalization):
     """Batch normalisation in one fused operation where the backend has one; Keras composes it of many passes.
 
-    Fused are maps (batch, height, width, C) without a mask, in at most 32 bits, on TensorFlow. The moving variance
-    is that of Keras, of the biased variance of the batch.
+    Fused are maps (batch, height, width, C) without a mask, in at most 32 bits, on TensorFlow and PyTorch. The
+    moving variance is that of Keras, of the biased variance of the batch.
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Return the normalised maps, of the inputs' shape, and update the moving statistics in training."""
         if not self._is_fusable(inputs, training, mask):
             return super().call(inputs, training=training, mask=mask)
-        import tensorflow as tf
-
-        of_the_batch = bool(training and self.trainable)
-        gamma, beta, *moving = (
-            tf.cast(weight, tf.float32)
-            for weight in (self.gamma, self.beta, self.moving_mean, self.moving_variance)
-        )
-        mean, variance = ([], []) if of_the_batch else moving
-        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=inputs,
-            scale=gamma,
-            offset=beta,
-            mean=mean,
-            variance=variance,
-            epsilon=self.epsilon,
-            is_training=of_the_batch,
-        )
-        if of_the_batch:
-            count = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
-            biased = variance * tf.maximum(count - 1, 1) / count
-            for weight, earlier, new in zip(
-                (self.moving_mean, self.moving_variance), moving, (mean, biased), strict=True
-            ):
-                weight.assign(earlier * self.momentum + new * (1 - self.momentum))
+        fused: Any = _fused_on_torch if keras.config.backend() == "torch" else _fused_on_tensorflow
+        weights = [self.gamma, self.beta, self.moving_mean, self.moving_variance]
+        gamma, beta, *moving = (keras.ops.cast(weight, "float32") for weight in weights)
+        if not (training and self.trainable):
+            return fused(inputs, gamma, beta, *moving, self.epsilon)[0]
+        outputs, *statistics = fused(inputs, gamma, beta, None, None, self.epsilon)
+        for weight, earlier, new in zip(weights[2:], moving, statistics, strict=True):
+            weight.assign(earlier * self.momentum + new * (1 - self.momentum))
         return outputs
 
     def _is_fusable(self, inputs: Any, training: Any, mask: Any) -> bool:
         as_published = self.scale and self.center and not self.renorm and not self.synchronized
         return (
-            keras.config.backend() == "tensorflow"
+            keras.config.backend() in ("tensorflow", "torch")
             and as_published
             and mask is None
             and (training is None or isinstance(training, bool))
@@ -75,12 +59,58 @@ class Conv2D(keras.layers.Conv2D):
         size, stride = self.kernel_size[0], self.strides[0]
         square = self.kernel_size in ((1, 1), (3, 3)) and self.strides == (stride, stride)
         plain = self.groups == 1 and self.dilation_rate == (1, 1) and self.data_format == "channels_last"
+        if square and plain and size == 1 and keras.config.backend() == "jax":
+            # On a CPU, XLA computes that gradient of the convolution many times slower than of the product.
+            return keras.ops.matmul(inputs[:, ::stride, ::stride], kernel[0, 0])
         if not (square and plain and (size == 1 or stride == 1) and self._products_win()):
             return super().convolution_op(inputs, kernel)
         return _convolve(inputs[:, ::stride, ::stride], keras.ops.convert_to_tensor(kernel), self.padding)
 
     def _products_win(self) -> bool:
         return self.compute_dtype == "bfloat16" and keras.config.backend() == "tensorflow" and _on_a_cpu()
+
+
+@keras.saving.register_keras_serializable(package="fer_lib")
+class MaxPooling2D(keras.layers.MaxPooling2D):
+    """Max pooling, of which that of single positions is a slice on JAX and PyTorch.
+
+    They compute its gradient by the general and slow rule; on TensorFlow the pooling is faster.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        """Return the pooled maps."""
+        single = self.pool_size == (1, 1) and self.data_format == "channels_last"
+        if not single or keras.config.backend() == "tensorflow":
+            return super().call(inputs)
+        return inputs[:, :: self.strides[0], :: self.strides[1]]
+
+
+def _fused_on_tensorflow(inputs: Any, gamma: Any, beta: Any, mean: Any, variance: Any, epsilon: float) -> tuple:
+    """Return the normalised maps, mean and biased variance; those of the batch where none are given."""
+    import tensorflow as tf
+
+    outputs, new_mean, unbiased, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=inputs,
+        scale=gamma,
+        offset=beta,
+        mean=[] if mean is None else mean,
+        variance=[] if variance is None else variance,
+        epsilon=epsilon,
+        is_training=mean is None,
+    )
+    count = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
+    return outputs, new_mean, unbiased * tf.maximum(count - 1, 1) / count
+
+
+def _fused_on_torch(inputs: Any, gamma: Any, beta: Any, mean: Any, variance: Any, epsilon: float) -> tuple:
+    """Return what `_fused_on_tensorflow` returns."""
+    import torch
+
+    view = inputs.permute(0, 3, 1, 2)  # PyTorch's order of axes, the numbers where they are
+    outputs, new_mean, deviation = torch.native_batch_norm(
+        view, gamma, beta, mean, variance, mean is None, 0.0, epsilon
+    )
+    return outputs.permute(0, 2, 3, 1), new_mean, deviation**-2 - epsilon  # `deviation` is its inverse
 
 
 @functools.cache

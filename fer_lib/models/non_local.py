@@ -3,6 +3,7 @@
 import warnings
 import zlib
 from numbers import Integral
+from typing import Any
 
 import keras
 from keras import ops
@@ -16,18 +17,20 @@ class NonLocal2D(keras.layers.Layer):
     """Non-local block: the response at each position is a weighted sum of the features at all positions.
 
     With N = height * width query positions of C channels and M key positions (M = N, or about N / 4 with
-    `subsample`):
+    `subsample`), reading x, or ReLU(batch normalisation(x)) with `normalize_input`:
 
     1. `theta`, `phi`, `g`: 1 x 1 convolutions with bias to `inner_channels` = D channels, theta (batch, N, D),
-       phi and g (batch, M, D). `gaussian` has no theta and no phi: it compares x itself.
+       phi and g (batch, M, D). `gaussian` has no theta and no phi: it compares what it reads. Nor has `uniform`.
     2. `subsample`: 2 x 2 max pooling of phi and g.
     3. The pairwise function f and its normalisation give the attention (batch, N, M):
        - `embedded_gaussian`: softmax over j of theta_i . phi_j (eq. 4),
        - `gaussian`: softmax over j of x_i . x_j (eq. 3),
        - `dot_product`: theta_i . phi_j / M (eq. 5),
        - `concatenation`: ReLU(w_f . [theta_i, phi_j]) / M (eq. 6),
-       - `none`, identity attention (control): 1 where i = j, else 0, so y_i = g(x_i); the weights are those of the
-         embedded Gaussian.
+       - `identity`, a control that mixes no positions: 1 where i = j, else 0, so y_i = g(x_i). It has the weights
+         of the embedded Gaussian, of which theta and phi get no gradient,
+       - `uniform`, a control that mixes all positions alike: 1 / M. It has the weights of the Gaussian, and all of
+         them are trained.
     4. y = attention . g, (batch, N, D) (eq. 1).
     5. `w_z`: a 1 x 1 convolution back to C channels, then batch normalisation. No bias: the normalisation would
        cancel it (the released code of Wang et al. has one).
@@ -37,13 +40,12 @@ class NonLocal2D(keras.layers.Layer):
     theta . (phi^T . g) where that has fewer MACs (decided at run time if the size is unknown), the concatenation
     as a sum of two projections (no N x M x 2D tensor), the Gaussians by the backend's fused attention, if any.
 
-    `model.quantize("int8")` quantises the four projections; `w_f` and the products of activations stay in floating
-    point. A quantised model can be saved and loaded.
-
     Args:
         pairwise: One of the functions of step 3. Defaults to `"embedded_gaussian"`.
         inner_channels: Integer, D. Defaults to `None`, half of the input's channels.
-        subsample: Boolean, whether to pool the keys 2 x 2. Not with `"none"`. Defaults to `False`.
+        subsample: What to pool 2 x 2: `None`; `"keys"`, phi and g, as in the paper of Wang et al.; or `"input"`,
+            what they read, as in their released code: a different and cheaper function. Not with `"identity"`.
+            Defaults to `None`.
         zero_init: Boolean, whether gamma starts at 0, and the block as the identity. Defaults to `True`.
         scale: Boolean, whether to divide the logits of the two Gaussians by the square root of their width. The
             paper of Wang et al. does not, their released code does. Defaults to `False`.
@@ -52,8 +54,8 @@ class NonLocal2D(keras.layers.Layer):
         momentum: Float, of the batch normalisation's moving averages; the released code has 0.9. Defaults to 0.99.
         epsilon: Float, of the batch normalisation. Defaults to 1.001e-5, as in `keras.applications`' ResNetV2.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to `None`, Keras's own setting.
-        pool: What `subsample` pools: `"keys"`, phi and g, as in the paper of Wang et al., or `"input"`, x before
-            phi and g, as in their released code: a different and cheaper function. Defaults to `"keys"`.
+        normalize_input: Boolean, whether the block reads ReLU(batch normalisation(x)), as the residual branches of
+            a pre-activation ResNet do; x itself is what is added. Defaults to `False`.
 
     Call arguments:
         inputs: (batch, height, width, C), or (batch, C, height, width) with `channels_first`.
@@ -79,23 +81,33 @@ class NonLocal2D(keras.layers.Layer):
     """
 
     def __init__(
-        self, pairwise="embedded_gaussian", inner_channels=None, subsample=False, zero_init=True, scale=False,
-        kernel_initializer=None, momentum=0.99, epsilon=1.001e-5, data_format=None, pool="keys", **kwargs,
-    ):  # fmt: skip
+        self,
+        pairwise: str = "embedded_gaussian",
+        inner_channels: int | None = None,
+        subsample: str | None = None,
+        zero_init: bool = True,
+        scale: bool = False,
+        kernel_initializer: Any = None,
+        momentum: float = 0.99,
+        epsilon: float = 1.001e-5,
+        data_format: str | None = None,
+        normalize_input: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_choice("pairwise", pairwise, PAIRWISE_FUNCTIONS)
         check_choice("data_format", data_format, (None, "channels_last", "channels_first"))
-        check_choice("pool", pool, ("keys", "input"))
+        check_choice("subsample", subsample, (None, "keys", "input"))
         whole = isinstance(inner_channels, Integral) and not isinstance(inner_channels, bool)
         if inner_channels is not None and (not whole or inner_channels < 1):
             raise ValueError(f"`inner_channels` must be a positive integer or None. Received: {inner_channels=}")
-        if subsample and pairwise == "none":
-            raise ValueError("`subsample` pools key positions, and pairwise='none' has only one. Received: True")
+        if subsample and pairwise == "identity":
+            raise ValueError(f"`subsample` pools keys, of which 'identity' has one. Received: {subsample=}")
         # Python's own types, whatever NumPy types came in: the configuration is JSON.
         self.pairwise = str(pairwise)
         self.inner_channels = None if inner_channels is None else int(inner_channels)
-        self.subsample = bool(subsample)
-        self.pool = str(pool)
+        self.subsample = None if subsample is None else str(subsample)
+        self.normalize_input = bool(normalize_input)
         self.zero_init = bool(zero_init)
         self.scale = bool(scale)
         normal = keras.initializers.RandomNormal(stddev=0.01)
@@ -104,7 +116,8 @@ class NonLocal2D(keras.layers.Layer):
         self.epsilon = float(epsilon)
         self.data_format = str(data_format or keras.config.image_data_format())
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make the weights for maps of this shape; height and width may be `None`."""
         height, width, channels = self._sizes(input_shape)
         if channels is None or (self.inner_channels is None and channels < 2):
             raise ValueError(
@@ -114,12 +127,12 @@ class NonLocal2D(keras.layers.Layer):
         if self.subsample and (height, width) in ((2, 2), (2, 3), (3, 2), (3, 3)):
             warnings.warn(
                 f"{self.name}: `subsample` leaves one key position of a {height} x {width} map, so every position "
-                "gets the same response; use a larger map or subsample=False.",
+                "gets the same response; use a larger map or subsample=None.",
                 stacklevel=2,
             )
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={1 if self._channels_first else 3: channels})
         inner = self.inner_channels or channels // 2
-        if self.pairwise != "gaussian":
+        if self.compares_embeddings:
             self.theta = self._projection(inner, "theta")
             self.phi = self._projection(inner, "phi")
         self.g = self._projection(inner, "g")
@@ -133,43 +146,45 @@ class NonLocal2D(keras.layers.Layer):
         for layer in self._projections():
             layer.build((None, None, None, inner if layer is self.w_z else channels))
         self.normalization.build((None, None, None, channels))
+        if self.normalize_input:
+            self.input_normalization = BatchNormalization(
+                -1, self.momentum, self.epsilon, dtype=self.dtype_policy, name="input_normalization"
+            )
+            self.input_normalization.build((None, None, None, channels))
         if self.pairwise == "concatenation":
             self.w_f = self.add_weight(name="w_f", shape=(2 * inner,), initializer=self._initializer("w_f"))
         super().build(input_shape)
 
-    def get_build_config(self):
-        modes = {layer.name: layer.quantization_mode for layer in self._projections()} if self.built else {}
-        return {**(super().get_build_config() or {}), "quantization": modes}
-
-    def build_from_config(self, config):
-        self.build(config["input_shape"])
-        for layer in self._projections():
-            if config.get("quantization", {}).get(layer.name):
-                layer.quantize(config["quantization"][layer.name])
-
-    def compute_output_shape(self, input_shape, return_attention=False):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...], return_attention: bool = False) -> tuple:
+        """Return the shape of z, or with `return_attention` those of z and of the attention."""
         height, width, _ = self._sizes(input_shape)
         step = 2 if self.subsample else 1
         queries, keys = (None if None in (height, width) else (height // by) * (width // by) for by in (1, step))
         shape = tuple(input_shape)
         return (shape, (shape[0], queries, keys)) if return_attention else shape
 
-    def compute_output_spec(self, inputs, training=None, return_attention=False):
+    def compute_output_spec(
+        self, inputs: Any, training: bool | None = None, return_attention: bool = False
+    ) -> Any:
+        """Return what `call` returns, as symbolic tensors."""
         z_shape, attention_shape = self.compute_output_shape(inputs.shape, return_attention=True)
         z = keras.KerasTensor(z_shape, self.compute_dtype)
         at_least_float32 = keras.backend.result_type(self.compute_dtype, "float32")
         return (z, keras.KerasTensor(attention_shape, at_least_float32)) if return_attention else z
 
-    def call(self, inputs, training=None, return_attention=False):
+    def call(self, inputs: Any, training: bool | None = None, return_attention: bool = False) -> Any:
+        """Return z, or (z, attention), see the class."""
         self._sizes(inputs.shape)  # known only here where the layer was built for maps of any size
         x = ops.transpose(inputs, (0, 2, 3, 1)) if self._channels_first else inputs
         height, width = ops.shape(x)[1:3]  # x: (batch, height, width, C) from here on
+        if self.normalize_input:
+            x = ops.relu(self.input_normalization(x, training=training))
         source = self._pooled(x, "input")
-        if self.pairwise == "gaussian":
-            theta, phi = x, self._pooled(source, "keys")
-        else:
+        if self.compares_embeddings:
             theta = self.theta(x, training=training)
             phi = self._pooled(self.phi(source, training=training), "keys")
+        else:
+            theta, phi = x, self._pooled(source, "keys")
         g = self._pooled(self.g(source, training=training), "keys")
         theta, phi, g = _flatten(theta), _flatten(phi), _flatten(g)  # (batch, N, D), twice (batch, M, D)
 
@@ -186,11 +201,17 @@ class NonLocal2D(keras.layers.Layer):
         z = ops.cast(y, self.compute_dtype) + inputs
         return (z, attention) if return_attention else z
 
-    def get_config(self):
+    def get_config(self) -> dict:
+        """Return the arguments of the constructor, as JSON can hold them."""
         names = ("pairwise", "inner_channels", "subsample", "zero_init", "scale", "momentum", "epsilon")
-        config = {name: getattr(self, name) for name in (*names, "data_format", "pool")}
+        config = {name: getattr(self, name) for name in (*names, "data_format", "normalize_input")}
         config["kernel_initializer"] = keras.initializers.serialize(self.kernel_initializer)
         return {**super().get_config(), **config}
+
+    @property
+    def compares_embeddings(self) -> bool:
+        """Whether the block has theta and phi."""
+        return self.pairwise not in ("gaussian", "uniform")
 
     @property
     def _channels_first(self):
@@ -201,7 +222,6 @@ class NonLocal2D(keras.layers.Layer):
         if len(input_shape) != 4:
             raise ValueError(f"NonLocal2D expects an input of rank 4. Received: shape={tuple(input_shape)}")
         channels, height, width = input_shape[1:] if self._channels_first else (input_shape[3], *input_shape[1:3])
-        # A size of 1 in a tracer of PyTorch is a tensor and stands for any size.
         if self.subsample and any(isinstance(side, int) and side < 2 for side in (height, width)):
             raise ValueError(f"`subsample` needs a map of at least 2 x 2. Received: {height} x {width}")
         return height, width, channels
@@ -211,7 +231,7 @@ class NonLocal2D(keras.layers.Layer):
         return _Projection(units, kernel_initializer=self._initializer(name), name=name, **arguments)
 
     def _projections(self):
-        embeddings = [] if self.pairwise == "gaussian" else [self.theta, self.phi]
+        embeddings = [self.theta, self.phi] if self.compares_embeddings else []
         return [*embeddings, self.g, self.w_z]
 
     def _initializer(self, name):
@@ -226,19 +246,19 @@ class NonLocal2D(keras.layers.Layer):
         return initializer.__class__.from_config(config)
 
     def _pooled(self, x, place):
-        if not self.subsample or self.pool != place:
+        if self.subsample != place:
             return x
-        if keras.config.backend() == "torch" and not isinstance(x.shape[1], int):
-            # Traced for export, on a map of any size, 1 x 1 included, which PyTorch's own pooling refuses.
-            x = ops.maximum(x[:, :-1:2], x[:, 1::2])
-            return ops.maximum(x[:, :, :-1:2], x[:, :, 1::2])
         return ops.max_pool(x, pool_size=2, strides=2, padding="valid", data_format="channels_last")
 
     def _attention(self, theta, phi):
         """Step 3 written out: (batch, N, M), at least float32."""
         theta, phi = (ops.cast(x, keras.backend.result_type(x.dtype, "float32")) for x in (theta, phi))
-        if self.pairwise == "none":
+        if self.pairwise == "identity":
             return self._own_weight(theta, phi) * ops.eye(ops.shape(theta)[1], dtype=theta.dtype)
+        if self.pairwise == "uniform":
+            batch, queries, _ = ops.shape(theta)
+            keys = ops.shape(phi)[1]
+            return ops.ones((batch, queries, keys), theta.dtype) / ops.cast(keys, theta.dtype)
         if self.pairwise == "concatenation":
             return self._concatenation(theta, phi)
         if self.scale and self.pairwise != "dot_product":
@@ -250,8 +270,13 @@ class NonLocal2D(keras.layers.Layer):
 
     def _respond(self, theta, phi, g):
         """Steps 3 and 4 by the cheapest equal computation: (batch, N, D)."""
-        if self.pairwise == "none":
+        if self.pairwise == "identity":
             return ops.cast(self._own_weight(theta, phi), g.dtype) * g
+        if self.pairwise == "uniform":
+            batch, queries, _ = ops.shape(theta)
+            # The mean of bfloat16 is taken in float32, as the products of the other functions are.
+            mean = ops.mean(ops.cast(g, keras.backend.result_type(g.dtype, "float32")), axis=1, keepdims=True)
+            return ops.broadcast_to(ops.cast(mean, g.dtype), (batch, queries, g.shape[-1]))
         if self.pairwise == "concatenation":
             return ops.matmul(ops.cast(self._concatenation(theta, phi), g.dtype), g)
         if self.pairwise == "dot_product":
@@ -302,13 +327,8 @@ class NonLocal2D(keras.layers.Layer):
 class _Projection(keras.layers.Dense):
     """A 1 x 1 convolution, (batch, height, width, C) -> (batch, height, width, units), as a layer over channels.
 
-    In this form it needs no channels_last convolution, which not every backend has on a CPU, and Keras can
-    quantise it.
+    In this form it needs no channels_last convolution, which not every backend has on a CPU.
     """
-
-    def quantize(self, mode=None, type_check=True, config=None):
-        # Keras quantises no subclass of Dense unasked; this one is Dense in all but the speed of `call`.
-        super().quantize(mode, type_check=False, config=config)
 
     def call(self, inputs, training=None):
         if training or keras.config.backend() != "tensorflow":

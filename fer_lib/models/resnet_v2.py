@@ -1,26 +1,36 @@
 """ResNetV2 (He et al. 2016) layer for layer as in `keras.applications`, with non-local blocks where asked for."""
 
-import warnings
+import functools
+from collections.abc import Collection
 
 import keras
 from keras import layers
 
-from fer_lib.models.layers import BatchNormalization, Conv2D
+from fer_lib.models.layers import BatchNormalization, Conv2D, MaxPooling2D
 from fer_lib.models.non_local import NonLocal2D, check_choice
-from fer_lib.models.weights import load_backbone_weights
-from fer_lib.variants import STAGE_BLOCKS, Variant
+from fer_lib.variants import STAGE_BLOCKS, STAGE_STRIDES, Variant
 
 # Filters of the 3 x 3 convolutions in stages 1 to 4; a bottleneck gives four times as many channels.
 STAGE_FILTERS = (64, 128, 256, 512)
-# Stages 1 to 3 halve the map in their LAST bottleneck, as Keras does and the paper of He et al. does not.
-STAGE_STRIDES = (2, 2, 2, 1)
 
 
 def resnet_v2(
-    depth=50, input_shape=(96, 96, 1), classes=7, non_local_stages=(), pairwise="embedded_gaussian",
-    placement="every", subsample=False, width=1.0, stem="imagenet", pooling="max", dropout=0.2, weights=None,
-    name=None,
-):  # fmt: skip
+    depth: int = 50,
+    input_shape: tuple[int | None, ...] = (96, 96, 1),
+    classes: int = 7,
+    non_local_stages: Collection[int] = (),
+    pairwise: str = "embedded_gaussian",
+    placement: str = "every",
+    subsample: str | None = None,
+    pre: bool = False,
+    scaled: bool = False,
+    width: float = 1.0,
+    stem: str = "imagenet",
+    pooling: str = "max",
+    dropout: float = 0.2,
+    norm_momentum: float = 0.99,
+    name: str | None = None,
+) -> keras.Model:
     """Return a ResNetV2 classifier, with or without non-local blocks.
 
     Stage s is `conv{s+1}` in the names of `keras.applications`, whose layer names are kept:
@@ -44,13 +54,15 @@ def resnet_v2(
         pairwise: Pairwise function of the blocks, see `NonLocal2D`.
         placement: `"every"`, a block after every bottleneck of the stages (the paper), or `"before_last"`, one
             block before the stage's last bottleneck (Wang et al. 2018).
-        subsample: Boolean, whether to max-pool the keys of the blocks 2 x 2.
+        subsample: What the blocks pool 2 x 2, see `NonLocal2D`: `None`, `"keys"` or `"input"`.
+        pre: Boolean, whether the blocks read a normalised input, see `NonLocal2D`.
+        scaled: Boolean, whether the Gaussians' logits are scaled, see `NonLocal2D`.
         width: Float, multiplies all numbers of filters.
         stem: `"imagenet"`, 7 x 7 convolution and 3 x 3 max pooling, each of stride 2 (the paper), or
             `"small"`, one 3 x 3 convolution of stride 2, for images of 48 px.
         pooling: `"max"` (the paper) or `"average"` over the last map.
         dropout: Float, rate before the classifier.
-        weights: Path of an ImageNet weights file in Keras's own format for the backbone, or `None`.
+        norm_momentum: Float, of the moving averages of all batch normalisations.
         name: Name of the model. `None` is `resnet{depth}v2`.
 
     Returns:
@@ -58,41 +70,44 @@ def resnet_v2(
         (batch, classes), float32.
 
     Raises:
-        ValueError: A depth, stage, function, placement, stem or pooling that does not exist, a width that is not
-            above 0, or weights that do not fit.
+        ValueError: A depth, stage, function, placement, stem or pooling that does not exist, or a width that is
+            not above 0.
 
     Reference:
         He, Zhang, Ren, Sun: Identity Mappings in Deep Residual Networks, ECCV 2016. Xue's paper, section 3.1.
     """
-    stages = Variant(depth, tuple(sorted(non_local_stages)), pairwise, placement).stages
+    stages = Variant(depth, tuple(sorted(non_local_stages)), pairwise, placement, pre, scaled).stages
     check_choice("stem", stem, ("imagenet", "small"))
     check_choice("pooling", pooling, ("max", "average"))
     if not width > 0:
         raise ValueError(f"`width` must be above 0. Received: {width=}")
     counts, filters = STAGE_BLOCKS[depth], [max(1, round(number * width)) for number in STAGE_FILTERS]
-    if placement == "before_last" and any(counts[stage - 1] < 2 for stage in stages):
-        raise ValueError(f"`before_last` needs 2 bottlenecks a stage. Received: {counts}, stages {stages}")
+    block = functools.partial(
+        NonLocal2D,
+        pairwise=pairwise,
+        subsample=subsample,
+        normalize_input=pre,
+        scale=scaled,
+        momentum=norm_momentum,
+    )
 
     inputs = keras.Input(input_shape, name="images")
     x = _stem(inputs, filters[0], stem)
     for stage, count in enumerate(counts, start=1):
         for index in range(1, count + 1):
-            block = f"conv{stage + 1}_block{index}"
+            bottleneck = f"conv{stage + 1}_block{index}"
             stride = STAGE_STRIDES[stage - 1] if index == count else 1
-            x = _bottleneck(x, filters[stage - 1], stride, convolve_shortcut=index == 1, name=block)
+            x = _bottleneck(x, filters[stage - 1], stride, index == 1, norm_momentum, name=bottleneck)
             if stage in stages and (placement == "every" or index == count - 1):
-                x = _non_local(x, stage, pairwise=pairwise, subsample=subsample, name=f"{block}_non_local")
-    x = _normalise(x, "post")
+                x = block(name=f"{bottleneck}_non_local")(x)
+    x = _normalise(x, norm_momentum, "post")
 
     pool = layers.GlobalMaxPooling2D if pooling == "max" else layers.GlobalAveragePooling2D
     x = pool(name="max_pool" if pooling == "max" else "avg_pool")(x)
     x = layers.Dropout(dropout, name="dropout")(x)
     # The softmax stays in float32 under mixed precision: cross-entropy needs the small probabilities.
     outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="predictions")(x)
-    model = keras.Model(inputs, outputs, name=name or f"resnet{depth}v2")
-    if weights is not None:
-        load_backbone_weights(model, weights)
-    return model
+    return keras.Model(inputs, outputs, name=name or f"resnet{depth}v2")
 
 
 def _stem(x, filters, stem):
@@ -105,34 +120,24 @@ def _stem(x, filters, stem):
     return layers.MaxPooling2D(3, strides=2, name="pool1_pool")(x)
 
 
-def _bottleneck(x, filters, stride, convolve_shortcut, name):
+def _bottleneck(x, filters, stride, convolve_shortcut, momentum, name):
     """Pre-activation bottleneck: (batch, h, w, c) -> (batch, h / stride, w / stride, 4 * filters)."""
-    preact = _normalise(x, f"{name}_preact")
+    preact = _normalise(x, momentum, f"{name}_preact")
     if convolve_shortcut:
         shortcut = Conv2D(4 * filters, 1, strides=stride, name=f"{name}_0_conv")(preact)
     elif stride > 1:
-        shortcut = layers.MaxPooling2D(1, strides=stride, name=f"{name}_0_pool")(x)
+        shortcut = MaxPooling2D(1, strides=stride, name=f"{name}_0_pool")(x)
     else:
         shortcut = x
     x = Conv2D(filters, 1, use_bias=False, name=f"{name}_1_conv")(preact)
-    x = layers.ZeroPadding2D(1, name=f"{name}_2_pad")(_normalise(x, f"{name}_1"))
+    x = layers.ZeroPadding2D(1, name=f"{name}_2_pad")(_normalise(x, momentum, f"{name}_1"))
     x = Conv2D(filters, 3, strides=stride, use_bias=False, name=f"{name}_2_conv")(x)
-    x = Conv2D(4 * filters, 1, name=f"{name}_3_conv")(_normalise(x, f"{name}_2"))
+    x = Conv2D(4 * filters, 1, name=f"{name}_3_conv")(_normalise(x, momentum, f"{name}_2"))
     return layers.Add(name=f"{name}_out")([shortcut, x])
 
 
-def _normalise(x, name):
+def _normalise(x, momentum, name):
     """Batch normalisation, then ReLU."""
     axis = 1 if keras.config.image_data_format() == "channels_first" else -1
-    x = BatchNormalization(axis=axis, epsilon=1.001e-5, name=f"{name}_bn")(x)
+    x = BatchNormalization(axis=axis, momentum=momentum, epsilon=1.001e-5, name=f"{name}_bn")(x)
     return layers.Activation("relu", name=f"{name}_relu")(x)
-
-
-def _non_local(x, stage, **arguments):
-    """Add a block; a warning of the layer gets its stage in front."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        x = NonLocal2D(**arguments)(x)
-    for warning in caught:
-        warnings.warn(f"stage {stage}, {warning.message}", warning.category, stacklevel=3)
-    return x

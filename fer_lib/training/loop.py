@@ -4,7 +4,6 @@ import io
 import json
 import math
 import os
-import shutil
 import time
 import zipfile
 
@@ -14,7 +13,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from fer_lib.display import percent, time_left
-from fer_lib.environment import describe_environment, leave_out_messages
+from fer_lib.environment import cores, describe_environment, leave_out_messages
 from fer_lib.errors import RunError
 from fer_lib.files import write_atomically
 from fer_lib.training import runs
@@ -51,7 +50,7 @@ def train_run(parameters, variant, seed, splits, study_dir, observe=None, positi
         with _only_process(folder):
             if not runs.is_finished(folder, identity):
                 runs.require_one_version(study_dir, parameters, identity)
-            _prepare_folder(folder, identity)
+            identity = _prepare_folder(folder, identity)
             # The process that was waited for may have finished this very run.
             if not runs.is_finished(folder, identity):
                 training = _Training(parameters, identity, splits.train, splits.validation, folder)
@@ -90,16 +89,18 @@ class _Training:
         images = np.concatenate([train.images, validation.images])
         self.trainer = build_trainer(parameters, self.classifier, images, self.steps)
         self.trainer.optimizer.build(self.trainer.trainable_variables)
+        # Part of the arithmetic: with other threads the same sums are rounded otherwise.
+        self.threads = len(cores())
         # Not the trainer's own: those hold the images.
         self.variables = [*self.classifier.variables, *self.trainer.optimizer.variables]
         self.history, self.seconds = [], []
         self.config = {"variant": self.variant, "seed": self.seed, "identity": identity}
         self.config |= {"class_names": list(train.class_names), "parameters": parameters.model_dump()}
         self.config |= {"environment": describe_environment()}
-        runs.write_json(folder / "config.json", self.config)
 
     def run_epochs(self, position):
         self._restore()
+        runs.write_json(self.folder / "config.json", self.config | {"threads": self.threads})
         epochs, done = self.parameters.epochs, len(self.history)
         progress = Progress(self.variant, self.seed, epochs, self.steps, done, position)
         for epoch in range(done, epochs):
@@ -146,13 +147,13 @@ class _Training:
         def seed_dropout(_epoch, _logs):
             keras.utils.set_random_seed(int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0]))
 
-        validation, targets = _inputs(self.validation, first_row=count), _one_hot(self.validation)
+        validation = _inputs(self.validation, first_row=count)
         result = self.trainer.fit(
-            batches({"row": order, "transform": transforms}, _one_hot(self.train)[order], recipe.batch_size),
+            batches({"row": order, "transform": transforms}, self.train.labels[order], recipe.batch_size),
             shuffle=False,  # else Keras mixes the batches of a dataset
             verbose=0,
             callbacks=[progress, keras.callbacks.LambdaCallback(on_epoch_begin=seed_dropout)],
-            validation_data=batches(validation, targets, recipe.batch_size),
+            validation_data=batches(validation, self.validation.labels, recipe.batch_size),
         )
         row = {"epoch": epoch + 1, **{name: float(values[-1]) for name, values in result.history.items()}}
         row["learning_rate"] = float(self.trainer.optimizer.learning_rate)
@@ -171,20 +172,23 @@ class _Training:
     def _save_epoch(self):
         self._write_tables()
         values = [keras.ops.convert_to_numpy(variable) for variable in self.variables]
-        state = json.dumps({"identity": self.identity, "history": self.history, "seconds": self.seconds})
+        state = {"identity": self.identity, "history": self.history, "seconds": self.seconds}
+        state = json.dumps(state | {"threads": self.threads})
         path = self.folder / f"checkpoint-{len(self.history):04d}.npz"
         write_atomically(path, lambda temporary: np.savez(temporary, *values, state=np.array(state)))
         # Two are kept: the newest, and the one before it should the newest be damaged.
-        _remove(*sorted(self.folder.glob("checkpoint-*.npz"))[:-2])
+        _remove(*runs.checkpoints(self.folder)[2:])
 
     def _restore(self):
         """Go on from the newest checkpoint that is whole and of this run."""
-        for path in sorted(self.folder.glob("checkpoint-*.npz"), reverse=True):
+        for path in runs.checkpoints(self.folder):
             try:
                 values, state = _read_checkpoint(path)
                 shapes = [tuple(variable.shape) for variable in self.variables]
                 if state["identity"] != self.identity or [value.shape for value in values] != shapes:
                     raise ValueError("of another run or network")
+                if len(state["history"]) != runs.epoch_of(path):
+                    raise ValueError("its history has not as many epochs as its name says")
             except Exception as error:  # damage raises errors of many kinds, with one remedy
                 print(f"{path.name} is damaged and not used ({type(error).__name__})", flush=True)
                 _remove(path)
@@ -192,6 +196,10 @@ class _Training:
             for variable, value in zip(self.variables, values, strict=True):
                 variable.assign(value)
             self.history, self.seconds = state["history"], state["seconds"]
+            now, self.threads = self.threads, state.get("threads", self.threads)
+            if now != self.threads:
+                threads = f"begun with {self.threads} threads, continued with {now}"
+                print(f"{self.variant}, seed {self.seed}: {threads}: last digits may differ", flush=True)
             return
 
 
@@ -248,13 +256,18 @@ class _WeightsInMemory(io.BytesIO):
 
 
 def _prepare_folder(folder, identity):
-    """Clear `folder` of what is not part of this run, and take back what was set aside and is."""
+    """Clear `folder` of what is not part of this run, take back what was set aside and is; return its identity.
+
+    A half run keeps the identity that it has, whose hash may be of an earlier version of the program.
+    """
     _remove(*runs.leftovers(folder))
     title = f"{identity['variant']}, seed {identity['seed']}"
     if reason := runs.why_another(folder, identity):
         print(f"{title}: {reason}; the earlier run was moved to {runs.set_aside(folder).name}", flush=True)
     if taken := runs.take_back(folder, identity):
         print(f"{title}: {taken.name} is this run and was moved back", flush=True)
+    config = runs.read_json(folder / "config.json", runs.Config)
+    return config.identity if config else identity
 
 
 def _only_process(folder):
@@ -279,10 +292,6 @@ def _inputs(faces, first_row):
     return {"row": rows, "transform": identity_transforms(len(faces))}
 
 
-def _one_hot(faces):
-    return np.eye(len(faces.class_names), dtype="float32")[faces.labels]
-
-
 def _read_checkpoint(path):
     """Return the values of the variables, in order, and the state; each part is compared with its checksum."""
     with zipfile.ZipFile(path) as archive, np.load(path) as file:
@@ -292,6 +301,5 @@ def _read_checkpoint(path):
 
 
 def _remove(*paths):
-    """Remove files, or folders that are in their place."""
     for path in paths:
-        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)

@@ -1,22 +1,47 @@
 """How a network is trained: which network a variant is, loss, metrics, optimizer and schedule."""
 
+import dataclasses
 import zlib
+from typing import Any
 
 import keras
+import numpy as np
+from keras import ops
 
 from fer_lib.models import resnet_v2
+from fer_lib.parameters import Parameters
 from fer_lib.training.batches import with_images
 from fer_lib.variants import Variant
 
 
-def fix_keras_settings():
+class CrossEntropy(keras.losses.CategoricalCrossentropy):
+    """Cross-entropy with smoothed labels, of classes as integers, (batch,): one-hot in the compiled step alone."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the loss of each image, (batch,)."""
+        return super().call(_one_hot(y_true, y_pred), y_pred)
+
+
+class BinaryAccuracy(keras.metrics.BinaryAccuracy):
+    """Keras' `BinaryAccuracy` over the one-hot outputs, from classes as integers, (batch,)."""
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Count a batch."""
+        super().update_state(_one_hot(y_true, y_pred), y_pred, sample_weight)
+
+
+def _one_hot(y_true: Any, y_pred: Any) -> Any:
+    return ops.one_hot(ops.cast(y_true, "int32"), y_pred.shape[-1], dtype=y_pred.dtype)
+
+
+def fix_keras_settings() -> None:
     """Set what `~/.keras/keras.json` may set otherwise and a run's numbers depend on."""
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)
     keras.config.set_image_data_format("channels_last")
 
 
-def build_classifier(parameters, variant, seed, classes=7):
+def build_classifier(parameters: Parameters, variant: str, seed: int, classes: int = 7) -> keras.Model:
     """Return the network of a variant with fresh weights: images in [0, 1] -> (batch, classes) probabilities.
 
     `seed` fixes initial weights and dropout. Networks of one seed start from the same backbone, so that a
@@ -28,15 +53,14 @@ def build_classifier(parameters, variant, seed, classes=7):
     try:
         network = Variant.from_name(variant)
         shape = (parameters.image_size, parameters.image_size, parameters.channels)
-        own = parameters.model_dump(include={"width", "stem", "pooling", "dropout"}) | {"name": network.name}
-        blocks = {"non_local_stages": network.stages, "pairwise": network.pairwise, "placement": network.placement}
-        blocks["subsample"] = parameters.subsample and network.pairwise != "none"
-        classifier = resnet_v2(network.depth, shape, classes, **blocks, **own)
+        own = parameters.model_dump(include={"width", "stem", "pooling", "dropout", "norm_momentum"}) | {
+            "name": network.name
+        }
+        described = dataclasses.asdict(network)
+        blocks = {"non_local_stages": described.pop("stages"), **described}
+        blocks["subsample"] = None if network.pairwise == "identity" else parameters.subsample
+        classifier = resnet_v2(input_shape=shape, classes=classes, **blocks, **own)
         _draw_kernels_by_name(classifier, seed)
-        for layer in classifier.layers:
-            norm = getattr(layer, "normalization", layer)  # a non-local block's own
-            if isinstance(norm, keras.layers.BatchNormalization):
-                norm.momentum = parameters.norm_momentum
         return classifier
     finally:
         keras.config.set_dtype_policy("float32")
@@ -50,7 +74,9 @@ def _draw_kernels_by_name(classifier, seed):
             layer.kernel.assign(initializer(layer.kernel.shape))
 
 
-def build_trainer(parameters, classifier, images, steps_per_epoch):
+def build_trainer(
+    parameters: Parameters, classifier: keras.Model, images: np.ndarray, steps_per_epoch: int
+) -> keras.Model:
     """Return the classifier with its images on the device, compiled.
 
     `images`: uint8, (n, height, width, channels), every image of the study; `steps_per_epoch`: for the schedule.
@@ -59,9 +85,9 @@ def build_trainer(parameters, classifier, images, steps_per_epoch):
     trainer = with_images(classifier, images, parameters.image_size)
     trainer.compile(
         optimizer=_optimizer(parameters, steps_per_epoch),
-        loss=keras.losses.CategoricalCrossentropy(label_smoothing=parameters.label_smoothing),
+        loss=CrossEntropy(label_smoothing=parameters.label_smoothing),
         # Reported is that of the most probable class; beside it, over one-hot outputs, the paper's likely metric.
-        metrics=[keras.metrics.CategoricalAccuracy("accuracy"), keras.metrics.BinaryAccuracy("binary_accuracy")],
+        metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy"), BinaryAccuracy("binary_accuracy")],
         jit_compile=jit_setting(parameters.jit_compile),
         # Keras refuses several steps a call on PyTorch; one at a time gives the same numbers.
         steps_per_execution=1 if keras.config.backend() == "torch" else parameters.steps_per_execution,
@@ -69,7 +95,7 @@ def build_trainer(parameters, classifier, images, steps_per_epoch):
     return trainer
 
 
-def jit_setting(jit_compile):
+def jit_setting(jit_compile: bool) -> bool:
     """Return `jit_compile` for `keras.Model.compile`: always `True` on JAX, which Keras else runs op by op."""
     return keras.config.backend() == "jax" or jit_compile
 

@@ -5,28 +5,35 @@
 with the size and the sha256 of each file.
 """
 
+import contextlib
 import functools
 import hashlib
 import itertools
 import json
+import re
 import time
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from fer_lib.datasets.splits import CLASS_NAMES
-from fer_lib.errors import RunError
-from fer_lib.files import read_json, reading, write_atomically
+from fer_lib.errors import ParameterError, RunError
+from fer_lib.files import read_json, reading, refuse_linked, write_atomically
+from fer_lib.parameters import build_parameters
+from fer_lib.variants import EARLIER_NAMES, Variant
 
 # Raised where the same parameters and data give other numbers than before: earlier runs are then other runs.
 # `tests/training/test_golden.py` says when. Commit and package versions are provenance, see `config.json`.
 # Finished runs of an earlier version are read, but no study mixes two.
 RESULTS_VERSION = 2
 WEIGHTS = "last.weights.h5"
+CHECKPOINT = re.compile(r"checkpoint-\d{4,}\.npz")
+_TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{16}(\.\w+)?")  # of `write_atomically`
 # A finished run may lack its weights: results are committed without.
 _NEEDED = ("config.json", "history.csv", "predictions.npz")
 
@@ -98,22 +105,52 @@ class Run:
         return self._predictions[split]
 
 
+class Config(BaseModel):
+    """What is read of `config.json`; what else it holds is provenance."""
+
+    model_config = ConfigDict(extra="allow")
+
+    variant: str
+    seed: int
+    identity: dict
+    class_names: tuple[str, ...] = CLASS_NAMES
+    parameters: dict
+
+
+class FileDescription(BaseModel):
+    """A file of a finished run as it was when the run finished."""
+
+    bytes: int
+    sha256: str
+
+
 class Done(BaseModel):
     """What is read of `done.json`, see `finish`."""
 
     identity: dict
-    files: dict[str, dict]  # name -> {"bytes": size, "sha256": hex}
+    files: dict[Annotated[str, Field(pattern=r"^[^/\\]+$")], FileDescription]
 
 
-def run_folder(study_dir, variant, seed):
-    """Return the path of a run's folder."""
-    return Path(study_dir) / "runs" / variant / f"seed-{seed}"
+def run_folder(study_dir: str | Path, variant: str, seed: int) -> Path:
+    """Return the path of a run's folder, of the variant's earlier name where there is one.
+
+    Raises:
+        ParameterError: it, or the folder of its variant, is a link: what it leads to may be no run of this study.
+    """
+    name = Variant.from_name(variant).name
+    earlier = name
+    for now, before in EARLIER_NAMES.items():
+        earlier = earlier.replace(f"-{now}", f"-{before}")
+    places = [Path(study_dir) / "runs" / each / f"seed-{seed}" for each in (name, earlier)]
+    folder = next((place for place in places if place.exists()), places[0])
+    refuse_linked(folder, folder.parent)
+    return folder
 
 
 def run_identity(parameters, variant, seed, fingerprint):
     """Return what a run is made from: variant, seed, hashes (hex) of parameters and data, `RESULTS_VERSION`."""
-    made_from = {"parameters": parameters.training_hash(), "data": fingerprint}
-    return {"variant": variant, "seed": seed, **made_from, "results_version": RESULTS_VERSION}
+    made_from = {"parameters": parameters.training_hash(), "data": fingerprint, "results_version": RESULTS_VERSION}
+    return {"variant": Variant.from_name(variant).name, "seed": seed, **made_from}
 
 
 def is_finished(folder, identity):
@@ -129,7 +166,7 @@ def require_one_version(study_dir, parameters, identity):
         if is_finished(folder, run_identity(parameters, variant, seed, identity["data"])):
             earlier = read_json(folder / "done.json", Done).identity
             versions[f"{variant}/seed-{seed}"] = earlier["results_version"]
-    _refuse_two(versions)
+    _refuse_two("results versions", versions)
 
 
 def why_another(folder, identity):
@@ -137,13 +174,12 @@ def why_another(folder, identity):
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return None
     try:
-        config, done = read_json(folder / "config.json"), read_json(folder / "done.json", Done)
+        config, done = read_json(folder / "config.json", Config), read_json(folder / "done.json", Done)
     except RunError as error:
         return f"{error.where.name} is damaged"
     if config is None:
         return "config.json is missing"
-    earlier = done.identity if done else config.get("identity", {})
-    if changed := _changed(earlier, identity, finished=done is not None):
+    if changed := _changed(config, done, identity):
         return f"{' and '.join(changed)} changed"
     damaged = done and _damaged_file(folder, done.files)
     return f"{damaged} is missing or damaged" if damaged else None
@@ -156,35 +192,38 @@ def read_run(folder):
     if damaged := _damaged_file(folder, done.files) if done else "done.json":
         advice = "`fer-study run` finishes it, or trains it again"
         raise RunError("A run is not finished, or a file is missing or damaged", folder / damaged, advice=advice)
-    config = read_json(folder / "config.json")
-    return Run(folder, config["variant"], config["seed"], config)
+    config = read_json(folder / "config.json", Config)
+    return Run(folder, Variant.from_name(config.variant).name, config.seed, config.model_dump())
 
 
 def study_runs(study_dir, parameters):
     """Return a study's own finished runs in the order of its grid; its folder may hold others.
 
-    Where `data.json` in `study_dir` names the data, runs on others are left out. RunError where they are of two
-    results versions.
+    Where `data.json` in `study_dir` names the data, runs on others are left out.
+
+    Raises:
+        RunError: they are of two results versions or, where `data.json` is missing, on two data sets.
     """
     fingerprint = (read_json(Path(study_dir) / "data.json") or {}).get("fingerprint")
     found = []
     for variant, seed in parameters.cells():
         folder = run_folder(study_dir, variant, seed)
         if done := read_json(folder / "done.json", Done):
-            data = fingerprint or done.identity.get("data")
-            identity = run_identity(parameters, variant, seed, data)
-            if _changed(done.identity, identity, finished=True) == []:
+            config = read_json(folder / "config.json", Config)
+            identity = run_identity(parameters, variant, seed, fingerprint or done.identity.get("data"))
+            if config is None or not _changed(config, done, identity):
                 found.append(read_run(folder))
-    _refuse_two({f"{run.variant}/seed-{run.seed}": run.config["identity"]["results_version"] for run in found})
+    for key, what in (("results_version", "results versions"), ("data", "data sets")):
+        _refuse_two(what, {f"{run.variant}/seed-{run.seed}": run.config["identity"][key] for run in found})
     return found
 
 
-def _refuse_two(versions):
-    """Raise RunError where a dictionary of a run's name to its results version holds two versions."""
-    if len(set(versions.values())) > 1:
-        runs = (f"version {number}: {name}" for name, number in sorted(versions.items(), key=lambda item: item[1]))
+def _refuse_two(what, found):
+    """Raise RunError where a dictionary of a run's name to its results version or data holds two of them."""
+    if len(set(found.values())) > 1:
+        words = (f"{str(value)[:8]}: {name}" for name, value in sorted(found.items(), key=lambda item: item[1]))
         advice = "Move the earlier runs away to train all of the study again, or use the code that trained them"
-        raise RunError("A study cannot mix results versions", found="; ".join(runs), advice=advice)
+        raise RunError(f"A study cannot mix {what}", found="; ".join(words), advice=advice)
 
 
 def set_aside(folder):
@@ -205,15 +244,33 @@ def take_back(folder, identity):
 
 def finish(folder, identity, epochs):
     """Write `done.json`, which makes what is in `folder` a finished run."""
-    paths = [path for path in sorted(folder.iterdir()) if path.is_file()]
-    kept = [path for path in paths if not path.name.startswith((".", "checkpoint-", "done.json"))]
+    passing = re.compile(rf"done\.json|\..*|{CHECKPOINT.pattern}")
+    kept = [path for path in sorted(_regular_files(folder)) if not passing.fullmatch(path.name)]
     done = {"identity": identity, "epochs": epochs, "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
     write_json(folder / "done.json", done | {"files": {path.name: _describe(path) for path in kept}})
 
 
-def leftovers(folder):
-    """Return the paths of what a killed process left: temporary files, and the checkpoints of a finished run."""
-    return [*folder.glob(".*"), *(folder.glob("checkpoint-*") if (folder / "done.json").is_file() else ())]
+def leftovers(folder: Path) -> list[Path]:
+    """Return this program's files that a killed process left: temporary ones, checkpoints of a finished run."""
+    names = [_TEMPORARY, CHECKPOINT] if (folder / "done.json").is_file() else [_TEMPORARY]
+    return [path for path in _regular_files(folder) if any(name.fullmatch(path.name) for name in names)]
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints in a folder, the newest first."""
+    found = [path for path in _regular_files(folder) if CHECKPOINT.fullmatch(path.name)]
+    return sorted(found, key=epoch_of, reverse=True)
+
+
+def epoch_of(path: Path) -> int:
+    """Return the number of epochs that a checkpoint is of, by its name."""
+    return int(path.stem.removeprefix("checkpoint-"))
+
+
+def _regular_files(folder):
+    """Return the files in a folder: neither links nor pipes, devices and folders."""
+    paths = folder.iterdir() if folder.is_dir() else ()
+    return [path for path in paths if path.is_file() and not path.is_symlink()]
 
 
 def write_json(path, content):
@@ -248,10 +305,19 @@ def _unpack(arrays, split, classes):
     return found
 
 
-def _changed(earlier, identity, finished):
-    """Return the names of what differs in two identities; a finished run may be of an earlier results version."""
+def _changed(config, done, identity):
+    """Return the names of what differs between a run and an identity.
+
+    The hash of the parameters is worked out again from the parameters: the stored one may be of an earlier version
+    of the program. A finished run may be of an earlier results version.
+    """
+    earlier = dict(done.identity if done else config.identity)
+    with contextlib.suppress(ParameterError):  # of a later version of the program: it stays another
+        earlier["variant"] = Variant.from_name(earlier.get("variant")).name
+        if earlier.get("parameters") != identity["parameters"]:
+            earlier["parameters"] = build_parameters(config.parameters).training_hash()
     names = [name for name in identity if earlier.get(name) != identity[name]]
-    if finished and earlier.get("results_version") in range(1, identity["results_version"]):
+    if done and earlier.get("results_version") in range(1, identity["results_version"]):
         names.remove("results_version")
     return [name.replace("_", " ") for name in names]
 
@@ -261,7 +327,7 @@ def _damaged_file(folder, files):
     for name in (*_NEEDED, *files):
         path = folder / name
         absent = name == WEIGHTS and not path.exists()
-        if not absent and not (path.is_file() and files.get(name) == _describe(path)):
+        if not absent and not (path.is_file() and name in files and files[name].model_dump() == _describe(path)):
             return name
     return None
 

@@ -69,7 +69,7 @@ def test_distance_to_pooled_keys():
     assert np.isnan(numpy(recorder.mean_entropy(np.ones((1, 4, 1), "float32")))).all()
 
 
-@pytest.mark.parametrize("pairwise", ["embedded_gaussian", "dot_product", "concatenation", "none"])
+@pytest.mark.parametrize("pairwise", ["embedded_gaussian", "dot_product", "concatenation", "identity"])
 def test_observer_agrees_with_the_layer(pairwise):
     classifier = resnet_v2(14, (32, 32, 1), non_local_stages=(2,), pairwise=pairwise, width=0.25, stem="small")
     block = classifier.get_layer("conv3_block1_non_local")

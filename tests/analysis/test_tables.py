@@ -21,7 +21,7 @@ from fer_lib.training.runs import Predictions, Run, write_predictions
 IMAGES = 400
 Y_TRUE = np.random.default_rng(0).permutation(np.repeat(np.arange(7), [80, 8, 80, 80, 72, 40, 40]))
 IDS = np.array([f"image-{i:03}" for i in range(IMAGES)])
-BASELINE, STAGE_3, STAGE_4, CONTROL = "resnet26v2", "resnet26v2-nl3", "resnet26v2-nl4", "resnet26v2-nl4-none"
+BASELINE, STAGE_3, STAGE_4, CONTROL = "resnet26v2", "resnet26v2-nl3", "resnet26v2-nl4", "resnet26v2-nl4-identity"
 
 
 def make_run(variant, seed, y_pred, order=slice(None), y_true=Y_TRUE, ids=IDS, confidence=1.0):

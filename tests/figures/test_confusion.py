@@ -21,7 +21,8 @@ def shares():
 def changes():
     rows = [
         {"variant": variant, "true_class": true, "predicted_class": predicted, "difference": 0.0, "p_holm": 1.0}
-        for variant in (OTHER, f"{OTHER}-none") for true in CLASS_NAMES[::-1] for predicted in CLASS_NAMES[::-1]
+        for variant in (OTHER, f"{OTHER}-identity")
+        for true in CLASS_NAMES[::-1] for predicted in CLASS_NAMES[::-1]
     ]  # fmt: skip
     table = pd.DataFrame(rows)
     of = (table["variant"] == OTHER) & (table["true_class"] == "happy") & (table["predicted_class"] == "sad")

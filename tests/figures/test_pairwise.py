@@ -7,7 +7,7 @@ from fer_lib.figures import pairwise as figures
 from fer_lib.figures.style import PALETTE
 from fer_lib.variants import PAIRWISE_LABELS
 
-VARIANTS = ["resnet14v2", "resnet14v2-nl3", "resnet14v2-nl3-none", "resnet14v2-nl3-dot_product"]
+VARIANTS = ["resnet14v2", "resnet14v2-nl3", "resnet14v2-nl3-identity", "resnet14v2-nl3-dot_product"]
 TABLE = pd.DataFrame(
     {
         "variant": VARIANTS,
@@ -29,12 +29,12 @@ def test_the_diagram_has_each_function_and_the_control_meets_itself_only():
     for title, axes in by_title.items():
         colours = [to_hex(colour) for colour in axes.collections[0].get_facecolors()]
         met = colours.count(PALETTE["blue"])
-        assert colours.count(PALETTE["orange"]) == 1 and met == (0 if title == PAIRWISE_LABELS["none"] else 15)
+        assert colours.count(PALETTE["orange"]) == 1 and met == (0 if title == PAIRWISE_LABELS["identity"] else 15)
         words = " ".join(text.get_text() for text in axes.texts)
-        control = title == PAIRWISE_LABELS["none"]
+        control = title == PAIRWISE_LABELS["identity"]
         assert len(axes.lines) == (0 if control else 16) and bool(met) != control
         assert ("softmax" in words) == ("Gaussian" in title)
-        assert ("divided by N" in words) == (title in ("dot product", "concatenation"))
+        assert ("divided by N" in words) == (title.split()[0] in ("dot", "concatenation", "uniform"))
     # theta and phi are half as wide as x, about: 5 cells against 3.
     for title, cells in {"Gaussian": 5, "embedded Gaussian": 3, "concatenation": 3}.items():
         by_colour = {to_hex(text.get_color()): text.get_text() for text in by_title[title].texts}

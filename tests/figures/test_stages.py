@@ -18,7 +18,7 @@ VARIANTS = [
     BASELINE,
     *(f"{BASELINE}-nl{stages}" for stages in ("1", "2", "3", "4", "12", "34")),
     f"{BASELINE}-nl3-dot_product",
-    f"{BASELINE}-nl3-none",
+    f"{BASELINE}-nl3-identity",
     f"{BASELINE}-nl34-concatenation-before_last",
 ]
 

@@ -18,7 +18,7 @@ COLOURS = {
 }  # fmt: skip
 # Machado, Oliveira and Fernandes (2009), severity 1, of linear RGB.
 BLINDNESS = {
-    "none": np.eye(3),
+    "identity": np.eye(3),
     "deuteranopia": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
     "protanopia": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
     "tritanopia": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
@@ -70,7 +70,7 @@ def test_a_variants_look_does_not_depend_on_its_depth_and_differs_from_others():
     looks = [style.variant_style(name) for name in NETWORKS]
     assert len({look["color"] for look in looks}) == len(NETWORKS)
     assert style.variant_style("resnet14v2-nl3") == style.variant_style("resnet50v2-nl3")
-    functions = ["", "-gaussian", "-dot_product", "-concatenation", "-none", "-before_last"]
+    functions = ["", "-gaussian", "-dot_product", "-concatenation", "-identity", "-before_last"]
     of_one_stage = [tuple(style.variant_style(f"resnet50v2-nl3{function}").values()) for function in functions]
     assert len(set(of_one_stage)) == len(functions)
     assert set(style.MARKERS) == set(PAIRWISE_LABELS)
@@ -79,7 +79,7 @@ def test_a_variants_look_does_not_depend_on_its_depth_and_differs_from_others():
 def test_labels_break_at_their_comma():
     assert style.label_of("resnet50v2") == "baseline"
     assert style.label_of("resnet50v2-nl4-gaussian") == "stage 4, Gaussian"
-    assert style.label_of("resnet50v2-nl4-none", ",\n") == "stage 4,\nidentity attention (control)"
+    assert style.label_of("resnet50v2-nl4-identity", ",\n") == "stage 4,\nidentity attention (control)"
 
 
 def test_styled_neither_takes_nor_leaves_settings():

@@ -1,4 +1,4 @@
-"""The tests of everything that touches Keras, again on the backends other than the one of the tests themselves.
+"""The contract of the layers, again on the backends other than the one of the tests themselves.
 
 They run where TensorFlow is not installed, unless it is the backend: in an environment made of all that is
 installed here but TensorFlow, so that nothing, a child process included, can lean on it unseen.
@@ -18,25 +18,14 @@ import pytest
 import fer_lib
 
 TESTS = Path(__file__).parents[1]
-# Whole files, and of those that take long, what a backend has a part in.
+# The layers' contract, and of what takes long, what a backend has a part in.
 REPEATED = (
-    "models/test_non_local.py", "models/test_contract.py", "models/test_resnet_v2.py", "models/test_weights.py",
-    "training/test_batches.py",
+    "models/test_contract.py", "models/test_layers.py",
+    "models/test_non_local.py::test_gradients_agree_with_finite_differences",
+    "models/test_non_local.py::test_moving_averages_take_their_part_of_a_batch",
     "training/test_recipe.py::test_only_jax_is_compiled_unasked",
-    "training/test_loop.py::test_a_run_leaves_its_files_and_learns",
     "training/test_loop.py::test_a_resumed_run_equals_an_uninterrupted_one",
 )  # fmt: skip
-# Where the backend has no part, in what becomes of files, the tests are not repeated.
-LEFT_OUT = (
-    "models/test_weights.py::test_a_damaged_file",
-    "models/test_weights.py::test_a_file_of_another_kind",
-    "models/test_weights.py::test_a_file_that_does_not_fit_changes_nothing",
-    "models/test_weights.py::test_a_whole_model_with_its_classifier",
-    "models/test_weights.py::test_another_depth",
-    "models/test_weights.py::test_another_version",
-    "models/test_weights.py::test_another_width_or_stem",
-    "models/test_weights.py::test_blocks_and_classifier_keep_their_own_weights",
-)
 BACKENDS = ("tensorflow", "jax", "torch")
 IMPORTS = """
 import importlib, importlib.util, sys
@@ -88,7 +77,6 @@ def test_same_tests_on(backend, without_tensorflow, tmp_path):
         backend,
         without_tensorflow,
         *("-m", "pytest", "-q", "-p", "no:cacheprovider", "--basetemp", str(tmp_path / "tests")),
-        *[f"--deselect=tests/{name}" for name in LEFT_OUT],
         *[str(TESTS / name) for name in REPEATED],
     )
     assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-2000:]

@@ -7,24 +7,26 @@ from keras import ops
 
 from fer_lib.models import NonLocal2D
 
-FUNCTIONS = ("embedded_gaussian", "gaussian", "dot_product", "concatenation", "none")
+FUNCTIONS = ("embedded_gaussian", "gaussian", "dot_product", "concatenation", "uniform", "identity")
 GAUSSIANS = ("embedded_gaussian", "gaussian")
 EPSILON = 1.001e-5
 # Every function, pooled where it can be.
-CASES = [(name, pooled) for name in FUNCTIONS for pooled in (False, True) if not (pooled and name == "none")]
+CASES = [(name, pooled) for name in FUNCTIONS for pooled in (None, "keys") if not (pooled and name == "identity")]
 
 
 # ---- the reference ----
 
 
-def reference(x, w, pairwise, subsample=False, scale=False, training=False, pooled="keys"):
+def reference(x, w, pairwise, subsample=None, scale=False, training=False, normalize_input=False):
     """(z, attention) of the block, from x (batch, height, width, C) and its weights by name, all in float64."""
     batch, height, width, channels = x.shape
-    theta = x if pairwise == "gaussian" else x @ w["theta/kernel"] + w["theta/bias"]
-    source = pool(x) if subsample and pooled == "input" else x
-    phi = source if pairwise == "gaussian" else source @ w["phi/kernel"] + w["phi/bias"]
+    read = np.maximum(0, normalised(x, w, "input_normalization", training)) if normalize_input else x
+    embeds = pairwise not in ("gaussian", "uniform")
+    theta = read @ w["theta/kernel"] + w["theta/bias"] if embeds else read
+    source = pool(read) if subsample == "input" else read
+    phi = source @ w["phi/kernel"] + w["phi/bias"] if embeds else source
     g = source @ w["g/kernel"] + w["g/bias"]
-    if subsample and pooled == "keys":
+    if subsample == "keys":
         phi, g = pool(phi), pool(g)
     theta, phi, g = (a.reshape(batch, -1, a.shape[-1]) for a in (theta, phi, g))
     queries, keys, inner = theta.shape[1], phi.shape[1], theta.shape[2]
@@ -39,10 +41,12 @@ def reference(x, w, pairwise, subsample=False, scale=False, training=False, pool
                 f[:, i, j] = product
             elif pairwise == "concatenation":  # equation (6)
                 f[:, i, j] = np.maximum(0, np.concatenate([theta[:, i], phi[:, j]], axis=-1) @ w["w_f"])
+            elif pairwise == "uniform":
+                f[:, i, j] = 1
             else:
                 f[:, i, j] = float(i == j)
     # The normalisation C(x) of equation (1): the sum of f, the number of positions, or the one of the control.
-    total = f.sum(axis=2, keepdims=True) if pairwise in GAUSSIANS else 1 if pairwise == "none" else keys
+    total = f.sum(axis=2, keepdims=True) if pairwise in GAUSSIANS else 1 if pairwise == "identity" else keys
     attention = f / total
     y = np.zeros((batch, queries, g.shape[-1]))
     for i in range(queries):
@@ -50,10 +54,14 @@ def reference(x, w, pairwise, subsample=False, scale=False, training=False, pool
             y[:, i] += attention[:, i, j, None] * g[:, j]  # equation (1)
 
     y = (y @ w["w_z/kernel"]).reshape(batch, height, width, channels)
-    mean = y.mean(axis=(0, 1, 2)) if training else w["normalization/moving_mean"]
-    variance = y.var(axis=(0, 1, 2)) if training else w["normalization/moving_variance"]
-    y = (y - mean) / np.sqrt(variance + EPSILON) * w["normalization/gamma"] + w["normalization/beta"]
-    return y + x, attention  # equation (7)
+    return normalised(y, w, "normalization", training) + x, attention  # equation (7)
+
+
+def normalised(x, w, name, training):
+    """Batch normalisation of (batch, height, width, channels) with the weights under a name."""
+    mean = x.mean(axis=(0, 1, 2)) if training else w[f"{name}/moving_mean"]
+    variance = x.var(axis=(0, 1, 2)) if training else w[f"{name}/moving_variance"]
+    return (x - mean) / np.sqrt(variance + EPSILON) * w[f"{name}/gamma"] + w[f"{name}/beta"]
 
 
 def pool(x):
@@ -192,15 +200,31 @@ def test_gradients_agree_with_finite_differences(pairwise, subsample):
 @pytest.mark.parametrize("pairwise", FUNCTIONS[:-1])
 def test_pools_the_input_as_the_released_code_of_wang(pairwise):
     rng = np.random.default_rng(14)
-    layer, weights = built(6, rng, pairwise=pairwise, subsample=True, pool="input")
+    layer, weights = built(6, rng, pairwise=pairwise, subsample="input")
     x = rng.normal(size=(2, 5, 6, 6)).astype("float32")
-    expected, expected_attention = reference(x.astype("float64"), weights, pairwise, True, pooled="input")
+    expected, expected_attention = reference(x.astype("float64"), weights, pairwise, "input")
     z, attention = layer(x, return_attention=True)
     assert_close(numpy(z), expected)
     assert_close(numpy(layer(x)), expected)
     assert_close(numpy(attention), expected_attention)
-    keys_pooled, _ = reference(x.astype("float64"), weights, pairwise, True)
+    keys_pooled, _ = reference(x.astype("float64"), weights, pairwise, "keys")
     assert np.abs(expected - keys_pooled).max() > 1e-2
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("pairwise", FUNCTIONS)
+def test_a_normalised_input_is_read_and_the_map_itself_is_added(pairwise, training):
+    rng = np.random.default_rng(15)
+    layer, weights = built(6, rng, pairwise=pairwise, normalize_input=True)
+    x = rng.normal(size=(2, 4, 5, 6)).astype("float32") * 3 + 1
+    options = {"training": training, "normalize_input": True}
+    expected, expected_attention = reference(x.astype("float64"), weights, pairwise, **options)
+    z, attention = layer(x, training=training, return_attention=True)
+    assert_close(numpy(attention), expected_attention)
+    assert_close(numpy(z), expected)
+    assert NonLocal2D.from_config(layer.get_config()).normalize_input
+    if not training:
+        assert_close(numpy(layer(x)), expected)
 
 
 def test_moving_averages_take_their_part_of_a_batch():
@@ -252,7 +276,7 @@ def test_leaves_the_identity_with_the_first_step(pairwise):
     assert max(np.abs(of_weights[name]).max() for name in of_weights if "kernel" in name) == 0
 
 
-@pytest.mark.parametrize("subsample", [False, True])
+@pytest.mark.parametrize("subsample", [None, "keys"])
 @pytest.mark.parametrize("pairwise", GAUSSIANS)
 def test_rows_of_the_gaussian_attention_sum_to_one(pairwise, subsample):
     rng = np.random.default_rng(5)
@@ -268,7 +292,7 @@ def test_rows_of_the_gaussian_attention_sum_to_one(pairwise, subsample):
 
 def test_the_control_mixes_no_positions():
     rng = np.random.default_rng(6)
-    layer, _ = built(8, rng, pairwise="none")
+    layer, _ = built(8, rng, pairwise="identity")
     mixing, _ = built(8, rng, pairwise="embedded_gaussian")
     assert sorted(by_name(layer)) == sorted(by_name(mixing))
     x = rng.normal(size=(1, 4, 4, 8)).astype("float32")
@@ -284,10 +308,11 @@ def test_the_control_mixes_no_positions():
     [
         # C = 64, D = 32: projections with bias, w_z without, gamma and beta; 2 C^2 + 3.5 C for the first.
         ("embedded_gaussian", 2 * 64**2 + 3 * 32 + 2 * 64),
-        ("none", 2 * 64**2 + 3 * 32 + 2 * 64),
+        ("identity", 2 * 64**2 + 3 * 32 + 2 * 64),
         ("dot_product", 2 * 64**2 + 3 * 32 + 2 * 64),
         ("concatenation", 2 * 64**2 + 3 * 32 + 2 * 64 + 64),
         ("gaussian", 64**2 + 32 + 2 * 64),
+        ("uniform", 64**2 + 32 + 2 * 64),
     ],
 )
 def test_numbers_of_parameters(pairwise, count):
@@ -315,7 +340,8 @@ def test_large_logits_stay_finite(pairwise, subsample, dtype):
     rng = np.random.default_rng(7)
     layer, _ = built(16, rng, dtype=dtype, pairwise=pairwise, subsample=subsample, spread=2)
     x = rng.normal(size=(2, 6, 5, 16)).astype("float32") * 100
-    theta, phi = (x, x) if pairwise == "gaussian" else (numpy(layer.theta(x)), numpy(layer.phi(x)))
+    embedded = layer.compares_embeddings
+    theta, phi = (numpy(layer.theta(x)), numpy(layer.phi(x))) if embedded else (x, x)
     assert (theta * phi).sum(axis=-1).max() > 65504  # float16 ends here
     z, attention = layer(x, training=True, return_attention=True)
     for tensor in (z, attention, layer(x, training=True)):
@@ -372,7 +398,7 @@ def test_sizes_may_be_unknown(pairwise, subsample):
 
 def test_attention_is_an_output_of_a_functional_model():
     inputs = keras.Input((4, 6, 8))
-    z, attention = NonLocal2D(subsample=True)(inputs, return_attention=True)
+    z, attention = NonLocal2D(subsample="keys")(inputs, return_attention=True)
     assert z.shape == (None, 4, 6, 8)
     assert attention.shape[1:] == (24, 6)
     x = np.zeros((2, 4, 6, 8), "float32")
@@ -398,13 +424,13 @@ def test_configuration_holds_every_argument():
     given = {
         "pairwise": "gaussian",
         "inner_channels": 3,
-        "subsample": True,
+        "subsample": "input",
         "zero_init": False,
         "scale": True,
         "momentum": 0.9,
         "epsilon": 1e-3,
         "data_format": "channels_first",
-        "pool": "input",
+        "normalize_input": True,
     }
     layer = NonLocal2D(**given, kernel_initializer="he_normal", name="block")
     config = layer.get_config()
@@ -443,13 +469,16 @@ def test_compiled_or_not_the_numbers_are_the_same(pairwise, subsample):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"pairwise": "cosine"}, r"`pairwise` must be one of .*'none'\)\. Received: pairwise='cosine'"),
+        (
+            {"pairwise": "cosine"},
+            r"`pairwise` must be one of .*'identity', 'uniform'\)\. Received: pairwise='cosine'",
+        ),
         ({"inner_channels": 0}, "`inner_channels` must be a positive integer or None. Received: inner_channels=0"),
         ({"inner_channels": 2.5}, "`inner_channels` must be a positive integer"),
         ({"inner_channels": True}, "`inner_channels` must be a positive integer or None. Received: .*=True"),
-        ({"pairwise": "none", "subsample": True}, "`subsample` pools key positions"),
+        ({"pairwise": "identity", "subsample": "keys"}, "`subsample` pools keys, of which 'identity' has one"),
         ({"data_format": "NHWC"}, "`data_format` must be one of .* Received: data_format='NHWC'"),
-        ({"pool": "values"}, r"`pool` must be one of \('keys', 'input'\)\. Received: pool='values'"),
+        ({"subsample": True}, r"`subsample` must be one of \(None, 'keys', 'input'\)\. Received: subsample=True"),
     ],
 )
 def test_wrong_arguments_are_refused_at_construction(arguments, message):
@@ -480,4 +509,4 @@ def test_a_built_layer_refuses_inputs_of_another_kind(shape):
 
 def test_a_map_too_small_to_pool_is_refused():
     with pytest.raises(ValueError, match=r"needs a map of at least 2 x 2\. Received: 1 x 4"):
-        NonLocal2D(subsample=True)(keras.Input((1, 4, 8)))
+        NonLocal2D(subsample="keys")(keras.Input((1, 4, 8)))

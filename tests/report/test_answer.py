@@ -30,7 +30,7 @@ def row(variant, difference, p_holm, seeds=3, family=tables.BLOCKS):
 
 HELPS, HURTS = row("resnet26v2-nl3", 0.031, 0.002), row("resnet26v2-nl1", -0.027, 0.0004)
 NOTHING = row("resnet26v2-nl2", 0.004, 0.61)
-CONTROL = row("resnet26v2-nl3-none", 0.009, 0.21, family=tables.CONTROL)
+CONTROL = row("resnet26v2-nl3-identity", 0.009, 0.21, family=tables.CONTROL)
 
 
 def said_of(*rows, parameters=SMALL, failed=(), costs=COSTS, contrasts=(MEAN, OVER), removed=REMOVED):

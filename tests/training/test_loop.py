@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import json
 import multiprocessing
 import os
 import random
@@ -151,7 +152,6 @@ def test_a_resumed_run_equals_an_uninterrupted_one(whole, splits, half_copy):
 def test_the_run_goes_on_from_the_checkpoint_before_a_damaged_one(whole, splits, half_copy, capsys):
     flip_bit(folder_of(half_copy) / "checkpoint-0002.npz")
     (folder_of(half_copy) / "history.csv").write_text("edited")
-    (folder_of(half_copy) / "checkpoint-0003.npz" / "inside").mkdir(parents=True)
     assert_same(loop.train_run(PARAMETERS, VARIANT, 0, splits, half_copy), whole)
     said = capsys.readouterr().out
     assert "checkpoint-0002.npz is damaged" in said and "going on after epoch 1" in said
@@ -198,7 +198,18 @@ def exchange_a_shape(path):
     np.savez(path, **arrays)
 
 
-@pytest.mark.parametrize("damage", [truncate, relabel, exchange_a_shape, empty], ids=lambda f: f.__name__)
+def shorten_the_history(path):
+    with np.load(path) as file:
+        arrays = dict(file)
+    state = json.loads(str(arrays["state"]))
+    arrays["state"] = np.array(json.dumps(state | {"history": state["history"][:1]}))
+    np.savez(path, **arrays)
+
+
+DAMAGES = [truncate, relabel, exchange_a_shape, empty, shorten_the_history]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 def test_what_is_not_a_whole_checkpoint_of_this_run_is_not_used(damage, restored, half_copy, capsys):
     first, second = (folder_of(half_copy) / f"checkpoint-000{number}.npz" for number in (1, 2))
     expected, _ = loop._read_checkpoint(first)
@@ -269,7 +280,7 @@ class Untrained:
 def test_leftovers_are_removed_where_the_run_is_finished_too(whole, splits, tmp_path, monkeypatch):
     study = tmp_path / "study"
     shutil.copytree(whole.folder.parents[2], study)
-    for name in (".history-ab12cd34.csv", ".tmp-ab12cd34.npz", "checkpoint-0003.npz"):
+    for name in (".tmp-0123456789abcdef.npz", "checkpoint-0003.npz"):
         (folder_of(study) / name).write_bytes(b"left")
     monkeypatch.setattr(loop, "_Training", None)
     assert_same(loop.train_run(PARAMETERS, VARIANT, 0, splits, study), whole)
@@ -302,6 +313,17 @@ def test_killed_at_random_points_it_ends_as_if_it_never_was(whole, splits, tmp_p
         run = loop.train_run(PARAMETERS, VARIANT, 0, splits, folder)
         assert_same(run, whole)
         assert {path.name for path in run.folder.iterdir()} == FILES
+
+
+def test_the_threads_of_the_first_process_are_kept_and_others_are_said(splits, half_copy, monkeypatch, capsys):
+    began = runs.read_json(folder_of(half_copy) / "config.json")["threads"]
+    monkeypatch.setattr(loop, "cores", lambda: list(range(began + 3)))
+    run = loop.train_run(PARAMETERS, VARIANT, 0, splits, half_copy)
+    assert (
+        f"begun with {began} threads, continued with {began + 3}: last digits may differ"
+        in capsys.readouterr().out
+    )
+    assert run.config["threads"] == began
 
 
 def test_several_steps_a_call_are_the_same_run(whole, splits, tmp_path):

@@ -1,6 +1,7 @@
 """Run folders as files: hand-made ones are read, half and damaged ones are not."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fer_lib.errors import RunError
+from fer_lib.errors import ParameterError, RunError
 from fer_lib.parameters import build_parameters
 from fer_lib.training import runs
 
@@ -19,12 +20,13 @@ IDENTITY = {"variant": "resnet14v2", "seed": 3, "parameters": "a hash", "data": 
 @pytest.fixture
 def folder(tmp_path):
     """A finished run, written by hand as the design describes it."""
-    return write_run(tmp_path / "runs" / "resnet14v2" / "seed-3", IDENTITY)
+    return write_run(tmp_path / "runs" / "resnet14v2" / "seed-3", IDENTITY, {"epochs": 9})
 
 
-def write_run(folder, identity):
+def write_run(folder, identity, parameters=None):
     folder.mkdir(parents=True, exist_ok=True)
-    config = {"variant": "resnet14v2", "seed": identity["seed"], "parameters": {}, "identity": identity}
+    config = {"variant": identity["variant"], "seed": identity["seed"], "identity": identity}
+    config["parameters"] = parameters or {}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "history.csv").write_text("epoch,loss,accuracy\n1,1.9,0.25\n2,1.5,0.5\n")
     (folder / "seconds.csv").write_text("epoch,seconds\n1,10.5\n2,9.5\n")
@@ -109,7 +111,7 @@ def test_a_study_never_mixes_results_versions(tmp_path):
     runs.require_one_version(tmp_path, parameters, wanted[0])  # of a study without runs
     finish(0, version=1)
     assert [run.seed for run in runs.study_runs(tmp_path, parameters)] == [0]
-    mixed = r"cannot mix.*version 1: resnet14v2/seed-0; version 2: resnet14v2/seed-1"
+    mixed = r"cannot mix results versions.* 1: resnet14v2/seed-0; 2: resnet14v2/seed-1"
     with pytest.raises(RunError, match=mixed + ", to be trained"):
         runs.require_one_version(tmp_path, parameters, wanted[1])
     finish(1, version=1)
@@ -122,7 +124,7 @@ def test_a_study_never_mixes_results_versions(tmp_path):
 def test_weights_are_listed_and_may_be_missing_but_not_damaged(folder):
     (folder / runs.WEIGHTS).write_bytes(b"weights")
     runs.finish(folder, IDENTITY, epochs=2)
-    listed = runs.read_json(folder / "done.json", runs.Done).files[runs.WEIGHTS]
+    listed = runs.read_json(folder / "done.json", runs.Done).files[runs.WEIGHTS].model_dump()
     # sha256 of "weights", from coreutils.
     assert listed == {"bytes": 7, "sha256": "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c"}
     (folder / runs.WEIGHTS).write_bytes(b"weightz")
@@ -196,11 +198,71 @@ def test_setting_aside_keeps_everything_and_taking_back_takes_just_this_run(fold
 
 
 def test_leftovers_are_temporary_files_and_checkpoints_of_a_finished_run(folder):
-    for name in ("checkpoint-0001.npz", ".tmp-12345678.csv"):
+    made_here = {"checkpoint-0001.npz", ".tmp-0123456789abcdef.csv", ".tmp-0123456789abcdef"}
+    of_the_user = {".bashrc", ".tmp-1.csv", "checkpoint-best.h5", "checkpoint-0001.npz.txt", "notes.txt"}
+    for name in made_here | of_the_user:
         (folder / name).touch()
-    assert {path.name for path in runs.leftovers(folder)} == {"checkpoint-0001.npz", ".tmp-12345678.csv"}
+    (folder / ".ssh").mkdir()
+    (folder / "checkpoint-0002.npz").mkdir()
+    (folder / "checkpoint-0003.npz").symlink_to(folder / "notes.txt")
+    os.mkfifo(folder / "checkpoint-0004.npz")
+    assert {path.name for path in runs.leftovers(folder)} == made_here
+    assert [path.name for path in runs.checkpoints(folder)] == ["checkpoint-0001.npz"]
     (folder / "done.json").unlink()
-    assert {path.name for path in runs.leftovers(folder)} == {".tmp-12345678.csv"}
+    assert {path.name for path in runs.leftovers(folder)} == made_here - {"checkpoint-0001.npz"}
+
+
+def test_a_linked_run_folder_is_refused(folder, tmp_path):
+    (tmp_path / "runs" / "resnet14v2-nl1").symlink_to(folder.parent)
+    folder.with_name("seed-4").symlink_to(tmp_path)
+    for variant, seed in (("resnet14v2", 4), ("resnet14v2-nl1", 3)):
+        with pytest.raises(ParameterError, match="There is a link among the results"):
+            runs.run_folder(tmp_path, variant, seed)
+
+
+def test_a_run_under_the_earlier_name_of_its_variant_is_found(tmp_path):
+    parameters = build_parameters({"variants": ["resnet14v2", "resnet14v2-nl3-identity"], "seeds": [3]})
+    identity = runs.run_identity(parameters, "resnet14v2-nl3-none", 3, "of the data")
+    earlier = identity | {"variant": "resnet14v2-nl3-none"}
+    folder = write_run(tmp_path / "runs" / "resnet14v2-nl3-none" / "seed-3", earlier)
+    assert runs.run_folder(tmp_path, "resnet14v2-nl3-identity", 3) == folder
+    assert runs.is_finished(folder, identity)
+    assert [run.variant for run in runs.study_runs(tmp_path, parameters)] == ["resnet14v2-nl3-identity"]
+
+
+def test_a_run_whose_hash_is_of_an_earlier_program_is_found_by_its_parameters(tmp_path):
+    parameters = build_parameters({"variants": ["resnet14v2"], "epochs": 7, "seeds": [3]})
+    identity = runs.run_identity(parameters, "resnet14v2", 3, "of the data")
+    earlier = identity | {"parameters": "a hash by another rule"}
+    kept = parameters.model_dump(exclude={"norm_momentum"})  # a key that came later
+    folder = write_run(tmp_path / "runs" / "resnet14v2" / "seed-3", earlier, kept)
+    assert runs.is_finished(folder, identity)
+    other = runs.run_identity(parameters.model_copy(update={"epochs": 8}), "resnet14v2", 3, "of the data")
+    assert runs.why_another(folder, other) == "parameters changed"
+    write_run(folder, earlier, kept | {"a key of a later program": 1})
+    assert runs.why_another(folder, identity) == "parameters changed"
+
+
+def test_runs_on_two_data_sets_are_refused_where_none_is_named(tmp_path):
+    parameters = build_parameters({"variants": ["resnet14v2"], "seeds": [0, 1]})
+    for seed in (0, 1):
+        identity = runs.run_identity(parameters, "resnet14v2", seed, f"data {seed}")
+        write_run(runs.run_folder(tmp_path, "resnet14v2", seed), identity)
+    with pytest.raises(RunError, match=r"cannot mix data sets.*data 0: resnet14v2/seed-0; data 1"):
+        runs.study_runs(tmp_path, parameters)
+    runs.write_json(tmp_path / "data.json", {"fingerprint": "data 1"})
+    assert [run.seed for run in runs.study_runs(tmp_path, parameters)] == [1]
+
+
+@pytest.mark.parametrize(
+    "content", ["{}", '{"variant": 3}', '{"variant": "resnet14v2", "seed": 3, "identity": 5}']
+)
+def test_a_config_of_another_form_is_called_damaged(folder, content):
+    (folder / "config.json").write_text(content)
+    runs.finish(folder, IDENTITY, epochs=2)
+    with pytest.raises(RunError, match=r"damaged.*config\.json"):
+        runs.read_run(folder)
+    assert runs.why_another(folder, IDENTITY) == "config.json is damaged"
 
 
 def test_identity_depends_on_what_the_numbers_depend_on_and_on_nothing_else():
