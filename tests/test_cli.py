@@ -277,7 +277,7 @@ def test_a_user_without_a_home(params, tmp_path):
         "check",
         params,
         "--set",
-        "generated_images=70",
+        "generated_images=210",
         folder=tmp_path,
         HOME=str(tmp_path / "nowhere"),
         KERAS_BACKEND="jax",
