@@ -105,10 +105,10 @@ def draw_rates(table):
             axes.plot(
                 places, 100 * values[own.index], "o", color=colour, markersize=3, label=f"{networks} networks"
             )
-        axes.axhline(5, color=QUIET, linestyle=":", linewidth=1.2)
-        axes.set(title=words, xlabel="seeds", xticks=[2, 3, 5, 10], ylim=0)
+        axes.axhline(5, color=QUIET, linestyle=":", linewidth=1.2)  # nominal
+        axes.set(title=words, xlabel="seeds", xticks=[2, 3, 5, 10], ylim=(0, 8))
     panels[0].set_ylabel("error rate (%)")
-    panels[-1].legend()
+    panels[0].legend(loc="lower right")
     return figure
 
 

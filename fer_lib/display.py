@@ -20,7 +20,6 @@ QUESTIONS = {
     "function": "Which pairwise function?", "cost": "What do they cost?", "confusion": "Which expressions change?",
     "claims": "Which claims of the paper hold?", "data": "Are the data and the baseline sound?",
 }  # fmt: skip
-BINARY_FLOOR = 6 / 7  # `binary_floor` of seven classes
 MISSING = "–"
 # A cell of `readable` that holds a number or an interval.
 NUMBER = re.compile(r"(< )?[+−]?[\d.,]+(e[+−]\d+)?( %)?( to [+−]?[\d.,]+( %)?)?")

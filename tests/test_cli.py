@@ -221,7 +221,7 @@ def test_check_shows_what_it_found_and_refuses_what_would_ruin_a_study(capsys, m
     monkeypatch.setattr(datasets, "load", lambda parameters, data: tiny_splits)
     status, out, _ = call(capsys, "check", params)
     assert status == 0
-    assert out.splitlines()[1].split() == ["train", *["10"] * 7, "70"]  # 70 images, ten a class
+    assert out.splitlines()[1].split() == ["angry", "10", "3", "2"]  # training, validation and test images
     with monkeypatch.context() as patched:
         patched.setattr(checks, "MAX_CONSTANT_SHARE", -1)  # now even no blank image is too many
         status, out, err = call(capsys, "check", params)
@@ -273,7 +273,15 @@ def test_a_terminal_that_lacks_characters(params, tmp_path):
 
 
 def test_a_user_without_a_home(params, tmp_path):
-    status, _, err = command("check", params, folder=tmp_path, HOME=str(tmp_path / "nowhere"), KERAS_BACKEND="jax")
+    status, _, err = command(
+        "check",
+        params,
+        "--set",
+        "generated_images=210",
+        folder=tmp_path,
+        HOME=str(tmp_path / "nowhere"),
+        KERAS_BACKEND="jax",
+    )
     assert (status, err) == (0, b"")
 
 

@@ -78,6 +78,9 @@ def write_report(study_dir: str | Path) -> Path:
         raise ParameterError("The folder is not a study's", where=study_dir, expected=expected)
     refuse_links(study_dir)
     data = read_json(study_dir / "data.json", DataSummary) or DataSummary()
+    for row in data.counts.values():  # files of before 0.3 have a total beside the classes
+        if row.get("total", 0) * 2 == sum(row.values()):
+            row.pop("total", None)
     environment = read_json(study_dir / "environment.json", Environment) or Environment()
     result = answer(study_dir)
     notebooks = [read_notebook(path) for path in numbered(study_dir / "notebooks", ".ipynb")]
@@ -189,7 +192,7 @@ def _facts(result, data, environment):
             devices.add(_machine(Environment.model_validate(run.config.get("environment", {}))))
             minutes += float(run.seconds["seconds"].sum()) / 60
     dataset = display.DATASET_NAMES["ferplus" if parameters.labels == "ferplus" else parameters.dataset]
-    images = ", ".join(f"{display.count(row.get('total'))} {split}" for split, row in data.counts.items())
+    images = ", ".join(f"{display.count(sum(row.values()))} {split}" for split, row in data.counts.items())
     time = f"{minutes / 60:.1f} h" if minutes >= 60 else f"{minutes:.1f} min"
     finished = f"{len(result.runs)} of {len(parameters.cells())} finished"
     return {

@@ -225,6 +225,13 @@ def test_tables_have_readable_headers_and_class_names_are_text(study):
     assert right[:5] == [None, "number", "number", "number", None]
 
 
+def test_a_total_of_an_earlier_file_is_no_class_and_a_class_may_be_called_so(study):
+    write_json(
+        study / "data.json", {"counts": {"train": {"happy": 30, "total": 30}, "test": {"happy": 5, "total": 7}}}
+    )
+    assert ": 30 train, 12 test" in page_of(study).text
+
+
 def test_a_figure_to_touch_carries_its_maps_escaped_and_stays_a_figure(study):
     maps = {"faces": [{"name": 'a"><b>', "image": "data:image/png;base64,AAAA"}], "networks": []}
     write_figure(study, "6.5-explorer", png("red"), alt="Still.", question="attention", touch=maps)
