@@ -58,7 +58,7 @@ notebooks: $(STAMP)
 
 # The answer and the table in README.md, from the study of real faces, and its picture, from that of `make study`.
 readme: $(STAMP)
-	$(BIN)/python -m fer_lib.report.readme README.md outputs/fer2013_grid
+	$(BIN)/python docs/update_readme.py README.md outputs/fer2013_grid
 	$(BIN)/python docs/images/draw_block.py
 	$(BIN)/python docs/images/draw_attention.py
 

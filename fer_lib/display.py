@@ -21,7 +21,6 @@ QUESTIONS = {
     "claims": "Which claims of the paper hold?", "data": "Are the data and the baseline sound?",
 }  # fmt: skip
 BINARY_FLOOR = 6 / 7  # `binary_floor` of seven classes
-OPTIMIZER_NAMES = {"sgd": "SGD with Nesterov momentum", "adam": "Adam"}
 MISSING = "–"
 # A cell of `readable` that holds a number or an interval.
 NUMBER = re.compile(r"(< )?[+−]?[\d.,]+(e[+−]\d+)?( %)?( to [+−]?[\d.,]+( %)?)?")

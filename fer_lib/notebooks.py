@@ -6,10 +6,8 @@ import re
 import sys
 from pathlib import Path
 
-import nbformat
-
-from fer_lib.errors import ParameterError, RunError
-from fer_lib.files import project
+from fer_lib.errors import ParameterError
+from fer_lib.files import project, reading
 
 # A backend's own log, printed past Python, with the time and the process in it: never twice the same.
 _BACKEND_LOG = re.compile(r"^(WARNING: All log messages before absl|I\d{4} \d\d:).*\n?", re.MULTILINE)
@@ -35,21 +33,25 @@ def find_notebooks(chosen=None, folder=None):
 
 
 def source_hash(path):
-    """sha256 (hex) of a notebook's cells, as opposed to what they once gave."""
-    cells = [[cell.cell_type, cell.source] for cell in read_notebook(path).cells]
-    return hashlib.sha256(json.dumps(cells).encode()).hexdigest()
+    """Return the sha256 (hex) of a notebook's cells, not of what they once gave; RunError where it is none."""
+    with reading(path, "a notebook"):
+        cells = json.loads(path.read_bytes())["cells"]
+        sources = [[cell["cell_type"], "".join(cell["source"])] for cell in cells]
+    return hashlib.sha256(json.dumps(sources).encode()).hexdigest()
 
 
 def read_notebook(path):
-    """The notebook in the current format; RunError where it is none."""
-    try:
+    """Return the notebook in the current format; RunError where it is none."""
+    import nbformat  # takes a second
+
+    with reading(path, "a notebook"):
         return nbformat.read(path, as_version=4)
-    except (OSError, ValueError, nbformat.ValidationError) as error:
-        raise RunError("A notebook cannot be read", where=path, found=error) from error
 
 
 def as_text(notebook):
     """Return a notebook as the text of its file."""
+    import nbformat
+
     return nbformat.writes(notebook) + "\n"
 
 
@@ -64,7 +66,7 @@ def failed_cell(path):
 
 
 def without_machine(notebook, name, private=()):
-    """Takes out of an executed notebook, in place, what tells of the machine: paths and the backend's own log.
+    """Take out of an executed notebook, in place, what tells of the machine: paths and the backend's own log.
 
     `name`: of its file, for papermill's metadata; `private`: paths, as of the data, whose last part alone is kept.
     """
@@ -92,7 +94,7 @@ def without_machine(notebook, name, private=()):
 
 
 def _rewrite(output, change):
-    """Applies `change` to the text of an output; pictures are left alone."""
+    """Apply `change` to the text of an output; pictures are left alone."""
     if "text" in output:
         output.text = _BACKEND_LOG.sub("", change(output.text)) if output.name == "stderr" else change(output.text)
     if "traceback" in output:

@@ -5,12 +5,11 @@ Its setup, numbers of images and parameters, tables and sentences. Accuracies an
 
 from fer_lib.parameters import Parameters
 
-AUTHOR, TITLE = "Xue", "Facial Expression Recognition via Non-Local ResNet50"
 # What is known of network and recipe: sections 3.1.1 (backbone, pooling), 3.2 (size, augmentation), 4.
-# Not stated: optimiser, learning rate, dropout rate; how KDEF is divided, and its size in the network.
+# Not stated: optimiser, learning rate, dropout rate, subsampling; how KDEF is divided, its size in the network.
 SETUP = {
     "image_size": 96, "width": 1.0, "stem": "imagenet", "pooling": "max", "batch_size": 64, "epochs": 50,
-    "subsample": False, "shift": 0.1, "flip": True,
+    "shift": 0.1, "flip": True,
 }  # fmt: skip
 BASELINE = "resnet50v2"
 BLOCKS = (3, 4, 6, 3)  # bottlenecks in stages 1 to 4

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from update_readme import BEGIN, END, result_block
 
 from fer_lib.analysis import attention, paper_numbers, tables
 from fer_lib.parameters import read_parameters
-from fer_lib.report.readme import BEGIN, END, result_block
 from fer_lib.training.runs import is_finished, read_json, run_folder, run_identity, study_runs
 
 ROOT = Path(__file__).parents[1]

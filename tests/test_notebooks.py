@@ -32,8 +32,9 @@ def test_numbered_notebooks_in_order_and_those_that_were_chosen(tmp_path):
 
 def test_a_file_that_is_no_notebook(tmp_path):
     (tmp_path / "01_a.ipynb").write_text("{")
-    with pytest.raises(RunError, match="cannot be read"):
-        notebooks.source_hash(tmp_path / "01_a.ipynb")
+    for read in (notebooks.source_hash, notebooks.read_notebook):
+        with pytest.raises(RunError, match="Expected: a notebook"):
+            read(tmp_path / "01_a.ipynb")
 
 
 def test_paths_are_shortened_in_text_but_not_in_pictures():

@@ -1,7 +1,6 @@
 """What the documents show works: Python blocks run, commands are accepted, links lead somewhere."""
 
 import base64
-import importlib.util
 import os
 import re
 import shlex
@@ -12,6 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
+import build_site
 import click
 import nbformat
 import papermill.cli
@@ -162,11 +162,9 @@ def test_links_of_a_notebook_lead_somewhere(notebook):
 
 
 def test_the_site_has_every_page_and_no_dead_link(tmp_path, monkeypatch):
-    spec = importlib.util.spec_from_file_location("build_site", ROOT / "docs" / "build_site.py")
-    spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
     # nbconvert takes seconds per notebook; what it makes of one is its own concern.
-    monkeypatch.setattr(module.HTMLExporter, "from_filename", lambda self, path: (f"<h1>{path.stem}</h1>", {}))
-    module.main(tmp_path / "site")
+    monkeypatch.setattr(build_site.HTMLExporter, "from_filename", lambda self, path: (f"<h1>{path.stem}</h1>", {}))
+    build_site.main(tmp_path / "site")
     site = tmp_path / "site"
     pages = ["index.html", "docs/api.html", "docs/inference.html", "notebooks/02_non_local_per_stage.html"]
     assert all((site / page).is_file() for page in pages)

@@ -264,6 +264,8 @@ def equivalence_power(
 
     `effect` is the true one. The power is averaged over the estimated standard error, which varies as chi.
     """
+    if standard_error == 0:
+        return float(abs(effect) < margin)
     estimated = standard_error * np.sqrt(stats.chi2.ppf((np.arange(2000) + 0.5) / 2000, df) / df)
     reach = margin - stats.t.isf(alpha, df) * estimated
     inside = stats.norm.cdf((reach - effect) / standard_error) - stats.norm.cdf((-reach - effect) / standard_error)

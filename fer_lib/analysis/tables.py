@@ -7,7 +7,7 @@ nothing else, so a table can be made again from the files. Rates and differences
 
 import itertools
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -245,9 +245,8 @@ def pick(variants: Iterable[str], stages: Iterable[int]) -> str | None:
 
 def _like_control(variants, control):
     """Return the variants that differ from a control only in their pairwise function and are none themselves."""
-    own = Variant.from_name(control)
-    like = [name for name in variants if replace(Variant.from_name(name), pairwise=own.pairwise) == own]
-    return [name for name in like if not is_control(name)]
+    without = {name: asdict(Variant.from_name(name)) | {"pairwise": None} for name in [*variants, control]}
+    return [name for name in variants if without[name] == without[control] and not is_control(name)]
 
 
 def _mean_of(variants):
@@ -287,24 +286,19 @@ def _by_id(predictions, score):
     return values[np.argsort(predictions.ids)]
 
 
-def power_by_seeds(analysis: inference.ObuchowskiRockette, seeds: Iterable[int] = range(2, 31)) -> pd.DataFrame:
-    """Return the minimum detectable effect at 80 % power by number of seeds: columns seeds, mde."""
-    rows = [(number, inference.minimum_detectable_effect(*analysis.with_seeds(number))) for number in seeds]
-    return pd.DataFrame(rows, columns=["seeds", "mde"])
-
-
-def equivalence_by_seeds(
-    analysis: inference.ObuchowskiRockette, margin: float, seeds: Iterable[int] = range(8, 15)
+def power_by_seeds(
+    analysis: inference.ObuchowskiRockette, seeds: Iterable[int] = range(2, 31), margin: float = 0.01
 ) -> pd.DataFrame:
-    """Return the power to show two equal networks equivalent within `margin`, by number of seeds.
+    """Return what a difference of two networks would have with other numbers of seeds.
 
-    Columns: seeds, standard_error and df of a difference, power. Only the variance components are read, no
-    network's accuracy: a look at this table is blind to the effects.
+    Columns: seeds, standard_error, df, mde (minimum detectable effect at 80 % power), power (to show two equal
+    networks equivalent within `margin`). Only the variance components are read, no network's accuracy: a look at
+    this table is blind to the effects.
     """
-    rows = [(number, *analysis.with_seeds(number)) for number in seeds]
-    table = pd.DataFrame(rows, columns=["seeds", "standard_error", "df"])
-    power = [inference.equivalence_power(row.standard_error, row.df, margin) for row in table.itertuples()]
-    return table.assign(power=power)
+    table = pd.DataFrame([(n, *analysis.with_seeds(n)) for n in seeds], columns=["seeds", "standard_error", "df"])
+    errors = list(zip(table["standard_error"], table["df"], strict=True))
+    table["mde"] = [inference.minimum_detectable_effect(*error) for error in errors]
+    return table.assign(power=[inference.equivalence_power(*error, margin) for error in errors])
 
 
 def pooling_check(runs: list[Run], baseline: str, split: str = "validation") -> tuple[pd.DataFrame, str | None]:

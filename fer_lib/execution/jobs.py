@@ -30,7 +30,7 @@ from fer_lib.variants import Variant
 
 PROGRAM = (sys.executable, "-m", "fer_lib.cli")
 _INTERVAL = 30  # seconds between lines that say how far the runs are
-_RETRIES = 3  # on Ray: a run goes on from its last epoch, so trying again is cheap
+_RETRIES = 3  # on Ray: a run resumes after its last epoch, so trying again is cheap
 _TIMEOUT = 10  # seconds for a cluster to answer
 # The runs need them as they are here. Ray sets the last by itself: a sum in other parts would be another number.
 _HANDED_OVER = ("KERAS_BACKEND", "FER_CACHE", "OMP_NUM_THREADS")
@@ -246,7 +246,7 @@ def _cluster(address):
     try:
         host, _, port = (address or "").rpartition(":")
         if host and port.isdigit():
-            # Ray itself goes on trying for more than ten minutes.
+            # Ray itself tries for more than ten minutes.
             socket.create_connection((host, int(port)), timeout=_TIMEOUT).close()
         own = {"include_dashboard": False} if address is None else {}
         ray.init(address=address or "local", log_to_driver=False, logging_level="warning", **own)

@@ -77,13 +77,9 @@ def answer(study_dir: str | Path) -> Answer:
 
 
 def conclude(
-    comparison: pd.DataFrame,
-    contrasts: pd.DataFrame,
-    removed: pd.DataFrame,
-    learned: pd.DataFrame,
-    parameters: Parameters,
-    costs: pd.DataFrame | None = None,
-) -> tuple[str, str]:
+    comparison: pd.DataFrame, contrasts: pd.DataFrame, removed: pd.DataFrame, learned: pd.DataFrame,
+    parameters: Parameters, costs: pd.DataFrame | None = None,
+) -> tuple[str, str]:  # fmt: skip
     """Return verdict and text; beyond `WORD_LIMIT` words the least important sentences are left out.
 
     The tables are those of `tables.comparison`, `contrasts`, `attention.removed_after_training`,
@@ -93,9 +89,7 @@ def conclude(
     failed = learned[~learned["learned"]]
     if parameters.baseline in set(failed["variant"]):
         share = percent(learned["majority_share"].iloc[0])
-        text = (
-            f"Always predicting the commonest class has accuracy {share}. Nothing follows about non-local blocks."
-        )
+        text = f"Always predicting the commonest class has accuracy {share}. Nothing follows about the blocks."
         return "No answer: the baseline did not learn.", text
     blocks = comparison[comparison["family"] == tables.BLOCKS]
     if blocks.empty:
@@ -107,9 +101,8 @@ def conclude(
         verdict = "One seed cannot tell."
     elif len(significant):
         parts = [f"Yes, in {_places(better)}"] if len(better) else []
-        parts += (
-            [f"{'no' if parts else 'No'}, blocks lower the accuracy in {_places(worse)}"] if len(worse) else []
-        )
+        lower = f"{'no' if parts else 'No'}, blocks lower the accuracy in {_places(worse)}"
+        parts += [lower] if len(worse) else []
         verdict = f"{'; '.join(parts)}."
     left_out = f"Not compared, as they did not learn: {_places(failed.drop_duplicates('variant'))}."
     basis = f"Basis: {_seeds(row['seeds'])}, {count(row['n'])} images, {parameters.image_size} px, "
@@ -162,12 +155,9 @@ def _effect(blocks, contrasts):
         who = f"{differ or 'none'} of {len(blocks)} networks with blocks differ{'' if differ > 1 else 's'}"
         return f"The largest difference is {effect}, {network(row['variant'])}; {who} significantly."
     row, (margin, _) = mean.iloc[0], tables.excluded_gain(blocks)
-    who = (
-        f"On average {len(blocks)} networks with blocks gain"
-        if len(blocks) > 1
-        else "The network with blocks gains"
-    )
-    each = " for each" if len(blocks) > 1 else ""
+    many = len(blocks) > 1
+    who = f"On average {len(blocks)} networks with blocks gain" if many else "The network with blocks gains"
+    each = " for each" if many else ""
     effect, most = _with_limits(row, " pp", "95 % CI "), round(100 * margin)
     return f"{who} {effect}; {most} pp or more is excluded{each}."
 
@@ -186,17 +176,15 @@ def _control(comparison, contrasts):
 
 def _removed(removed):
     """How many predictions change without the trained blocks, by stage; None where nothing is known."""
+    removed = removed[~removed["variant"].map(tables.is_control).astype(bool)]
     if removed.empty:
         return None
     stages = removed["variant"].map(lambda name: Variant(50, Variant.from_name(name).stages).label)
     found = removed.groupby(stages).agg({"changed_low": "min", "changed_high": "max"}).sort_values("changed_high")
     parts = []
     for place, (low, high) in found[::-1].iterrows():
-        share = (
-            f"{percent(low, 0).removesuffix(' %')} to {percent(high, 0)}"
-            if low >= 0.01
-            else f"at most {percent(high)}"
-        )
+        span = f"{percent(low, 0).removesuffix(' %')} to {percent(high, 0)}"
+        share = span if low >= 0.01 else f"at most {percent(high)}"
         parts.append(f"{share}{'' if parts else ' of predictions'} in {place}")
     return f"Removing blocks after training changes {', '.join(parts)}."
 
@@ -206,9 +194,8 @@ def _not_trained(parameters):
     own = {Variant.from_name(name).stages for name in parameters.variants}
     single = [str(stage) for stage in range(1, 5) if (stage,) not in own]
     pairs = [text for stages, text in (((3, 4), "3-4"), ((1, 2), "1-2")) if stages not in own]
-    parts = [
-        f"stage{'s' * (len(single) > 1)} {' and '.join(filter(None, [', '.join(single[:-1]), *single[-1:]]))}"
-    ] * bool(single)
+    listed = " and ".join([", ".join(single[:-1]), single[-1]] if len(single) > 1 else single)
+    parts = [f"stage{'s' * (len(single) > 1)} {listed}"] if single else []
     if pairs and parameters.dataset != "synthetic":
         parts.append(f"the paper’s {' and '.join(pairs)}")
     return f"Not trained: {'; '.join(parts)}." if parts else None

@@ -143,9 +143,9 @@ def read_notebook(path: Path) -> dict:
 
 
 def repository() -> str:
-    """Return the address of the project's repository, as pyproject.toml has it."""
+    """Return the address of the project's repository, as pyproject.toml has it; none until it is filled in."""
     urls = dict(text.split(", ") for text in metadata.metadata("fer-study").get_all("Project-URL") or [])
-    return urls.get("Repository", "")
+    return "" if "OWNER/NAME" in urls.get("Repository", "OWNER/NAME") else urls["Repository"]
 
 
 def render(template: str, **values: object) -> str:
@@ -183,17 +183,20 @@ def _sections(notebooks, items):
 
 def _facts(result, data, environment):
     """What a reader wants to know before believing: name -> text."""
-    parameters, made = result.parameters, [_made(run) for run in result.runs]
+    parameters, minutes, devices = result.parameters, 0.0, set()
+    for run in result.runs:
+        with reading(run.folder, "`environment` in config.json, `seconds` in seconds.csv"):
+            devices.add(_machine(Environment.model_validate(run.config.get("environment", {}))))
+            minutes += float(run.seconds["seconds"].sum()) / 60
     dataset = display.DATASET_NAMES["ferplus" if parameters.labels == "ferplus" else parameters.dataset]
-    images = ", ".join(f"{display.count(sum(row.values()))} {split}" for split, row in data.counts.items())
-    trained, minutes = sorted({device for device, _ in made}), sum(seconds for _, seconds in made) / 60
+    images = ", ".join(f"{display.count(row.get('total'))} {split}" for split, row in data.counts.items())
     time = f"{minutes / 60:.1f} h" if minutes >= 60 else f"{minutes:.1f} min"
-    runs = f"{len(made)} of {len(parameters.cells())} finished, {parameters.epochs} epochs each, {time} in total"
+    finished = f"{len(result.runs)} of {len(parameters.cells())} finished"
     return {
         "Data": f"{dataset}, protocol {parameters.protocol}: {images or 'not read yet'}",
         "Runs": runs,
-        "Trained on": "; ".join(trained) or display.MISSING,
-        "Evaluated on": _software_and_device(environment),
+        "Trained on": "; ".join(sorted(devices)) or display.MISSING,
+        "Evaluated on": _machine(environment),
     }
 
 
@@ -207,14 +210,7 @@ def _byline(result, environment):
     return " · ".join(filter(None, parts))
 
 
-def _made(run):
-    """With what a run was trained, and its seconds."""
-    with reading(run.folder, "`environment` in config.json, `seconds` in seconds.csv"):
-        environment = Environment.model_validate(run.config.get("environment", {}))
-        return _software_and_device(environment), float(run.seconds["seconds"].sum())
-
-
-def _software_and_device(environment):
+def _machine(environment):
     if not environment.packages:
         return display.MISSING
     devices = ", ".join(environment.gpus) or f"{environment.cpus} CPUs, no GPU"

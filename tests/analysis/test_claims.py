@@ -211,6 +211,16 @@ def test_48_pixels_are_enough_where_a_network_with_blocks_learned_from_them():
     assert judged(study(baseline=0.6, nl34=0.6))["48 px"].verdict == claims.NOT_TESTED
 
 
+def test_where_the_baseline_did_not_learn_nothing_is_judged():
+    runs = study(baseline=0.6, nl34=0.7)
+    for run in runs[:3]:
+        never = Predictions(np.arange(IMAGES).astype(str), Y_TRUE, np.eye(7)[np.zeros(IMAGES, int)])
+        run.predictions = lambda split="validation", never=never: never
+    found = judged(runs)
+    assert {found[name].verdict for name in ("higher", "order", "improved")} == {claims.NOT_TESTED}
+    assert "nan" not in " ".join(finding.outcome for finding in found.values())
+
+
 def test_findings_as_a_table(tiny_splits):
     findings = [*claims.architecture_claims(COSTS, 3.49e9), *claims.data_claims(tiny_splits)]
     findings += claims.accuracy_claims(study(baseline=0.6, nl34=0.6), IN_SETUP)

@@ -81,6 +81,11 @@ def test_noise_of_one_seed_by_hand(runs):
     assert table.loc[("kdef", "stages 3-4", paper_numbers.SEVEN), "n"] == 980
 
 
+def test_noise_is_unknown_without_a_pair(runs):
+    table = paper_numbers.noise_table(runs[:1], "resnet14v2")
+    assert len(table) == 8 and table[["standard_error", "z", "p_value", "mde"]].isna().all(axis=None)
+
+
 def test_noise_over_seeds_is_that_of_the_pooled_analysis(runs):
     more = [
         *runs,

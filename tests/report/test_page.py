@@ -17,11 +17,11 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
+from update_readme import BEGIN, END, update_readme
 
 from fer_lib.cli import main
 from fer_lib.parameters import build_parameters, read_parameters, write_parameters
 from fer_lib.report.page import write_report
-from fer_lib.report.readme import BEGIN, END, update_readme
 from fer_lib.training.runs import finish, run_folder, run_identity, write_json
 
 BASELINE, STAGE_1, STAGE_3 = "resnet14v2", "resnet14v2-nl1", "resnet14v2-nl3"
@@ -181,7 +181,7 @@ def test_the_answer_comes_first_and_its_numbers_are_those_of_the_runs(study):
     assert "stage 1 62.0" in page.text and "+2.0" in page.text
     # The 25 images that differ all go one way: exact McNemar 2 / 2^25 < 0.001.
     assert re.search(r"stage 3 85\.0 .* \+25\.0 .* < 0\.001", page.text)
-    assert "3 of 3 finished, 2 epochs each, 3.0 h in total" in page.text
+    assert "3 of 3 finished, 2 epochs each, 3.0 h in all" in page.text
     assert "Evaluated on Keras 3.14.7 on tensorflow; 2 CPUs, no GPU" in page.text
     assert "commit c0ffee" in page.text
 

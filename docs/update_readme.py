@@ -1,4 +1,4 @@
-"""The README's answer, made from the files of a study, so that no number in it is typed by hand."""
+"""Write the README's answer from the files of a study: `make readme`. No number in it is typed by hand."""
 
 import re
 import sys
