@@ -22,6 +22,7 @@ from common import in_process, median, ratio, take_turns, write_table
 SIDES = {48: (12, 6, 3, 2), 96: (24, 12, 6, 3), 224: (56, 28, 14, 7)}
 CHANNELS = (256, 512, 1024, 2048)
 FUNCTIONS = ("embedded_gaussian", "gaussian", "dot_product", "concatenation")
+GIB = 4  # that a step may take
 OTHERS = ("MHA", "mmcv", "SDPA")
 COLUMNS = (
     "px", "map", "function", "batch", "ms/image", "textbook", "textbook, by the clock", *OTHERS,
@@ -38,8 +39,8 @@ def main():
     for px, sides in SIDES.items():
         for side, channels in zip(sides, CHANNELS, strict=True):
             for pairwise in FUNCTIONS if not arguments.sides or side in arguments.sides else ():
-                case = {"shape": [side, side, channels], "pairwise": pairwise}
-                case |= {name: getattr(arguments, name) for name in ("batch", "gib", "seconds")}
+                case = {"shape": [side, side, channels], "pairwise": pairwise, "batch": arguments.batch}
+                case["seconds"] = arguments.seconds
                 rows.append([str(px), f"{side} x {side} x {channels}", pairwise, *measure(case)])
                 print(" | ".join(rows[-1]), flush=True)
     if not arguments.sides:
@@ -50,7 +51,6 @@ def read_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sides", type=int, nargs="+", help="sides of the maps; nothing is written")
     parser.add_argument("--batch", type=int, default=64, help="images per step where memory allows (64)")
-    parser.add_argument("--gib", type=float, default=4, help="memory that a step may take (4)")
     parser.add_argument("--seconds", type=float, default=8, help="time for the turns of one function (8)")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -86,7 +86,7 @@ def batch_that_fits(case):
     numbers = 4 * positions**2 + 10 * positions * channels
     if case["pairwise"] == "concatenation":
         numbers += 3 * positions**2 * channels
-    fits = int(case["gib"] * 2**30 / (4 * numbers))
+    fits = int(GIB * 2**30 / (4 * numbers))
     return min(case["batch"], 1 << fits.bit_length() - 1) if fits else 0
 
 

@@ -38,8 +38,7 @@ def main():
     if arguments.quick:
         arguments.steps, arguments.turns, arguments.batch = 2, 2, 8
     name, columns, rows, about = (peer_table if arguments.peers else variant_table)(arguments)
-    for row in (columns, *rows):
-        print(" | ".join(row))
+    print("\n".join(" | ".join(row) for row in (columns, *rows)))
     if not arguments.quick:
         write_table(name, columns, rows, about)
 
@@ -56,15 +55,10 @@ def variant_table(arguments):
     macs = {variant: count_costs(one.classifier)["macs"].sum() for variant, one in ours.items()}
     turns = {variant: lambda one=one: one.train(arguments.steps) for variant, one in ours.items()}
     taken, baseline = take_turns(turns, arguments.turns), parameters.baseline
-    rows = [
-        (
-            variant,
-            f"{len(images) / median(taken[variant]):.1f}",
-            f"{ratio(taken, variant, baseline):.2f}",
-            f"{macs[variant] / macs[baseline]:.2f}",
-        )
-        for variant in variants
-    ]
+    rows = []
+    for variant in variants:
+        speed, counted = len(images) / median(taken[variant]), macs[variant] / macs[baseline]
+        rows.append((variant, f"{speed:.1f}", f"{ratio(taken, variant, baseline):.2f}", f"{counted:.2f}"))
     about = f"`{Path(arguments.params).name}`, batch {parameters.batch_size}."
     return "bench_train_step", VARIANT_COLUMNS, rows, about
 
@@ -73,9 +67,8 @@ def peer_table(arguments):
     """Name, columns, rows and words of the table with a row for each way to train ResNetV2-50."""
     import keras
 
-    rows = []
-    for precision in ("float32", "mixed_bfloat16") if has_bfloat16() else ("float32",):
-        rows += peer_rows(arguments, precision)
+    precisions = ("float32", "mixed_bfloat16") if has_bfloat16() else ("float32",)
+    rows = [row for precision in precisions for row in peer_rows(arguments, precision)]
     about = f"ResNetV2-50, 96 px, batch {arguments.batch}."
     return f"bench_train_step_peers_{keras.config.backend()}", PEER_COLUMNS, rows, about
 
@@ -103,21 +96,16 @@ def peer_rows(arguments, precision):
         from plain_networks import JaxStep
 
         by_hand = JaxStep(ours_step.classifier, parameters, variant, images, labels.argmax(axis=1))
-        rows, transforms = drawn(parameters, len(images), arguments.steps, epoch=0)
-        contestants["JAX by hand"] = lambda: by_hand.train(rows, transforms[:, 2])
+        order, transforms = drawn(parameters, len(images), arguments.steps, epoch=0)
+        contestants["JAX by hand"] = lambda: by_hand.train(order, transforms[:, 2])
     if importlib.util.find_spec("torch") and importlib.util.find_spec("timm"):
         contestants["timm `resnetv2_50`, DataLoader"] = timm_epoch(images, labels, parameters)
     taken = take_turns(contestants, arguments.turns)
-    return [
-        (
-            name,
-            precision,
-            f"{len(images) / median(taken[name]):.1f}",
-            f"{ratio(taken, name, ours):.2f}",
-            f"{ratio(taken, name, ours, processor=True):.2f}",
-        )
-        for name in contestants
-    ]
+    rows = []
+    for name in contestants:
+        ratios = (f"{ratio(taken, name, ours, processor):.2f}" for processor in (False, True))
+        rows.append((name, precision, f"{len(images) / median(taken[name]):.1f}", *ratios))
+    return rows
 
 
 def has_bfloat16():

@@ -117,9 +117,7 @@ def machine():
     here = describe_environment()
     backend, versions = here["backend"], here["packages"]
     # TensorFlow comes as one package for CPUs and as another for GPUs.
-    version = versions.get(backend) or versions[f"{backend}-cpu"]
+    versions = {"Python": here["python"], **versions, backend: versions.get(backend) or versions[f"{backend}-cpu"]}
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return (
-        f"{here['processor']}, {here['cpus']} cores, {memory:.0f} GiB, Linux; Python {here['python']}, Keras "
-        f"{versions['keras']}, {backend} {version}, NumPy {versions['numpy']}."
-    )
+    named = ", ".join(f"{name} {versions[name]}" for name in ("Python", "keras", backend, "numpy"))
+    return f"{here['processor']}, {here['cpus']} cores, {memory:.0f} GiB, Linux; {named}."

@@ -105,14 +105,9 @@ class TorchOperations:
 
 
 class Step:
-    """Training by SGD with Nesterov momentum.
+    """Training by SGD with Nesterov momentum, from a Keras classifier's weights.
 
-    Args:
-        classifier: of Keras, whose weights are the first.
-        parameters: its `Parameters`.
-        variant: name, see `logits`.
-        images: uint8, (n, height, width, channels).
-        labels: int64, (n,).
+    `variant`: see `logits`; `images`: uint8, (n, height, width, channels); `labels`: int64, (n,).
     """
 
     def __init__(self, classifier, parameters, variant, images, labels):

@@ -46,14 +46,12 @@ def prepare(wheels, scratch):
         "KERAS_BACKEND": "jax",
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # else the first process takes nearly all of the memory
         "JAX_COMPILATION_CACHE_DIR": str(scratch / "compiled"),  # seeds of a network are compiled once
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "FER_CACHE": str(scratch / "cache"),
         "FER_PROGRESS": "lines",
     }
-    if shutil.which("nvidia-smi"):
+    if shutil.which("nvidia-cuda-mps-control"):
         defaults["XLA_FLAGS"] = "--xla_gpu_autotune_level=2"  # compiles sooner
-        if shutil.which("nvidia-cuda-mps-control"):
-            subprocess.run(["nvidia-cuda-mps-control", "-d"], check=False)  # processes compute at the same time
+        subprocess.run(["nvidia-cuda-mps-control", "-d"], check=False)  # processes compute at the same time
     path = os.pathsep.join(filter(None, [str(ROOT), str(site), os.environ.get("PYTHONPATH")]))
     return {**defaults, **os.environ, "PYTHONPATH": path}
 
