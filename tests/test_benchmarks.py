@@ -2,7 +2,10 @@
 
 import importlib.util
 import json
+import os
 import sys
+import time
+import zipfile
 from pathlib import Path
 
 import keras
@@ -15,6 +18,7 @@ import bench_gpu
 import bench_train_step
 import common
 import plain_networks
+import rented_gpu
 from bench_non_local import FUNCTIONS
 from blocks import build_pair
 
@@ -157,3 +161,36 @@ def test_a_benchmark_of_gpus_without_one_is_refused(monkeypatch, capsys):
     monkeypatch.setattr(bench_gpu, "gpus", list)
     assert bench_gpu.main([]) == 2
     assert "No GPU" in capsys.readouterr().err
+
+
+def test_a_rented_machine_trains_what_is_missing_and_packs_it_without_weights(tmp_path, monkeypatch):
+    program = """
+import pathlib, sys
+if sys.argv[1] == "list":
+    print("0\\ta\\t0\\n1\\ta\\t1\\n2\\tb\\t0")
+else:
+    index = int(sys.argv[-1])
+    run = pathlib.Path("outputs/small/runs", ["a", "a", "b"][index], f"seed-{[0, 1, 0][index]}")
+    run.mkdir(parents=True)
+    for name in ("done.json", "history.csv", "weights.h5", "checkpoint-1.npz"):
+        run.joinpath(name).touch()
+    sys.exit(index == 2)
+"""
+    package = tmp_path / "fer_lib"
+    package.mkdir()
+    (package / "cli.py").write_text(program)
+    (package / "__init__.py").touch()
+    (package / "datasets.py").write_text("def load(*_): pass")
+    (package / "parameters.py").write_text("def read_parameters(_): pass")
+    (tmp_path / "params.yaml").write_text("study: small\n")
+    finished = tmp_path / "outputs" / "small" / "runs" / "a" / "seed-0"
+    finished.mkdir(parents=True)
+    (finished / "done.json").touch()
+    monkeypatch.setattr(rented_gpu, "ROOT", tmp_path)
+    given = (tmp_path / "params.yaml", None, dict(os.environ, PYTHONPATH=""), tmp_path)
+    assert rented_gpu.train(*given, deadline=0.0, jobs=2) == 0
+    assert not (tmp_path / "runs.zip").exists()
+    assert rented_gpu.train(*given, deadline=time.monotonic() + 600, jobs=2) == 1
+    with zipfile.ZipFile(tmp_path / "runs.zip") as archive:
+        names = [f"runs/{run}/{name}" for run in ("a/seed-1", "b/seed-0") for name in ("done.json", "history.csv")]
+        assert sorted(archive.namelist()) == ["runs/a/seed-0/done.json", *names]
