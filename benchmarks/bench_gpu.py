@@ -112,9 +112,8 @@ def images_per_second(case):
     values = dict(zip(("image_size", "batch_size", "precision"), case["size"], strict=False))
     parameters = read_parameters(case["file"], case["overrides"]).model_copy(update=values)
     images, variant = random_images(IMAGES, parameters.channels), case["size"][3]
-    steps = parameters.steps_per_execution * max(
-        1, 2048 // (parameters.batch_size * parameters.steps_per_execution)
-    )
+    at_once = parameters.steps_per_execution
+    steps = at_once * max(1, IMAGES_PER_TURN // (parameters.batch_size * at_once))
     ours = OurStep(parameters, variant, images)
     step = functools.partial(ours.train, steps)
     if case["side"] == "pytorch":
