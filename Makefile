@@ -46,8 +46,9 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench_non_local.py
 	$(BIN)/python benchmarks/bench_train_step.py
+	$(BIN)/python benchmarks/bench_train_step.py --peers
 
-# On a machine with a GPU, for which see docs/gpu-servers.md; the same command resumes.
+# On a machine with a GPU, for which see docs/gpu-servers.md.
 bench-gpu: $(STAMP)
 	$(BIN)/python benchmarks/bench_gpu.py
 

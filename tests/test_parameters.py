@@ -246,7 +246,7 @@ def test_only_small_regular_files_are_read(tmp_path):
         max_size=3,
     )
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_whatever_stands_in_a_file_it_is_parameters_or_refused(values):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "params.yaml")
