@@ -33,8 +33,8 @@ _LEFT_OUT = {"tensorflow": "triggered tf.function retracing", "absl": "Failed to
 _BACKENDS = ("tensorflow", "jax", "torch")  # of Keras, that train; extras of pyproject.toml
 
 
-def describe_environment():
-    """What `environment.json` holds; `git` (commit, and whether files differ) is None outside of a checkout."""
+def describe_environment() -> dict:
+    """Return what `environment.json` holds; `git` (commit, whether files differ) is None without a checkout."""
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
@@ -47,14 +47,14 @@ def describe_environment():
     }
 
 
-def leave_out_messages():
-    """Keeps messages that need no action out of logs, once Keras is imported: absl then makes its logger."""
+def leave_out_messages() -> None:
+    """Keep messages that need no action out of logs, once Keras is imported: absl then makes its logger."""
     for logger in _LEFT_OUT:
         logging.getLogger(logger).addFilter(lambda record: _LEFT_OUT[record.name] not in str(record.msg))
 
 
-def package_versions():
-    """Versions of those of `PACKAGES` that are installed, by name."""
+def package_versions() -> dict[str, str]:
+    """Return the versions of those of `PACKAGES` that are installed, by name."""
     versions = {}
     for name in PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -62,8 +62,8 @@ def package_versions():
     return versions
 
 
-def keras_backend():
-    """The backend that Keras will take, found by its own rule but without importing it."""
+def keras_backend() -> str:
+    """Return the backend that Keras will take, found by its own rule but without importing it."""
     if backend := os.environ.get("KERAS_BACKEND"):
         return backend
     folder = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
@@ -73,8 +73,8 @@ def keras_backend():
         return "tensorflow"
 
 
-def require_backend():
-    """Refuses, before anything heavy is imported, to train without a backend: ParameterError."""
+def require_backend() -> None:
+    """Raise ParameterError, before anything heavy is imported, where there is no backend to train with."""
     backend = keras_backend()
     if backend not in _BACKENDS:
         known = ", ".join(_BACKENDS)
@@ -84,19 +84,19 @@ def require_backend():
         raise ParameterError(f"Keras' backend {backend} is not installed", advice=advice)
 
 
-def cores():
-    """Numbers of the CPUs that this process may use: a batch system often grants fewer than the machine has."""
+def cores() -> list[int]:
+    """Return the numbers of the CPUs that this process may use: a batch system often grants only some."""
     granted = hasattr(os, "sched_getaffinity")
-    return sorted(os.sched_getaffinity(0)) if granted else list(range(os.cpu_count()))
+    return sorted(os.sched_getaffinity(0)) if granted else list(range(os.cpu_count() or 1))
 
 
-def gpus():
-    """Names of the machine's GPUs, those of NVIDIA."""
+def gpus() -> list[str]:
+    """Return the names of the machine's GPUs, those of NVIDIA."""
     return _lines("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
 
 
-def install_kernel():
-    """Writes the kernel `python3` of this Python's environment with those settings; returns its folder."""
+def install_kernel() -> str:
+    """Write the kernel `python3` of this Python's environment with those settings; returns its folder."""
     from ipykernel.kernelspec import write_kernel_spec
 
     folder = Path(sys.prefix) / "share" / "jupyter" / "kernels" / "python3"

@@ -35,7 +35,7 @@ class RunError(FerError):
     """The work itself failed: a notebook, a training run, a file that cannot be written."""
 
 
-def shown(value, most=80):
+def shown(value: object, most: int = 80) -> str:
     r"""Return a value as text for a message: on one line, printable, of at most `most` characters.
 
     Control characters, escape sequences and bytes that are no UTF-8 appear as `\x1b`; of a long text the middle

@@ -6,7 +6,9 @@ import os
 import re
 import secrets
 import stat
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -15,7 +17,7 @@ from fer_lib.errors import FerError, ParameterError, RunError
 _TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{16}(\.\w+)?")
 
 
-def project():
+def project() -> Path:
     """Return the project's folder, with `notebooks/` and `params/`.
 
     It is the first from the working directory upwards, else the checkout that this file lies in, else the working
@@ -28,7 +30,9 @@ def project():
     return here
 
 
-def find_file(path, what, folders=None, advice=None):
+def find_file(
+    path: str | Path, what: str, folders: Iterable[Path] | None = None, advice: str | None = None
+) -> Path:
     """Return the absolute path that a user means: `~` is the home, a relative one is in the first of `folders`.
 
     `folders` are the working directory and the project's by default. ParameterError where it is in none; its
@@ -44,7 +48,7 @@ def find_file(path, what, folders=None, advice=None):
     raise ParameterError(f"{what} cannot be found", where=tried or None, found=repr(str(path)), advice=advice)
 
 
-def read_json(path, schema=dict):
+def read_json(path: Path, schema: Any = dict) -> Any:
     """Return a JSON file as `schema` (`dict` or a model), None where there is none; RunError if it is damaged."""
     if not os.path.lexists(path):
         return None
@@ -59,7 +63,7 @@ def open_regular(path):
     return open(path, "rb")
 
 
-def read_regular(path, limit):
+def read_regular(path: Path, limit: int) -> bytes:
     """Return the bytes of a regular file of at most `limit` bytes; OSError for another, see `open_regular`."""
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
@@ -69,7 +73,7 @@ def read_regular(path, limit):
 
 
 @contextlib.contextmanager
-def reading(path, expected):
+def reading(path: Path, expected: str) -> Iterator[None]:
     """Turn whatever a library raises on a damaged file into one RunError that names the file."""
     try:
         yield
@@ -81,7 +85,7 @@ def reading(path, expected):
         raise RunError("A file is damaged", path, expected, found, advice) from error
 
 
-def write_atomically(path, content):
+def write_atomically(path: str | Path, content: str | bytes | Callable[[str], object]) -> None:
     """Write `path`, and its parent folders, so that a reader sees the old file or the whole new one, never a part.
 
     `content`: text, bytes, or a callable that is given a temporary path with the same suffix and writes it.
@@ -106,19 +110,19 @@ def write_atomically(path, content):
             beside.unlink()
 
 
-def temporary(path):
+def temporary(path: Path) -> Path:
     """Return the path of a file beside `path`, of a name that only this program makes and `sweep` knows."""
     return path.with_name(f".tmp-{secrets.token_hex(8)}{path.suffix}")
 
 
-def sweep(folder):
+def sweep(folder: Path) -> None:
     """Remove what killed processes left of files of `temporary` in a folder; call it under the folder's lock."""
     for path in Path(folder).glob(".tmp-*"):
         if _TEMPORARY.fullmatch(path.name) and path.is_file():
             path.unlink(missing_ok=True)
 
 
-def refuse_links(folder):
+def refuse_links(folder: Path) -> None:
     """Raise ParameterError where a folder of results holds a link, so that nothing outside is read or deleted."""
     refuse_linked(*Path(folder).rglob("*"))
 
@@ -131,7 +135,7 @@ def refuse_linked(*paths):
             raise ParameterError("There is a link among the results", path, advice=advice)
 
 
-def require_writable(folder):
+def require_writable(folder: Path) -> None:
     """Raise ParameterError where a folder, or one that is to be made, cannot be written; nothing is made."""
     folder = Path(folder).absolute()
     place = next(each for each in (folder, *folder.parents) if each.exists())

@@ -4,7 +4,9 @@ import hashlib
 import json
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from fer_lib.errors import ParameterError
 from fer_lib.files import project, reading
@@ -13,7 +15,7 @@ from fer_lib.files import project, reading
 _BACKEND_LOG = re.compile(r"^(WARNING: All log messages before absl|I\d{4} \d\d:).*\n?", re.MULTILINE)
 
 
-def find_notebooks(chosen=None, folder=None):
+def find_notebooks(chosen: Iterable[str] | None = None, folder: Path | None = None) -> list[Path]:
     """Return the paths of numbered notebooks, by number: all, or those `chosen` by numbers (`"01"`) or names.
 
     `folder` is the project's `notebooks` by default. ParameterError where there are none, or a chosen one is not
@@ -32,7 +34,7 @@ def find_notebooks(chosen=None, folder=None):
     return [path for path, names in found.items() if not chosen or names.intersection(chosen)]
 
 
-def source_hash(path):
+def source_hash(path: Path) -> str:
     """Return the sha256 (hex) of a notebook's cells, not of what they once gave; RunError where it is none."""
     with reading(path, "a notebook"):
         cells = json.loads(path.read_bytes())["cells"]
@@ -40,7 +42,7 @@ def source_hash(path):
     return hashlib.sha256(json.dumps(sources).encode()).hexdigest()
 
 
-def read_notebook(path):
+def read_notebook(path: Path) -> Any:
     """Return the notebook in the current format; RunError where it is none."""
     import nbformat  # takes a second
 
@@ -48,14 +50,14 @@ def read_notebook(path):
         return nbformat.read(path, as_version=4)
 
 
-def as_text(notebook):
+def as_text(notebook: Any) -> str:
     """Return a notebook as the text of its file."""
     import nbformat
 
     return nbformat.writes(notebook) + "\n"
 
 
-def failed_cell(path):
+def failed_cell(path: Path) -> tuple[str | None, str]:
     """Return the first cell that ended in an error, with the first line of its source, and the exception."""
     for cell in read_notebook(path).cells:
         for output in cell.get("outputs", []):
@@ -65,7 +67,7 @@ def failed_cell(path):
     return None, "an error"
 
 
-def without_machine(notebook, name, private=()):
+def without_machine(notebook: Any, name: str, private: Iterable[str] = ()) -> Any:
     """Take out of an executed notebook, in place, what tells of the machine: paths and the backend's own log.
 
     `name`: of its file, for papermill's metadata; `private`: paths, as of the data, whose last part alone is kept.

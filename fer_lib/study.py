@@ -8,6 +8,7 @@ import platform
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,7 +33,7 @@ class Study:
     data: str | None = None  # path of the data; by default what the runner says (`FER_DATA`), else the parameter
 
     @classmethod
-    def open(cls, params, **values):
+    def open(cls, params: str | Path, **values: Any) -> "Study":
         """Open the study of a notebook's `parameters` cell.
 
         Args:
@@ -58,8 +59,8 @@ class Study:
         return cls(parameters, folder)
 
     @cached_property
-    def splits(self):
-        """The images; DataError where they are not those that the runner has checked (`FER_FINGERPRINT`)."""
+    def splits(self) -> datasets.Splits:
+        """Return the images; DataError where they are not those that the runner checked (`FER_FINGERPRINT`)."""
         data = self.data or find_data(self.parameters, os.environ.get("FER_DATA"))
         splits = datasets.load(self.parameters, data)
         checked = os.environ.get("FER_FINGERPRINT", splits.fingerprint)
@@ -69,8 +70,8 @@ class Study:
             raise DataError("The data changed while the study was running", None, expected, found, advice)
         return splits
 
-    def runs(self, variants=None, seeds=None):
-        """List of `Run`, seed by seed, of these variants and seeds, by default all; missing ones are trained."""
+    def runs(self, variants: list[str] | None = None, seeds: list[int] | None = None) -> list[runs.Run]:
+        """Return the runs of these variants and seeds, by default all, seed by seed; missing ones are trained."""
         seeds, variants = seeds or self.parameters.seeds, variants or self.parameters.variants
         cells = [(variant, seed) for seed in seeds for variant in variants]
         missing = [cell for cell in cells if not self._is_finished(*cell)]
@@ -93,12 +94,12 @@ class Study:
         return train_run(self.parameters, variant, seed, self.splits, self.folder, record_attention, position)
 
     @property
-    def split(self):
-        """The split that the study is judged on: the test set where the protocol has one, else validation."""
+    def split(self) -> str:
+        """Return the split that is scored: the test set where the protocol has one, else validation."""
         return "validation" if self.splits.test is None else "test"
 
-    def describe_runs(self, variants=None, split=None):
-        """Words for a caption: which runs, epochs and images a figure or table is of."""
+    def describe_runs(self, variants: list[str] | None = None, split: str | None = None) -> str:
+        """Return words for a caption: which runs, epochs and images a figure or table is of."""
         split, seeds = split or self.split, self.parameters.seeds
         networks, images = len(variants or self.parameters.variants), count(len(getattr(self.splits, split)))
         return (
@@ -106,32 +107,33 @@ class Study:
             f"{self.parameters.epochs} epochs, {images} {split} images, protocol {self.splits.protocol}"
         )
 
-    def images_of(self, chosen):
+    def images_of(self, chosen: pd.DataFrame) -> np.ndarray:
         """Return uint8 images for a figure, one per row of `chosen` (class and id): these validation images.
 
         Where the study shows no single faces (`faces: mean`), the mean training image of the class instead.
         """
         if self.parameters.shows_faces:
             images = self.splits.validation
+            assert images is not None
             return images.images[pd.Index(images.ids).get_indexer(chosen["id"])]
         from fer_lib.figures.data import mean_images
 
         means = mean_images(self.splits.train)
         return np.stack([means[name] for name in chosen["class"]])
 
-    def variants(self):
-        """The baseline, then the variants with the paper's own function and placement: no name says these two."""
+    def variants(self) -> list[str]:
+        """Return the baseline, then the variants with the paper's own function and placement."""
         return [self.parameters.baseline, *(name for name in self.parameters.variants if name.count("-") == 1)]
 
-    def comparison(self):
-        """The one table of all networks against the baseline, of all runs; kept as `tables/comparison.csv`."""
+    def comparison(self) -> pd.DataFrame:
+        """Return the one table of all networks against the baseline; kept as `tables/comparison.csv`."""
         from fer_lib.analysis.tables import comparison
 
         table = comparison(self.runs(), self.parameters.baseline, self.split)
         write_atomically(self.folder / "tables" / "comparison.csv", table.to_csv(index=False))
         return table
 
-    def costs(self):
+    def costs(self) -> pd.DataFrame:
         """Return `complexity.COSTS` of each network, one row per variant; kept as `tables/costs.csv`."""
         require_backend()
         from fer_lib.analysis.complexity import COSTS, count_costs
@@ -145,8 +147,8 @@ class Study:
         write_atomically(self.folder / "tables" / "costs.csv", table.to_csv(index=False))
         return table
 
-    def warn_unless_learned(self, runs):
-        """Shows a box that names the runs that did not learn; `comparison` leaves their networks out."""
+    def warn_unless_learned(self, runs: list) -> None:
+        """Show a box that names the runs that did not learn; `comparison` leaves their networks out."""
         from fer_lib.analysis.tables import check_learned
 
         failed = check_learned(runs, self.split).query("~learned")
@@ -160,7 +162,7 @@ class Study:
         ]
         _show("\n".join([f"{head} Their networks are not compared.", ">", *lines]))
 
-    def show_parameters(self):
+    def show_parameters(self) -> None:
         """Show the parameters that are not at their default, after all overrides, and the others folded.
 
         Where the data are is left out.
@@ -175,7 +177,7 @@ class Study:
         folded = _styled(table[is_default], "defaults").data
         _show(_styled(table[~is_default], "parameters"), HTML(f"<details>{summary}{folded}</details>"))
 
-    def finding(self, text, question=None, rank=1):
+    def finding(self, text: str, question: str | None = None, rank: int = 1) -> None:
         """Show one sentence, computed from the numbers, as a finding.
 
         The report reads question and rank from the output's metadata: rank 1 is the conclusion that opens the
@@ -186,7 +188,10 @@ class Study:
         place = {"metadata": {"question": question, "rank": rank}} if question else {}
         _show(f"**Finding.** {text}", **place)
 
-    def show_figure(self, figure, name, caption, alt, question=None, rank=1, touch=None):
+    def show_figure(
+        self, figure: Any, name: str, caption: str, alt: str, question: str | None = None, rank: int = 1,
+        touch: dict | None = None,
+    ) -> None:  # fmt: skip
         """Show a matplotlib `Figure` with its caption and keep it as `figures/<name>.png`, the words beside it.
 
         Args:
@@ -213,7 +218,9 @@ class Study:
         _show(Image(content, width=width), metadata={"image/png": {"alt": alt, "width": width}})
         _show(f"**Figure {name.split('-')[0]}.** {caption}")
 
-    def show_table(self, table, name, caption, question=None, rank=1):
+    def show_table(
+        self, table: pd.DataFrame, name: str, caption: str, question: str | None = None, rank: int = 1
+    ) -> None:
         """Show a DataFrame with its caption, as `display.readable` has it, and keep it as `tables/<name>.csv`.
 
         What is kept is unrounded and without the index: reset that where it matters. The other arguments are those
@@ -230,8 +237,8 @@ class Study:
         _known_question(question, name)
         runs.write_json(self.folder / kind / f"{name}.json", words | {"question": question, "rank": rank})
 
-    def show_versions(self):
-        """Prints what the notebook ran on."""
+    def show_versions(self) -> None:
+        """Print what the notebook ran on."""
         versions = package_versions()
         print(f"Python {platform.python_version()}, Keras {versions['keras']} on {keras_backend()}")
         print(", ".join(f"{name} {versions[name]}" for name in ("numpy", "pandas", "seaborn")))
@@ -242,13 +249,13 @@ def _known_question(question, where):
         raise ValueError(f"{where}: question {question!r} is none of {', '.join(QUESTIONS)}")
 
 
-def find_data(parameters, data=None):
-    """Where the data are, absolute: `data`, else the parameter; None where both are None; see `find_file`."""
+def find_data(parameters: Parameters, data: str | None = None) -> str | None:
+    """Return the absolute path of the data: `data`, else the parameter; None where both are None."""
     path = parameters.data if data is None else data
     return None if path is None else str(find_file(path, "The data"))
 
 
-def claim(folder, parameters):
+def claim(folder: Path, parameters: Parameters) -> None:
     """Make the folder this study's; ParameterError where it is another's of the same name."""
     path = folder / "params.yaml"
     if not path.exists():
@@ -260,7 +267,7 @@ def claim(folder, parameters):
 
 
 def _show(*things, **settings):
-    """Displays things in the notebook, text as Markdown."""
+    """Display things in the notebook, text as Markdown."""
     from IPython.display import Markdown, display
 
     for thing in things:

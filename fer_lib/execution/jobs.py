@@ -10,9 +10,11 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections import deque
+from collections.abc import Iterable, Iterator
 from concurrent import futures
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +26,7 @@ from fer_lib.environment import cores, gpus, keras_backend
 from fer_lib.errors import DataError, FerError, ParameterError, RunError
 from fer_lib.execution.processes import end, start, variables, why_ended
 from fer_lib.files import project, refuse_links
-from fer_lib.parameters import read_parameters
+from fer_lib.parameters import Parameters, read_parameters
 from fer_lib.training import runs
 from fer_lib.variants import Variant
 
@@ -55,19 +57,19 @@ class Job:
     program: tuple  # the command line that trains it
 
     @property
-    def title(self):
+    def title(self) -> str:
         return f"{self.variant} seed {self.seed}"
 
     @property
-    def log(self):
+    def log(self) -> Path:
         return self.study_dir / "logs" / f"{self.variant}-seed-{self.seed}.log"
 
     @property
-    def folder(self):
+    def folder(self) -> Path:
         return runs.run_folder(self.study_dir, self.variant, self.seed)
 
-    def start(self, device=None):
-        """Starts its process, which may share a GPU (`device`, its number) or the cores with others."""
+    def start(self, device: str | None = None) -> subprocess.Popen:
+        """Start its process, which may share a GPU (`device`, its number) or the cores with others."""
         command = [*self.program, "train", str(self.study_dir / "params.yaml"), "--index", str(self.index)]
         command += ["--output-root", str(self.study_dir.parent)]
         threads = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"), str(len(cores())))
@@ -75,25 +77,27 @@ class Job:
         users = variables(self.data, self.identity["data"])
         return start(command, self.log, {**threads, **gpu, **users, **own, "FER_PARENT": "stdin"})
 
-    def require_success(self, status):
-        """Raises the error of a process that did not end with status 0."""
+    def require_success(self, status: int) -> None:
+        """Raise the error of a process that did not end with status 0."""
         if status:
             kind = DataError if status == DataError.exit_status else RunError
             raise kind(f"{self.title} failed", self.log, found=why_ended(status, self.log))
 
-    def epochs_done(self):
-        """Epochs of which the history tells."""
+    def epochs_done(self) -> int:
+        """Return the number of epochs in its history."""
         with contextlib.suppress(OSError):
             return len((self.folder / "history.csv").read_bytes().splitlines()) - 1
         return 0
 
 
-def unfinished_jobs(parameters, study_dir, data, fingerprint, program):
-    """A `Job` for each run of a study that is not finished, the longest first; `fingerprint`: of checked data."""
+def unfinished_jobs(
+    parameters: Parameters, study_dir: Path, data: str | None, fingerprint: str, program: tuple[str, ...]
+) -> list[Job]:
+    """Return a `Job` for each run that is not finished, the longest first; `fingerprint`: of checked data."""
     grid = []
-    for index, cell in enumerate(parameters.cells()):
-        identity = runs.run_identity(parameters, *cell, fingerprint)
-        grid.append(Job(*cell, index, Path(study_dir).absolute(), data, identity, program))
+    for index, (variant, seed) in enumerate(parameters.cells()):
+        identity = runs.run_identity(parameters, variant, seed, fingerprint)
+        grid.append(Job(variant, seed, index, Path(study_dir).absolute(), data, identity, program))
     jobs = [job for job in grid if not runs.is_finished(job.folder, job.identity)]
     if jobs:
         runs.require_one_version(study_dir, parameters, jobs[0].identity)
@@ -102,8 +106,8 @@ def unfinished_jobs(parameters, study_dir, data, fingerprint, program):
     return sorted(jobs, key=lambda job: min(Variant.from_name(job.variant).stages, default=5))
 
 
-def collect(waiting, epochs):
-    """Waits for all of a dictionary of `Future` to `Job`, of so many epochs each, saying how far they are.
+def collect(waiting: dict[futures.Future, Job], epochs: int) -> None:
+    """Wait for all of a dictionary of `Future` to `Job`, of so many epochs each, saying how far they are.
 
     RunError or DataError where jobs failed, the first of them for its reason; the others are finished.
     """
@@ -130,8 +134,11 @@ def collect(waiting, epochs):
         raise type(first)(what, first.where, found=first.found, advice=advice)
 
 
-def train_here(parameters, study_dir, data, fingerprint, jobs, program=PROGRAM):
-    """Trains the runs that are not finished on this machine, `jobs` at a time; raises as `collect` does."""
+def train_here(
+    parameters: Parameters, study_dir: Path, data: str | None, fingerprint: str, jobs: int,
+    program: tuple[str, ...] = PROGRAM,
+) -> None:  # fmt: skip
+    """Train the runs that are not finished on this machine, `jobs` at a time; raises as `collect` does."""
     unfinished = unfinished_jobs(parameters, study_dir, data, fingerprint, program)
     places, processes = deque(range(jobs)), []  # there are `jobs` threads: one that begins a job finds a place
 
@@ -152,7 +159,10 @@ def train_here(parameters, study_dir, data, fingerprint, jobs, program=PROGRAM):
         end(processes)
 
 
-def train_on_ray(parameters, study_dir, data, fingerprint, address=None, jobs=1, program=PROGRAM):
+def train_on_ray(
+    parameters: Parameters, study_dir: Path, data: str | None, fingerprint: str, address: str | None = None,
+    jobs: int = 1, program: tuple[str, ...] = PROGRAM,
+) -> None:  # fmt: skip
     """Trains the runs that are not finished on a Ray cluster, each a process with a GPU, or a share of one.
 
     The study's folder and the data have to be seen from every node. What is finished is found on disk; Ray only
@@ -174,7 +184,7 @@ def train_on_ray(parameters, study_dir, data, fingerprint, address=None, jobs=1,
                 ray.cancel(reference, force=True)
 
 
-def import_runs(study_dir, folders):
+def import_runs(study_dir: Path, folders: Iterable[Path]) -> Iterator[str]:
     """Copy finished runs of another machine into a study, a line each; RunError for one that is not of it.
 
     Only the regular files that a run's `done.json` lists are copied, under the lock of the run.
@@ -218,7 +228,7 @@ def _copy_run(folder, target):
 
 
 def _start(job, place, jobs):
-    """Starts a job with its share of the machine: one of the GPUs, else every `jobs`-th core."""
+    """Start a job with its share of the machine: one of the GPUs, else every `jobs`-th core."""
     numbers = ",".join(map(str, range(len(gpus()))))
     if visible := os.environ.get("CUDA_VISIBLE_DEVICES", numbers):
         devices = visible.split(",")
@@ -273,7 +283,7 @@ def _needs(ray, jobs):
 
 
 def _train_on_node(job, settings):
-    """Runs on a worker of Ray, which sets CUDA_VISIBLE_DEVICES to the run's GPU."""
+    """Run on a worker of Ray, which sets CUDA_VISIBLE_DEVICES to the run's GPU."""
     import ray
 
     for name, value in settings.items():

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -21,7 +22,7 @@ from fer_lib.environment import describe_environment, keras_backend, require_bac
 from fer_lib.errors import DataError, RunError
 from fer_lib.execution.processes import variables, why_ended
 from fer_lib.files import read_json, refuse_links, require_writable, sweep, temporary, write_atomically
-from fer_lib.parameters import write_parameters
+from fer_lib.parameters import Parameters, write_parameters
 from fer_lib.study import Study, claim, find_data
 from fer_lib.training.runs import RESULTS_VERSION, study_runs, write_json
 
@@ -34,7 +35,11 @@ class Done(BaseModel):
     files: dict[str, str]  # the executed notebook, its figures and tables -> sha256
 
 
-def run_study(parameters, data=None, chosen=None, output_root="outputs", notebook_dir=None, train_grid=None):
+def run_study(
+    parameters: Parameters, data: str | None = None, chosen: list[str] | None = None,
+    output_root: str | Path = "outputs", notebook_dir: Path | None = None,
+    train_grid: Callable[..., None] | None = None,
+) -> Path:  # fmt: skip
     """Check the data, execute the notebooks in order, write the report; return its path. What is done is kept.
 
     Args:
@@ -73,7 +78,7 @@ def run_study(parameters, data=None, chosen=None, output_root="outputs", noteboo
         return _report(study)
 
 
-def refuse_problems(found):
+def refuse_problems(found: checks.Flaws) -> None:
     """Raise DataError where the data check found (`checks.Flaws`) anything that would silently ruin a study."""
     if found.problems:
         first, *others = found.problems
@@ -133,13 +138,13 @@ class _Execution:
         self.target = study.folder / "notebooks" / source.name
         self.marker = self.target.with_suffix(".done.json")
 
-    def finish(self, title):
+    def finish(self, title: str) -> None:
         """Execute the notebook unless that was done, and say so."""
         made_from, done = self._made_from(), None
         with contextlib.suppress(RunError):  # damaged, or of an earlier version
             done = read_json(self.marker, Done)
         whole = done is not None and done.made_from == made_from and done.files == self._hashes(done.files)
-        if whole and done.runs.items() <= self._runs().items():
+        if done and whole and done.runs.items() <= self._runs().items():
             print(f"{title}: finished before", flush=True)
             return
         print(title, flush=True)
@@ -228,12 +233,12 @@ class _Trainings:
     def __init__(self, parameters):
         self.titles = tuple(f"{variant}, seed " for variant in parameters.variants)
 
-    def write(self, text):
+    def write(self, text: str) -> None:
         for line in text.splitlines():
             if line.startswith(self.titles):
                 print(f"      {line}", flush=True)
 
-    def flush(self):
+    def flush(self) -> None:
         pass
 
 
