@@ -22,7 +22,7 @@ _MEETINGS = {
     "dot_product": ("θ(xᵢ)", "φ(xⱼ)", 3, 0.9, "θ(xᵢ)ᵀ φ(xⱼ)", "divided by N"),
     "concatenation": ("θ(xᵢ)", "φ(xⱼ)", 3, 0.0, "ReLU( wᵀ [θ(xᵢ), φ(xⱼ)] )", "divided by N"),
     "identity": ("", "", 0, 0.0, "1 if j = i, else 0", "no other position"),
-    "uniform": ("", "", 0, 0.0, "1", "divided by N"),
+    "uniform": ("", "", 0, 0.0, "1 for every j", "divided by N"),
 }
 
 

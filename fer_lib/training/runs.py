@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fer_lib.datasets.splits import CLASS_NAMES
 from fer_lib.errors import ParameterError, RunError
-from fer_lib.files import read_json, reading, refuse_links, write_atomically
+from fer_lib.files import read_json, reading, write_atomically
 from fer_lib.parameters import build_parameters
 from fer_lib.variants import EARLIER_NAMES, Variant
 
@@ -135,7 +135,7 @@ def run_folder(study_dir: str | Path, variant: str, seed: int) -> Path:
     """Return the path of a run's folder, of the variant's earlier name where there is one.
 
     Raises:
-        ParameterError: it, or the folder of its variant, is a link: what it leads to may be no run of this study.
+        RunError: it, or the folder of its variant, is a link: what it leads to may be no run of this study.
     """
     name = Variant.from_name(variant).name
     earlier = name
@@ -143,7 +143,11 @@ def run_folder(study_dir: str | Path, variant: str, seed: int) -> Path:
         earlier = earlier.replace(f"-{now}", f"-{before}")
     places = [Path(study_dir) / "runs" / each / f"seed-{seed}" for each in (name, earlier)]
     folder = next((place for place in places if place.exists()), places[0])
-    refuse_links(folder, folder.parent)
+    for path in (folder, folder.parent):
+        if path.is_symlink():
+            raise RunError(
+                "A run folder is a link, which is not followed", path, advice="Put the folder itself there"
+            )
     return folder
 
 

@@ -36,7 +36,7 @@ def test_the_diagram_has_each_function_and_the_control_meets_itself_only():
         control = title == PAIRWISE_LABELS["identity"]
         assert len(axes.lines) == (0 if control else 16) and bool(met) != control
         assert ("softmax" in words) == ("Gaussian" in title)
-        assert ("divided by N" in words) == (title in ("dot product", "concatenation"))
+        assert ("divided by N" in words) == (title in ("dot product", "concatenation", PAIRWISE_LABELS["uniform"]))
     # theta and phi are half as wide as x, about: 5 cells against 3.
     for title, cells in {"Gaussian": 5, "embedded Gaussian": 3, "concatenation": 3}.items():
         by_colour = {to_hex(text.get_color()): text.get_text() for text in by_title[title].texts}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fer_lib.errors import ParameterError, RunError
+from fer_lib.errors import RunError
 from fer_lib.parameters import build_parameters
 from fer_lib.training import runs
 
@@ -216,7 +216,7 @@ def test_a_linked_run_folder_is_refused(folder, tmp_path):
     (tmp_path / "runs" / "resnet14v2-nl1").symlink_to(folder.parent)
     folder.with_name("seed-4").symlink_to(tmp_path)
     for variant, seed in (("resnet14v2", 4), ("resnet14v2-nl1", 3)):
-        with pytest.raises(ParameterError, match="is a link"):
+        with pytest.raises(RunError, match="is a link"):
             runs.run_folder(tmp_path, variant, seed)
 
 
