@@ -135,7 +135,7 @@ def run_folder(study_dir: str | Path, variant: str, seed: int) -> Path:
     """Return the path of a run's folder, of the variant's earlier name where there is one.
 
     Raises:
-        RunError: it, or the folder of its variant, is a link: what it leads to may be no run of this study.
+        ParameterError: it, or the folder of its variant, is a link: what it leads to may be no run of this study.
     """
     name = Variant.from_name(variant).name
     earlier = name

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fer_lib.errors import RunError
+from fer_lib.errors import ParameterError, RunError
 from fer_lib.parameters import build_parameters
 from fer_lib.training import runs
 
