@@ -207,9 +207,9 @@ def read_parameters(path: str | os.PathLike, overrides: Sequence[str] = ()) -> P
         what, advice = "The parameters file cannot be read", "Studies are in params/"
         raise ParameterError(what, path, found=error.strerror, advice=advice) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
+        mark, context = getattr(error, "problem_mark", None), getattr(error, "context", None)
         where = f"{path}, line {mark.line + 1}, column {mark.column + 1}" if mark else path
-        found = " ".join(filter(None, [error.context, error.problem])) if mark else error
+        found = " ".join(filter(None, [context, getattr(error, "problem", None)])) if mark else error
         raise ParameterError("The parameters file is not YAML", where, found=found) from error
     if not isinstance(values, dict):
         expected = "lines `key: value`"

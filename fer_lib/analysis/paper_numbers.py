@@ -92,7 +92,7 @@ def noise_table(runs: list[Run], baseline: str, split: str = "validation") -> pd
         for reading, values in errors.items():
             if dataset == "kdef" and reading != SEVEN:  # below the floor of BinaryAccuracy
                 continue
-            row = {"dataset": dataset, "network": Variant(50, stages).label, "reading": reading}
+            row: dict = {"dataset": dataset, "network": Variant(50, stages).label, "reading": reading}
             row |= {"difference": difference, "n": images}
             row["noise"] = "seeds and images" if values.ndim > 1 and values.shape[1] > 1 else "images"
             error, df = _one_run_error(values, images)

@@ -1,5 +1,7 @@
 """What the notebooks say of their tables, in sentences: a function takes tables and returns text."""
 
+from typing import Any
+
 import pandas as pd
 
 from fer_lib.analysis import tables
@@ -27,7 +29,7 @@ def mean_effect(comparison: pd.DataFrame, contrasts: pd.DataFrame) -> str:
     )
 
 
-def contrast(row) -> str:
+def contrast(row: Any) -> str:
     """Say what one row of `tables.contrasts` is and how it comes about."""
     start = f"{row['label'][0].upper()}{row['label'][1:]}: {_with_ci(row)}"
     error, margin = points(row["standard_error"], 2)[1:], points(row["equivalent_within"])[1:]

@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -25,7 +26,7 @@ _WIDEST = 2  # powers of two either way, the same in all figures
 
 
 @styled
-def attention_maps(images, maps, positions, titles) -> Figure:
+def attention_maps(images: np.ndarray, maps: np.ndarray, positions: Mapping, titles: Sequence[str]) -> Figure:
     """Draw the attention of chosen positions smoothly over images: one row per position, one column per image.
 
     Args:
@@ -49,7 +50,7 @@ def attention_maps(images, maps, positions, titles) -> Figure:
     return figure
 
 
-def overlay(image, weights, side: int) -> bytes:
+def overlay(image: np.ndarray, weights: np.ndarray, side: int) -> bytes:
     """Return a PNG of `side` pixels: one image under one map, in the colours of `attention_maps`."""
     size = side, side
     face = PIL.Image.fromarray(np.squeeze(image)).convert("RGB").resize(size, PIL.Image.Resampling.BICUBIC)
@@ -88,7 +89,7 @@ def _powers(weights):
 
 def block_label(name: str) -> str:
     """Return words for a block's name: `conv4_block2_non_local` is `stage 3, block 2`."""
-    stage, block = re.match(r"conv(\d)_block(\d+)", name).groups()
+    [(stage, block)] = re.findall(r"^conv(\d)_block(\d+)", name)
     return f"stage {int(stage) - 1}, block {block}"
 
 

@@ -8,13 +8,14 @@ from matplotlib.figure import Figure
 from fer_lib.display import count, percent
 from fer_lib.figures import style
 from fer_lib.figures.style import PALETTE, QUIET, new_figure, percent_axis, styled
+from fer_lib.training.runs import Run
 
 # The mean over seeds is a line, their range a band.
 OVER_SEEDS = {"errorbar": ("pi", 100), "markersize": 4, "markeredgewidth": 0}
 
 
 @styled
-def training_curves(runs) -> Figure:
+def training_curves(runs: list[Run]) -> Figure:
     """Draw accuracy and loss of one variant's runs over the epochs: mean and range of the seeds."""
     figure, panels = new_figure(3.6, columns=2)
     for axes, metric in zip(panels, ("accuracy", "loss"), strict=True):
@@ -27,7 +28,7 @@ def training_curves(runs) -> Figure:
 
 
 @styled
-def two_accuracies(runs) -> Figure:
+def two_accuracies(runs: list[Run]) -> Figure:
     """Draw accuracy and BinaryAccuracy of the same validation predictions, as `training_curves` does."""
     figure, axes = new_figure(3.6)
     classes = len(runs[0].class_names)

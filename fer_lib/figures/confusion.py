@@ -37,7 +37,7 @@ def confusion_changes(changes: pd.DataFrame, alpha: float = 0.05) -> Figure:
 
 
 @styled
-def group_scores(table, column: str, score: str = "accuracy", baseline: str | None = None) -> Figure:
+def group_scores(table: pd.DataFrame, column: str, score: str = "accuracy", baseline: str | None = None) -> Figure:
     """Draw a score with its 95 % CI: one panel per group of images, one row per variant, in it the seeds.
 
     Args:

@@ -1,11 +1,13 @@
 """Notebook 00: how many images of each class there are, what they look like, and which occur twice."""
 
 import itertools
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from fer_lib.datasets.splits import ImageSet, Splits
 from fer_lib.display import count, percent
 from fer_lib.figures import style
 from fer_lib.figures.style import PALETTE, WIDTH, new_figure, show_image, styled
@@ -21,10 +23,10 @@ def class_counts(counts: pd.DataFrame) -> Figure:
     return figure
 
 
-def samples(faces, per_class: int = 10, seed: int = 0) -> Figure:
+def samples(faces: ImageSet, per_class: int = 10, seed: int = 0) -> Figure:
     """Draw one row of images per class of an `ImageSet`, chosen at random; fewer where a class has fewer."""
     rng = np.random.default_rng(seed)
-    images = {}
+    images: dict = {}
     for label, class_name in enumerate(faces.class_names):
         members = rng.permutation(np.flatnonzero(faces.labels == label))
         images |= {(class_name, column): faces.images[index] for column, index in enumerate(members[:per_class])}
@@ -32,7 +34,7 @@ def samples(faces, per_class: int = 10, seed: int = 0) -> Figure:
 
 
 @styled
-def gallery(splits, ids, titles=None, columns: int = 10) -> Figure:
+def gallery(splits: Splits, ids: Sequence[str], titles: Sequence[str] | None = None, columns: int = 10) -> Figure:
     """Draw the images with these ids, whichever split they are in; `titles` are split and class by default."""
     found = {
         name: (image, f"{split}\n{faces.class_names[label]}")
@@ -47,7 +49,7 @@ def gallery(splits, ids, titles=None, columns: int = 10) -> Figure:
     return figure
 
 
-def mean_images(faces) -> dict[str, np.ndarray]:
+def mean_images(faces: ImageSet) -> dict[str, np.ndarray]:
     """Return the mean image of each class that has images, uint8; one factor stretches the contrast of all."""
     means = _means(faces)
     low, reach = np.min(list(means.values())), np.ptp(list(means.values())) or 1.0
@@ -55,7 +57,7 @@ def mean_images(faces) -> dict[str, np.ndarray]:
 
 
 @styled
-def mean_faces(faces) -> Figure:
+def mean_faces(faces: ImageSet) -> Figure:
     """Draw the mean image of each class, and its difference from the mean of all classes under it.
 
     Classes have equal weight in the mean of all. Differences are without the class's overall brightness.
@@ -76,7 +78,9 @@ def mean_faces(faces) -> Figure:
     return figure
 
 
-def image_pairs(splits, upper, lower, limit: int = 8, seed: int = 0) -> Figure:
+def image_pairs(
+    splits: Splits, upper: Sequence[str], lower: Sequence[str], limit: int = 8, seed: int = 0
+) -> Figure:
     """Draw images over those that they are compared with; the lower title is dark red where the class differs.
 
     `upper` and `lower` are ids, alike many; at most `limit` pairs are shown, chosen at random.
@@ -90,7 +94,7 @@ def image_pairs(splits, upper, lower, limit: int = 8, seed: int = 0) -> Figure:
 
 
 @styled
-def image_table(images, rows, columns, titles=None) -> Figure:
+def image_table(images: Mapping, rows: Sequence, columns: Sequence, titles: Sequence[str] | None = None) -> Figure:
     """Draw images, a dict of (row, column) -> image, in named rows and columns; others stay empty.
 
     Images are of 0 to 255, `(height, width, 1 or 3)`; `titles` over the columns are their names by default.

@@ -11,6 +11,7 @@ from fer_lib.display import percent
 from fer_lib.figures import style
 from fer_lib.figures.baseline import OVER_SEEDS
 from fer_lib.figures.style import INK, PALETTE, QUIET, new_figure, styled, variant_style
+from fer_lib.training.runs import Run
 
 _ROW = 0.36  # inches per row
 # Steps of the block: place, operation, shape of its output. H x W positions, N = H W, C channels.
@@ -81,7 +82,7 @@ def network_diagram(sizes: pd.DataFrame, image_size: int, stages: tuple[int, ...
 
 
 @styled
-def curves_by_variant(runs, baseline: str) -> Figure:
+def curves_by_variant(runs: list[Run], baseline: str) -> Figure:
     """Draw validation accuracy over the epochs, mean and range of the seeds, each variant over the baseline."""
     history = pd.concat([run.history.assign(variant=run.variant) for run in runs])
     variants = [name for name in history["variant"].unique() if name != baseline]

@@ -2,11 +2,14 @@
 
 import functools
 import io
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import PIL.Image
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fer_lib.display import readable
@@ -157,7 +160,9 @@ def png(figure, dpi=144):
     return smaller.getvalue()
 
 
-def draw_bars(axes, names, values, words, title: str, room: float = 1.8, **look):
+def draw_bars(
+    axes: Axes, names: Iterable, values: Sequence, words: list[str], title: str, room: float = 1.8, **look: Any
+) -> None:
     """Draw one horizontal bar per name, the first at the top, with words; `room`: width over the longest bar."""
     rows = range(len(values))
     axes.bar_label(axes.barh(rows, values, 0.7, **look), words, padding=4, fontsize=10)
