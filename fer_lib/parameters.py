@@ -202,7 +202,7 @@ def read_parameters(path: str | os.PathLike, overrides: Sequence[str] = ()) -> P
     or impossible beside another.
     """
     try:
-        values = yaml.load(read_regular(path, 2**17).decode(), _StrictLoader)
+        values = yaml.load(read_regular(Path(path), 2**17).decode(), _StrictLoader)
     except OSError as error:
         what, advice = "The parameters file cannot be read", "Studies are in params/"
         raise ParameterError(what, path, found=error.strerror, advice=advice) from error
