@@ -62,7 +62,8 @@ def write_run(study, of, variant, correct, splits=("validation",), seed=0, image
     folder = run_folder(study, variant, seed)
     folder.mkdir(parents=True)
     identity = run_identity(of, variant, seed, "d" * 64) | identity
-    write_json(folder / "config.json", {"variant": variant, "seed": seed, "identity": identity})
+    config = {"variant": variant, "seed": seed, "identity": identity, "parameters": of.model_dump()}
+    write_json(folder / "config.json", config)
     (folder / "history.csv").write_text("epoch,loss\n1,2.0\n")
     (folder / "seconds.csv").write_text("epoch,seconds\n1,3600\n")
     y_true = np.arange(images) % 7
