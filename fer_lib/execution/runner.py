@@ -191,7 +191,6 @@ class _Execution:
 
     def _execute(self):
         """Execute the notebook; where that fails, what it gave is `*.failed.ipynb`."""
-        from nbclient.exceptions import DeadKernelError
         from papermill import PapermillExecutionError, execute_notebook
 
         what, advice = f"Notebook {self.source.stem} failed", "What was finished is kept: the same command resumes"
@@ -214,8 +213,8 @@ class _Execution:
             kind = DataError if error.ename in ("ParameterError", "DataError") else RunError
             where, found = notebooks.failed_cell(failed)
             raise kind(what, where, found=found, advice=f"{advice}. What it gave is in {failed}") from error
-        except DeadKernelError as error:
-            found = f"the kernel died, perhaps out of memory: {why_ended(1, log)}"
+        except RuntimeError as error:  # of nbclient and jupyter_client, at any moment of the kernel's life
+            found = f"the kernel died, perhaps out of memory ({error}): {why_ended(1, log)}"
             raise RunError(what, found=found, advice=advice) from error
         finally:
             given.unlink(missing_ok=True)

@@ -237,6 +237,17 @@ def test_a_kernel_that_is_killed_is_a_failure_and_named_as_that(folder):
     assert not list((folder / "outputs" / "tiny" / "notebooks").iterdir())
 
 
+def test_a_kernel_that_dies_as_it_starts_is_a_failure_too(folder, monkeypatch):
+    write_notebook(folder / "notebooks" / "01_first.ipynb", "1")
+    kernels = folder / "kernels" / "python3"
+    kernels.mkdir(parents=True)
+    spec = {"argv": [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"], "display_name": "Dead"}
+    (kernels / "kernel.json").write_text(json.dumps(spec | {"language": "python"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(folder))
+    with pytest.raises(RunError, match=r"01_first failed.*the kernel died"):
+        run(folder)
+
+
 def test_a_notebook_that_refuses_its_data_is_bad_data(folder):
     cell = "from fer_lib.errors import DataError\nraise DataError('The data changed')"
     write_notebook(folder / "notebooks" / "01_first.ipynb", cell)

@@ -157,17 +157,40 @@ def test_operations_are_those_that_win(dtype, products):
     ],
 )
 def test_other_normalisations_are_those_of_keras(options, shape, call):
-    found = []
+    found, dtypes = [], []
     for kind in (BatchNormalization, keras.layers.BatchNormalization):
         layer = kind(**options)
         layer.build(shape)
         layer.set_weights([np.abs(rounded(*weight.shape, seed=1)) + 0.5 for weight in layer.weights])
         x = rounded(*shape, seed=2).astype("float64" if options.get("dtype") == "float64" else "float32")
         y = layer(x, **call)
-        assert keras.backend.standardize_dtype(y.dtype) == layer.compute_dtype
         found.append({"outputs": numpy(y), **{weight.name: numpy(weight) for weight in layer.weights}})
+        dtypes.append(keras.backend.standardize_dtype(y.dtype))
+    assert dtypes[0] == dtypes[1]  # on JAX, float64 is float32
     tolerance = 1e-3 if options.get("dtype") == "mixed_float16" else 1e-6
     assert max(largest_errors(*found).values()) <= tolerance
+
+
+@pytest.mark.skipif(keras.config.backend() != "jax", reason="convolved on other backends")
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_on_jax_the_product_of_positions_is_the_convolution(stride, padding):
+    import jax
+
+    found = []
+    for kind in (Conv2D, keras.layers.Conv2D):
+        layer = kind(4, 1, strides=stride, padding=padding)
+        layer.build((2, 7, 5, 6))
+        layer.set_weights([kernel_weights(weight.name, weight.shape) for weight in layer.weights])
+
+        def loss(weights, x, layer=layer):
+            return (layer.stateless_call(weights, [], x)[0] ** 2).sum()
+
+        x = rounded(2, 7, 5, 6, seed=1)
+        gradients = jax.grad(loss, argnums=(0, 1))([weight.value for weight in layer.weights], x)
+        found.append([layer(x), *jax.tree.leaves(gradients)])
+    for own, of_keras in zip(*found, strict=True):
+        np.testing.assert_allclose(own, of_keras, rtol=1e-4, atol=1e-5)
 
 
 def test_a_weights_file_fits_keras_own_layers_and_a_model_file_is_whole(tmp_path):
