@@ -119,7 +119,7 @@ def images_per_second(case):
     if case["side"] == "pytorch":
         from plain_networks import TorchStep
 
-        by_hand = TorchStep(ours.classifier, parameters, variant, images, ours.labels.argmax(axis=1))
+        by_hand = TorchStep(ours.classifier, parameters, variant, images, ours.labels)
         rows, transforms = drawn(parameters, IMAGES, steps, epoch=0)
         step = functools.partial(by_hand.train, rows, transforms[:, 2])
     taken = take_turns({"step": step}, turns=3, lasting=case["seconds"])

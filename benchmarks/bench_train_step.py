@@ -94,7 +94,7 @@ def peer_rows(arguments, precision):
     if backend == "jax":
         from plain_networks import JaxStep
 
-        by_hand = JaxStep(ours_step.classifier, parameters, variant, images, labels.argmax(axis=1))
+        by_hand = JaxStep(ours_step.classifier, parameters, variant, images, labels)
         order, transforms = drawn(parameters, len(images), arguments.steps, epoch=0)
         contestants["JAX by hand"] = lambda: by_hand.train(order, transforms[:, 2])
     if importlib.util.find_spec("torch") and importlib.util.find_spec("timm"):
@@ -120,8 +120,8 @@ def fit(classifier, parameters, dataset):
 
     classifier.compile(
         keras.optimizers.SGD(parameters.learning_rate, momentum=parameters.momentum, nesterov=True),
-        "categorical_crossentropy",
-        metrics=["accuracy", "binary_accuracy"],
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
         jit_compile=jit_setting(parameters.jit_compile),
     )
     return lambda: classifier.fit(dataset, shuffle=False, verbose=0)
@@ -154,7 +154,7 @@ def timm_epoch(images, labels, parameters):
 
     model = timm.create_model("resnetv2_50", num_classes=CLASSES, in_chans=1).train()
     optimizer = torch.optim.SGD(model.parameters(), 0.001, momentum=0.9, nesterov=True)
-    table = torch.utils.data.TensorDataset(torch.tensor(images), torch.tensor(labels.argmax(axis=1)))
+    table = torch.utils.data.TensorDataset(torch.tensor(images), torch.tensor(labels))
     options = {"shuffle": True, "num_workers": 1, "persistent_workers": True, "collate_fn": prepare}
     loader = torch.utils.data.DataLoader(table, parameters.batch_size, **options)
     mixed = parameters.precision == "mixed_bfloat16"

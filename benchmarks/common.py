@@ -32,7 +32,7 @@ class OurStep:
         self.parameters, self.images = parameters, len(images)
         self.classifier = build_classifier(parameters, variant, seed=0)
         self.trainer = build_trainer(parameters, self.classifier, images, len(images) // parameters.batch_size)
-        self.labels = np.eye(CLASSES, dtype="float32")[np.arange(len(images)) % CLASSES]
+        self.labels = np.arange(len(images)) % CLASSES
 
     def train(self, steps, epoch=0):
         from fer_lib.training.batches import batches

@@ -43,7 +43,8 @@ def study(tmp_path):
 
 def make_run(folder, **files):
     identity = runs.run_identity(PARAMETERS, "resnet14v2", 0, "of the data")
-    runs.write_json(folder / "config.json", {"variant": "resnet14v2", "seed": 0, "identity": identity})
+    config = {"variant": "resnet14v2", "seed": 0, "identity": identity, "parameters": PARAMETERS.model_dump()}
+    runs.write_json(folder / "config.json", config)
     (folder / "history.csv").write_text("epoch,loss\n1,2.0\n")
     (folder / "seconds.csv").write_text("epoch,seconds\n1,2.0\n")
     probabilities = np.full((14, 7), 1 / 7, dtype="float32")
