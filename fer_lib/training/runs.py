@@ -313,7 +313,7 @@ def _changed(config, done, identity):
     """
     earlier = dict(done.identity if done else config.identity)
     with contextlib.suppress(ParameterError):  # of a later version of the program: it stays another
-        earlier["variant"] = Variant.from_name(earlier.get("variant")).name
+        earlier["variant"] = Variant.from_name(str(earlier.get("variant"))).name
         if earlier.get("parameters") != identity["parameters"]:
             earlier["parameters"] = build_parameters(config.parameters).training_hash()
     names = [name for name in identity if earlier.get(name) != identity[name]]

@@ -94,7 +94,7 @@ def block_input(classifier, block, images):
 
 
 def test_grids_of_a_pooled_block():
-    classifier = resnet_v2(14, (40, 40, 1), non_local_stages=(2,), subsample=True, width=0.25, stem="small")
+    classifier = resnet_v2(14, (40, 40, 1), non_local_stages=(2,), subsample="keys", width=0.25, stem="small")
     block = next(layer for layer in classifier.layers if isinstance(layer, NonLocal2D))
     assert recorder.grids(block) == ((5, 5), (2, 2))
 

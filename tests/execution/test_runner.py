@@ -137,6 +137,8 @@ def test_what_makes_a_finished_notebook_old(folder, tiny_splits, monkeypatch, ch
     write_notebook(source, "1")
     done = folder / "outputs" / "tiny" / "runs" / "resnet14v2" / "seed-0" / "done.json"
     done.parent.mkdir(parents=True)
+    config = {"variant": "resnet14v2", "seed": 0, "identity": {}, "parameters": {}}  # a run of another study
+    done.with_name("config.json").write_text(json.dumps(config))
     done.write_text('{"identity": {}, "epochs": 1, "finished": "yesterday", "files": {}}')
     study = run(folder)
     run(folder)
