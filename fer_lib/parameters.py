@@ -88,7 +88,7 @@ class Parameters(BaseModel):
 
     # The recipe
     epochs: int = _trained(2, ge=1, le=10_000, description="passes over the training images")
-    batch_size: int = _trained(32, ge=1, le=65_536, description="images a step")
+    batch_size: int = _trained(32, ge=1, le=65_536, description="images per step")
     optimizer: Literal["sgd", "adam"] = _trained("adam", description="SGD with Nesterov momentum, or Adam")
     learning_rate: float = _trained(0.001, gt=0, le=100, description="at its highest")
     momentum: Fraction = _trained(0.9, description="of SGD")

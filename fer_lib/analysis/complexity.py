@@ -58,11 +58,6 @@ def count_costs(model: keras.Model) -> pd.DataFrame:
     return pd.DataFrame(rows).astype({"stage": object})
 
 
-def by_stage(table: pd.DataFrame) -> pd.DataFrame:
-    """Sum a table of `count` over the layers of each stage: one row a stage, the stage as index, in order."""
-    return table.groupby("stage", sort=False)[list(COSTS)].sum()
-
-
 def cost_by_stage(depth: int = 50, input_shape: tuple = (96, 96, 1), **arguments: Any) -> pd.DataFrame:
     """Return what blocks at each single stage add to the baseline, without any training.
 

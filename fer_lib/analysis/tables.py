@@ -180,7 +180,7 @@ def contrasts(
     single seed:
 
     - `MEAN_OF_BLOCKS`: the mean of all networks with blocks, without the controls, minus the baseline.
-    - `OVER_CONTROL`, a row a control: the mean of the networks that differ from it only in the pairwise function,
+    - `OVER_CONTROL`, one row per control: the mean of the networks that differ from it only in the function,
       minus the control.
     - `HIGH_OVER_LOW`: blocks as the paper has them in stages 3 or 4 minus such blocks in stages 1 or 2 (`pick`).
 

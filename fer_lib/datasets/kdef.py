@@ -133,7 +133,7 @@ def find_images(files: Files) -> tuple[dict[str, str], list[str]]:
 def known_to_train(splits: Splits, protocol: str) -> pd.DataFrame:
     """What train would know of each validation image, were all images of `splits` divided by `protocol`.
 
-    A DataFrame, a row a validation image: `id`; `subject_known`, whether train has the subject; `known_by`, the id
+    A DataFrame, one row per validation image: `id`; `subject_known`, whether it is in train; `known_by`, the id
     of the nearest train image of the same subject, session and expression by its angle, or "".
     """
     images = pd.concat([part.metadata.assign(id=part.ids) for _, part in splits.items()])
