@@ -95,16 +95,14 @@ def removed_after_training(runs: list[Run], baseline: str) -> pd.DataFrame:
     ablated_difference (likewise, the blocks made the identity), changed (share of the images whose predicted class
     changes when the blocks are removed, median over seeds), changed_low, changed_high.
     """
-    groups, rows = by_variant(runs), []
-    before = {run.seed: run.predictions().correct.mean() for run in groups.pop(baseline, [])}
-    for variant, members in groups.items():
-        measured = [run for run in members if run.seed in before and (run.folder / ABLATION).is_file()]
-        if not measured:
-            continue
-        tables = [_read_table(run, ABLATION).assign(seed=run.seed) for run in measured]
+    before = {run.seed: run.predictions().correct.mean() for run in runs if run.variant == baseline}
+    measured = [run for run in runs if run.seed in before and (run.folder / ABLATION).is_file()]
+    rows = []
+    for variant, members in by_variant([run for run in measured if run.variant != baseline]).items():
+        tables = [_read_table(run, ABLATION).assign(seed=run.seed) for run in members]
         states = pd.concat(tables).set_index(["blocks", "seed"])
         over = states["accuracy"] - pd.Series(before).rename_axis("seed")
-        row = {"variant": variant, "seeds": len(measured), "n": int(states["n"].iloc[0])}
+        row = {"variant": variant, "seeds": len(members), "n": int(states["n"].iloc[0])}
         row |= {"difference": over["as trained"].mean(), "ablated_difference": over["ablated"].mean()}
         rows.append(row | _spread("changed", states.loc["ablated", "changed"]))
     columns = "variant seeds n difference ablated_difference changed changed_low changed_high"

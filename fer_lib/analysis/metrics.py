@@ -23,7 +23,7 @@ def wrong_and_unsure(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
 
     The first is two wrong decisions, the second one: BinaryAccuracy is 1 - (2 wrong + unsure) / classes.
     """
-    unsure = ~(predictions.probabilities > 0.5).any(axis=1)
+    unsure = np.logical_not((predictions.probabilities > 0.5).any(axis=1))
     return ~unsure & ~predictions.correct, unsure
 
 

@@ -54,7 +54,7 @@ def _by_class(block, seen, faces, image_size):
     """Return the rows of `Attention.table` of one block in one state, from its outputs of `observer`."""
     queries, keys = grids(block)
     uniform = np.ones((1, math.prod(queries), math.prod(keys)), "float32")
-    distance = mean_distance(uniform, centres(queries, image_size), centres(keys, image_size, queries))
+    places = centres(queries, image_size), centres(keys, image_size, queries)
     values = pd.DataFrame({name: seen[name] for name in ("distance", "entropy", "relative_update", "dead")})
     groups = [(kept.ONE_CLASS, name, values[faces.labels == n]) for n, name in enumerate(faces.class_names)]
     rows = []
@@ -63,16 +63,16 @@ def _by_class(block, seen, faces, image_size):
             row = {"of": of, "class": name, "images": len(members)} | members.mean().to_dict()
             row |= members[["distance", "entropy"]].std().add_suffix("_sd").to_dict()
             rows.append(row | {"update_median": members["relative_update"].median()})
-    constant = {"block": block.name, "stage": stage_of(block.name), "uniform_distance": float(distance[0])}
+    distance = float(summarise(uniform, *places)["distance"][0])
+    constant = {"block": block.name, "stage": stage_of(block.name), "uniform_distance": distance}
     return pd.DataFrame(rows).assign(**constant)
 
 
 def observer(classifier: keras.Model, image_size: int) -> keras.Model:
     """Return a `keras.Model` that shows what every non-local block of a network does with its present weights.
 
-    Its outputs are a dict of a block's name to a dict of (batch,): `distance` (pixels), `entropy`, `dead` (the
-    share of queries that no key has a weight for), `relative_update` (||z - x|| / ||x||); and `shares`, (batch,
-    positions, M), the attention weights of each of `POSITIONS`.
+    Its outputs are a dict of a block's name to a dict: what `summarise` returns, in pixels; `relative_update`,
+    (batch,), ||z - x|| / ||x||; `shares`, (batch, positions, M), the attention weights of each of `POSITIONS`.
     """
     outputs = {}
     for block in _blocks(classifier):
@@ -80,9 +80,7 @@ def observer(classifier: keras.Model, image_size: int) -> keras.Model:
         queries, keys = grids(block)
         chosen = ops.convert_to_tensor([cell_of(place, queries) for place in kept.POSITIONS.values()], "int32")
         outputs[block.name] = {
-            "distance": mean_distance(attention, centres(queries, image_size), centres(keys, image_size, queries)),
-            "entropy": mean_entropy(attention),
-            "dead": 1 - ops.mean(_attends(attention), axis=-1),
+            **summarise(attention, centres(queries, image_size), centres(keys, image_size, queries)),
             "relative_update": _root_mean_square(z - block.input) / _root_mean_square(block.input),
             "shares": shares(ops.take(attention, chosen, axis=1)),
         }
@@ -138,33 +136,21 @@ def shares(attention: ArrayLike) -> Any:
     return sizes / ops.where(total > 0, total, 1.0)
 
 
-def mean_distance(attention: ArrayLike, queries: np.ndarray, keys: np.ndarray) -> Any:
-    """Return how far positions attend: the mean over queries of sum_j share_ij |p_i - p_j|, (batch,).
+def summarise(attention: ArrayLike, queries: np.ndarray, keys: np.ndarray) -> dict:
+    """Return distance, entropy and dead of attention weights, (batch, N, M); each is (batch,).
 
-    `attention` is (batch, N, M), `queries` and `keys` are places, float (N, 2) and (M, 2), in the result's unit;
-    queries that attend to nothing do not count.
+    `distance` is the mean over queries of sum_j share_ij |p_i - p_j|, with places `queries` (N, 2) and `keys`
+    (M, 2); `entropy` that of the shares' entropy over log M: 0 is one key, 1 uniform, NaN if M is 1. Queries that
+    attend to nothing do not count; `dead` is their share.
     """
+    share, attends = shares(attention), ops.cast(ops.any(attention != 0, axis=-1), "float32")
     gaps = np.linalg.norm(queries[:, None] - keys[None], axis=-1).astype("float32")  # (N, M)
-    return _over_queries(attention, ops.sum(shares(attention) * gaps, axis=-1))
-
-
-def mean_entropy(attention: ArrayLike) -> Any:
-    """Return the mean over queries of the shares' entropy over log M, (batch,): 0 is one key, 1 uniform, M > 1."""
-    share = shares(attention)
     entropy = -ops.sum(share * ops.log(ops.where(share > 0, share, 1.0)), axis=-1)
-    keys = share.shape[-1]
-    return _over_queries(attention, entropy / (math.log(keys) if keys > 1 else math.nan))
-
-
-def _over_queries(attention, values):
-    """Return the mean of (batch, N) over the queries that attend to anything; NaN where none does."""
-    attends = _attends(attention)
-    return ops.sum(values * attends, axis=-1) / ops.sum(attends, axis=-1)
-
-
-def _attends(attention):
-    """Return 1 for each query that has a weight for any key, else 0, (batch, N)."""
-    return ops.cast(ops.any(attention != 0, axis=-1), "float32")
+    of_queries = {"distance": ops.sum(share * gaps, axis=-1)}
+    of_queries["entropy"] = entropy / (math.log(len(keys)) if len(keys) > 1 else math.nan)
+    counted = ops.sum(attends, axis=-1)
+    means = {name: ops.sum(values * attends, axis=-1) / counted for name, values in of_queries.items()}
+    return means | {"dead": 1 - ops.mean(attends, axis=-1)}
 
 
 def _root_mean_square(x):

@@ -7,6 +7,7 @@ fractions; n counts images; `ci_low` and `ci_high` are limits of a 95 % CI.
 import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from statsmodels.stats.multitest import multipletests
 from fer_lib.analysis import inference, metrics
 from fer_lib.errors import DataError, ParameterError
 from fer_lib.files import reading
-from fer_lib.training.runs import Predictions, Run
+from fer_lib.training.runs import Run
 from fer_lib.variants import Variant
 
 BLOCKS, CONTROL, AGAINST_CONTROL = "non-local blocks", "control", "against the control"
@@ -237,10 +238,7 @@ def pooled_analysis(
 
 
 def scores(
-    runs: list[Run],
-    baseline: str,
-    split: str = "validation",
-    score: Callable[[Predictions], np.ndarray] = lambda predictions: predictions.correct,
+    runs: list[Run], baseline: str, split: str = "validation", score: Callable = attrgetter("correct")
 ) -> tuple[list[str], np.ndarray]:
     """Return names of the networks that `comparison` compares, the baseline first, and values of their runs.
 
@@ -391,7 +389,7 @@ def confusion_changes(runs: list[Run], baseline: str, split: str = "validation")
     true_class, predicted_class, n (images of the true class, at least two), baseline_share, share, difference,
     p_value, p_holm (over all rows).
     """
-    variants, y_pred = scores(runs, baseline, split, lambda predictions: predictions.y_pred)
+    variants, y_pred = scores(runs, baseline, split, attrgetter("y_pred"))
     (_, y_true, _), names, rows = align_predictions(runs[:1], split), runs[0].class_names, []
     for true, predicted in itertools.product(range(len(names)), repeat=2):
         if len(variants) < 2 or (n := int((y_true == true).sum())) < 2:

@@ -150,18 +150,15 @@ def variance_components(correct):
     parts = {(True, True): [], (False, True): [], (True, False): [], (False, False): []}
     for i, j, k, m in np.ndindex(networks, seeds, networks, seeds):
         parts[i == k, j == m].append(np.cov(correct[i, j], correct[k, m])[0, 1] / images)
-    return dict(zip(("variance", "cov1", "cov2", "cov3"), map(np.mean, parts.values()), strict=True))
+    return [np.mean(values) for values in parts.values()]  # variance, Cov1, Cov2, Cov3
 
 
 def test_variance_components_and_degrees_of_freedom_by_definition():
     correct = draw_study(np.random.default_rng(2), networks=3, seeds=4, seed_sds=0.05, images=300)
-    found, expected = inference.obuchowski_rockette(correct), variance_components(correct.astype(float))
-    for name in ("cov1", "cov2", "cov3"):
-        assert getattr(found, name) == pytest.approx(expected[name])
-    assert found.ms_error == pytest.approx(
-        expected["variance"] - expected["cov1"] - expected["cov2"] + expected["cov3"]
-    )
-    excess = 4 * max(expected["cov2"] - expected["cov3"], 0)
+    found, (variance, *covs) = inference.obuchowski_rockette(correct), variance_components(correct.astype(float))
+    assert (found.cov1, found.cov2, found.cov3) == pytest.approx(covs)
+    assert found.ms_error == pytest.approx(variance - covs[0] - covs[1] + covs[2])
+    excess = 4 * max(covs[1] - covs[2], 0)
     assert excess > 0 and found.ms_interaction > found.ms_error  # the seed chosen so
     standard_error, df = found.with_seeds()
     assert df == pytest.approx((found.ms_interaction + excess) ** 2 / (found.ms_interaction**2 / 6))

@@ -44,15 +44,18 @@ NEIGHBOUR = [[1, 3, 0, 0], [3, 1, 0, 0], [0, 0, 1, 3], [0, 0, 3, 1]]  # 4 pixels
 )
 def test_distance_and_entropy_by_hand(weights, distance, entropy):
     attention = weights[None].astype("float32")
-    assert numpy(recorder.mean_distance(attention, PLACES, PLACES)) == pytest.approx([distance])
-    assert numpy(recorder.mean_entropy(attention)) == pytest.approx([entropy], rel=1e-6)
+    found = recorder.summarise(attention, PLACES, PLACES)
+    assert numpy(found["distance"]) == pytest.approx([distance])
+    assert numpy(found["entropy"]) == pytest.approx([entropy], rel=1e-6)
 
 
 def test_signs_do_not_count_and_silent_queries_neither():
     weights = np.zeros((2, 4, 4), "float32")
     weights[0, 0] = [0, -2, 0, 2]  # 4 and sqrt(32) pixels away; the other three attend to nothing
-    first, silent = numpy(recorder.mean_distance(weights, PLACES, PLACES))
+    found = recorder.summarise(weights, PLACES, PLACES)
+    first, silent = numpy(found["distance"])
     assert first == pytest.approx(2 + math.sqrt(8)) and np.isnan(silent)
+    assert numpy(found["dead"]).tolist() == [0.75, 1]
     assert numpy(recorder.shares(weights))[0, 0].tolist() == [0, 0.5, 0, 0.5]
     assert numpy(recorder.shares(weights))[1].sum() == 0
 
@@ -60,9 +63,9 @@ def test_signs_do_not_count_and_silent_queries_neither():
 def test_distance_to_pooled_keys():
     queries, keys = recorder.centres((2, 2), 8), recorder.centres((1, 1), 8, (2, 2))
     assert keys.tolist() == [[4, 4]]
-    found = recorder.mean_distance(np.ones((1, 4, 1), "float32"), queries, keys)
-    assert numpy(found) == pytest.approx([math.sqrt(8)])
-    assert np.isnan(numpy(recorder.mean_entropy(np.ones((1, 4, 1), "float32")))).all()
+    found = recorder.summarise(np.ones((1, 4, 1), "float32"), queries, keys)
+    assert numpy(found["distance"]) == pytest.approx([math.sqrt(8)])
+    assert np.isnan(numpy(found["entropy"])).all()
     block = NonLocal2D(subsample="keys")
     block(keras.Input((5, 5, 4)))
     assert recorder.grids(block) == ((5, 5), (2, 2))
@@ -88,16 +91,13 @@ def test_observer_agrees_with_the_layer(pairwise):
     np.testing.assert_allclose(numpy(seen["relative_update"]), update, rtol=1e-3)
 
 
-def test_a_network_without_blocks_has_nothing_to_keep(tiny_splits):
-    classifier = build_classifier(PARAMETERS, "resnet14v2", 0)
-    assert recorder.record_attention(PARAMETERS, None, classifier, tiny_splits.validation) == {}
-
-
 @pytest.fixture(scope="module")
 def kept(tiny_splits, tmp_path_factory):
     """A run, and the folder's files that `record_attention` gives for it, written as training writes them."""
     run = training.train_run(PARAMETERS, VARIANT, 0, tiny_splits, tmp_path_factory.mktemp("study"))
     assert attention.read(run) is None
+    without_blocks = build_classifier(PARAMETERS, "resnet14v2", 0)
+    assert recorder.record_attention(PARAMETERS, run, without_blocks, tiny_splits.validation) == {}
     classifier = training.restore_classifier(PARAMETERS, run)
     for name, content in recorder.record_attention(PARAMETERS, run, classifier, tiny_splits.validation).items():
         (run.folder / name).write_bytes(content)
@@ -116,11 +116,10 @@ def test_what_a_run_keeps_of_its_attention(kept, tiny_splits):
     assert dict(zip(seen.table["block"], seen.table["stage"], strict=True)) == blocks
     everything = seen.table[seen.table["of"] == attention.ALL]
     assert (everything["images"] == len(faces)).all()
-    untrained = everything[everything["state"] == "untrained"]
+    untrained, trained = (everything[everything["state"] == state] for state in attention.STATES)
     assert (untrained["relative_update"] == 0).all()  # the identity at the start
     assert untrained["entropy"].to_numpy() == pytest.approx([1, 1], abs=1e-3)  # and almost uniform weights
     assert untrained["distance"].to_numpy() == pytest.approx(untrained["uniform_distance"].to_numpy(), rel=1e-2)
-    trained = everything[everything["state"] == "trained"]
     assert (trained["relative_update"] > 0).all() and (trained["update_median"] > 0).all()
     assert (everything["dead"] == 0).all()  # a softmax leaves no query without a weight
     assert seen.ablation["blocks"].tolist() == ["as trained", "uniform attention", "ablated"]
