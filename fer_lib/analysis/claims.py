@@ -1,7 +1,7 @@
-"""The paper's claims against what is computed or was trained here.
+"""The claims of `fer_lib.paper` against what is computed or was trained here.
 
-`fer_lib.paper` has what the paper says. A `Finding` is one claim with its verdict, which follows from values by a
-rule that the function's docstring states. What was trained is judged only in the paper's own setup, on its data.
+A verdict follows from values by a rule that the function's docstring states. What was trained is judged only in
+the paper's own setup, on its data.
 """
 
 from typing import NamedTuple

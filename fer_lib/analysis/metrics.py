@@ -10,10 +10,7 @@ BINS = 15
 
 
 def correct_decisions(predictions: Predictions) -> np.ndarray:
-    """Return the share of each image's binary decisions that are correct, float `(n,)`.
-
-    Its mean is Keras' `BinaryAccuracy` at threshold 0.5 over one-hot outputs.
-    """
+    """Return each image's share of correct binary decisions, float `(n,)`; their mean is `BinaryAccuracy`."""
     positive = predictions.probabilities > 0.5  # strictly, as Keras does
     return (positive == (np.arange(positive.shape[1]) == predictions.y_true[:, None])).mean(axis=1)
 
@@ -28,9 +25,9 @@ def wrong_and_unsure(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
 
 
 def accuracy_if_confident(value: float, classes: int = 7) -> float:
-    """Return the accuracy behind a BinaryAccuracy if no prediction were unsure: `1 - classes / 2 * (1 - value)`.
+    """Return the accuracy behind a BinaryAccuracy if no prediction were unsure.
 
-    The accuracy is lower if more than half of the unsure predictions are wrong.
+    It is lower if more than half of the unsure predictions are wrong.
     """
     return 1 - classes / 2 * (1 - value)
 
