@@ -130,7 +130,7 @@ def cell_of(position: tuple[float, float], grid: tuple[int, int]) -> int:
 
 
 def shares(attention: ArrayLike) -> Any:
-    """Return attention weights as shares of each query's sum of sizes, (batch, N, M); 0 where that is 0."""
+    """Return attention weights as shares of each query's sum of absolute values, (batch, N, M), or 0."""
     sizes = ops.abs(ops.cast(attention, "float32"))
     total = ops.sum(sizes, axis=-1, keepdims=True)
     return sizes / ops.where(total > 0, total, 1.0)
