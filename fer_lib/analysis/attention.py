@@ -32,10 +32,9 @@ class Attention:
     Attributes:
         images: a DataFrame, the images that there are maps of: class, id, correct (by this run).
         table: a DataFrame, one row per state, block and true class, and one over all images: state, block, stage,
-            of (`ALL` or `ONE_CLASS`), class (NaN over all), images, distance and entropy with standard deviations
-            over images, distance_sd and entropy_sd, relative_update (mean over these images), update_median (their
-            median) and dead (share of the queries that no key has a weight for), both NaN in runs from before they
-            were kept, uniform_distance (pixels, of uniform attention).
+            of (`ALL` or `ONE_CLASS`), class (NaN over all), images, means over them (distance, entropy,
+            relative_update, and dead, the share of the queries that no key has a weight for), distance_sd,
+            entropy_sd, update_median, and uniform_distance (pixels); NaN where an earlier run did not keep it.
         maps: dict of (state, block) to float32, (images, positions, key rows, key columns): the attention weights
             of each of `POSITIONS`, in order; each map sums to 1, or to 0 where a position attends to nothing.
         ablation: a DataFrame, the trained network with only its blocks changed: blocks (`"as trained"`; `"uniform
@@ -58,19 +57,18 @@ def read(run: Run) -> Attention | None:
     with reading(run.folder / MAPS, "attention maps, NPZ"), np.load(run.folder / MAPS) as file:
         maps = {tuple(name.split("/")): file[name] for name in file.files if "/" in name}
         ids = file["ids"]
-    with reading(run.folder / TABLE, "a table, CSV"):
+    table = _read_table(run, TABLE)
+    if "of" not in table:  # kept so before classes and all images had a column to tell them apart
+        over_all = table["class"] == "all"
+        table = table.assign(of=np.where(over_all, ALL, ONE_CLASS)).reindex(columns=COLUMNS)
+        table["class"] = table["class"].mask(over_all)
+    return Attention(run.variant, run.seed, describe(run, ids), table, maps, _read_table(run, ABLATION))
+
+
+def _read_table(run, name):
+    with reading(run.folder / name, "a table, CSV"):
         # A class may be called NA or nan: only an empty cell is missing.
-        table = pd.read_csv(run.folder / TABLE, keep_default_na=False, na_values=[""])
-        if "of" not in table:  # kept so before classes and all images had a column to tell them apart
-            over_all = table["class"] == "all"
-            table = table.assign(of=np.where(over_all, ALL, ONE_CLASS)).reindex(columns=COLUMNS)
-            table["class"] = table["class"].mask(over_all)
-    return Attention(run.variant, run.seed, describe(run, ids), table, maps, _read_ablation(run))
-
-
-def _read_ablation(run):
-    with reading(run.folder / ABLATION, "a table, CSV"):
-        return pd.read_csv(run.folder / ABLATION)
+        return pd.read_csv(run.folder / name, keep_default_na=False, na_values=[""])
 
 
 def choose_images(run: Run) -> pd.DataFrame:
@@ -92,70 +90,52 @@ def describe(run: Run, ids: Iterable[str]) -> pd.DataFrame:
 def removed_after_training(runs: list[Run], baseline: str) -> pd.DataFrame:
     """Return accuracy with the trained blocks and without them, against the baseline, one row per variant.
 
-    Read from what each run measured on the validation images at its end; a variant without such files is left out.
-    Columns: variant, seeds, n (images), difference (accuracy as trained minus the baseline of the same seed, mean
-    over seeds), ablated_difference (likewise, the blocks made the identity), changed (share of the images whose
-    predicted class changes when the blocks are removed, median over seeds), changed_low, changed_high.
+    Of the validation images, as each run measured at its end; a variant without such files is left out. Columns:
+    variant, seeds, n, difference (accuracy as trained minus the baseline of the same seed, mean over seeds),
+    ablated_difference (likewise, the blocks made the identity), changed (share of the images whose predicted class
+    changes when the blocks are removed, median over seeds), changed_low, changed_high.
     """
-    groups, rows = by_variant(runs), []
-    before = {run.seed: run.predictions().correct.mean() for run in groups.get(baseline, [])}
-    for variant, members in groups.items():
-        kept = [run for run in members if run.seed in before and (run.folder / ABLATION).is_file()]
-        if variant == baseline or not kept:
-            continue
-        states = pd.concat([_read_ablation(run).assign(seed=run.seed) for run in kept]).set_index(
-            ["blocks", "seed"]
-        )
+    before = {run.seed: run.predictions().correct.mean() for run in runs if run.variant == baseline}
+    measured = [run for run in runs if run.seed in before and (run.folder / ABLATION).is_file()]
+    rows = []
+    for variant, members in by_variant([run for run in measured if run.variant != baseline]).items():
+        tables = [_read_table(run, ABLATION).assign(seed=run.seed) for run in members]
+        states = pd.concat(tables).set_index(["blocks", "seed"])
         over = states["accuracy"] - pd.Series(before).rename_axis("seed")
-        changed = states.loc["ablated", "changed"]
-        row = {"variant": variant, "seeds": len(kept), "n": int(states["n"].iloc[0])}
+        row = {"variant": variant, "seeds": len(members), "n": int(states["n"].iloc[0])}
         row |= {"difference": over["as trained"].mean(), "ablated_difference": over["ablated"].mean()}
-        row |= {"changed": changed.median(), "changed_low": changed.min(), "changed_high": changed.max()}
-        rows.append(row)
-    columns = [
-        "variant",
-        "seeds",
-        "n",
-        "difference",
-        "ablated_difference",
-        "changed",
-        "changed_low",
-        "changed_high",
-    ]
-    return pd.DataFrame(rows, columns=columns)
+        rows.append(row | _spread("changed", states.loc["ablated", "changed"]))
+    columns = "variant seeds n difference ablated_difference changed changed_low changed_high"
+    return pd.DataFrame(rows, columns=columns.split())
 
 
 def by_block(observations: list[Attention]) -> pd.DataFrame:
     """Return one row per variant and trained block, over the seeds of a list of `Attention`.
 
     Columns: variant, stage, block, seeds; update, update_q1, update_q3, update_max (median, quartiles and maximum,
-    over classes and seeds, of the relative update norm of a class: its median over images where the run kept that,
-    else its mean); entropy, entropy_low, entropy_high and distance, distance_low, distance_high (median and range
-    over seeds); dead, dead_low, dead_high (likewise, the share of queries that no key has a weight for: of all
-    queries, or in runs that did not keep that, of those with a kept map); uniform_distance (pixels).
+    over classes and seeds, of the relative update norm of a class: its median over images, else its mean);
+    entropy, distance and dead (median over seeds; dead of the kept maps where a run did not keep it), each with
+    its range, `_low` and `_high`; uniform_distance (pixels).
     """
-    rows = []
+    tables = []
     for one in observations:
         trained = one.table[one.table["state"] == "trained"].assign(variant=one.variant, seed=one.seed)
-        silent = {key: (maps == 0).all(axis=(2, 3)).mean() for key, maps in one.maps.items()}
-        of_maps = [silent["trained", block] for block in trained["block"]]
+        of_maps = [(one.maps["trained", block] == 0).all(axis=(2, 3)).mean() for block in trained["block"]]
         trained["dead"] = trained["dead"].fillna(pd.Series(of_maps, trained.index))
-        trained["update"] = trained["update_median"].fillna(trained["relative_update"])
-        rows.append(trained)
-    if not rows:
+        tables.append(trained.assign(update=trained["update_median"].fillna(trained["relative_update"])))
+    if not tables:
         return pd.DataFrame()
-    table, summaries = pd.concat(rows), []
-    for (variant, stage, block), own in table.groupby(["variant", "stage", "block"], sort=False):
+    rows = []
+    for (variant, stage, block), own in pd.concat(tables).groupby(["variant", "stage", "block"], sort=False):
         whole, classes = own[own["of"] == ALL], own.loc[own["of"] == ONE_CLASS, "update"]
         row = {"variant": variant, "stage": stage, "block": block, "seeds": whole["seed"].nunique()}
-        row |= {
-            "update": classes.median(),
-            "update_q1": classes.quantile(0.25),
-            "update_q3": classes.quantile(0.75),
-        }
-        row["update_max"] = classes.max()
+        quantiles = {"update": 0.5, "update_q1": 0.25, "update_q3": 0.75, "update_max": 1}
+        row |= {name: classes.quantile(share) for name, share in quantiles.items()}
         for measure in ("entropy", "distance", "dead"):
-            values = whole[measure]
-            row |= {measure: values.median(), f"{measure}_low": values.min(), f"{measure}_high": values.max()}
-        summaries.append(row | {"uniform_distance": whole["uniform_distance"].iloc[0]})
-    return pd.DataFrame(summaries)
+            row |= _spread(measure, whole[measure])
+        rows.append(row | {"uniform_distance": whole["uniform_distance"].iloc[0]})
+    return pd.DataFrame(rows)
+
+
+def _spread(name, values):
+    return {name: values.median(), f"{name}_low": values.min(), f"{name}_high": values.max()}

@@ -1,25 +1,18 @@
-"""The paper's claims against what is computed or was trained here.
+"""The claims of `fer_lib.paper` against what is computed or was trained here.
 
-`fer_lib.paper` has what the paper says. A `Finding` is one claim with its verdict, which follows from values by a
-rule that the function's docstring states. What was trained is judged only in the paper's own setup, on its data.
+A verdict follows from values by a rule that the function's docstring states. What was trained is judged only in
+the paper's own setup, on its data.
 """
 
-from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from fer_lib import paper
 from fer_lib.analysis import inference, tables
-from fer_lib.analysis.paper_numbers import (
-    BINARY,
-    CONFIDENT,
-    SEVEN,
-    correct_decisions,
-    noise_table,
-    readings,
-    unsure_and_wrong,
-)  # fmt: skip
+from fer_lib.analysis.metrics import correct_decisions
+from fer_lib.analysis.paper_numbers import BINARY, CONFIDENT, SEVEN, noise_table, readings, unsure_and_wrong
 from fer_lib.datasets import Splits
 from fer_lib.datasets.checks import copies_of
 from fer_lib.datasets.fer2013 import published_counts
@@ -36,8 +29,7 @@ EXACT, REPRODUCED, CONTRADICTED, DEPENDS, INCONCLUSIVE, ASSUMPTION, NOT_TESTED =
 AROUND_ONE = (0.005, 0.015)  # "around 1 %" is what rounds to 1
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """One claim of the paper and what became of it; all str, `verdict` one of `VERDICTS`."""
 
     section: str
@@ -49,12 +41,12 @@ class Finding:
 
 def findings_table(findings: list[Finding]) -> pd.DataFrame:
     """Return one row per `Finding`, in the order of the paper: section, claim, test, outcome, verdict."""
-    return pd.DataFrame(map(asdict, sorted(findings, key=lambda finding: paper.SECTIONS.index(finding.section))))
+    in_order = sorted(findings, key=lambda finding: paper.SECTIONS.index(finding.section))
+    return pd.DataFrame(in_order, columns=Finding._fields)
 
 
 def _finding(name, test, outcome, verdict):
-    section, words = paper.CLAIMS[name]
-    return Finding(section, words, test, outcome, verdict)
+    return Finding(*paper.CLAIMS[name], test, outcome, verdict)
 
 
 def data_claims(splits: Splits) -> list[Finding]:
@@ -66,33 +58,30 @@ def data_claims(splits: Splits) -> list[Finding]:
     image is an assumption of any test: the duplicates are counted where these are the paper's two sets.
     """
     here = (splits.dataset, splits.protocol) == ("fer2013", "paper")
-    counted = here and not any("train_limit" in note for note in splits.notes)
     numbers = {split: sum(published_counts("paper")[split]) for split in paper.IMAGES}
-    if counted:
+    source = "the published number of images of each class"
+    if here and not any("train_limit" in note for note in splits.notes):
         numbers = {split: len(getattr(splits, split)) for split in paper.IMAGES}
-    source = "the study's own files" if counted else "the published number of images of each class"
+        source = "the study's own files"
     test = f"validation_split=0.2 on the folders: per class, the first int(0.2 n) files; from {source}"
-    outcome, verdict = " and ".join(f"{n:,}" for n in numbers.values()), _exact(numbers == paper.IMAGES)
-    findings = [_finding("images", test, outcome, verdict)]
+    outcome = " and ".join(f"{n:,}" for n in numbers.values())
+    findings = [_finding("images", test, outcome, _judged(numbers == paper.IMAGES))]
     outcome, verdict = f"{DATASET_NAMES[splits.dataset]}, protocol {splits.protocol}: other sets", NOT_TESTED
     if here and splits.validation is not None:
         duplicates, verdict = int(copies_of(splits.train, splits.validation).sum()), ASSUMPTION
         outcome = f"{duplicates:,} of {len(splits.validation):,} test images are exact copies of training images"
     claim = "the test images are not training images (assumed, not stated)"
     findings.append(Finding("2", claim, "equal pixels in the paper's two sets", outcome, verdict))
-    outcome, verdict = "4,900 images by arithmetic", _exact(paper.KDEF_IMAGES == 2 * 35 * 2 * 7 * 5)
+    outcome, verdict = "4,900 images by arithmetic", _judged(paper.KDEF_IMAGES == 2 * 35 * 2 * 7 * 5)
     if splits.dataset == "kdef":
         rows = pd.concat([images.metadata for _, images in splits.items()])
         if rows["angle"].nunique() == 5:
             outcome, share = f"{outcome}, {len(rows):,} read", len(rows) / paper.KDEF_IMAGES
-            verdict = EXACT if share == 1 else REPRODUCED if 0.99 <= share < 1 else CONTRADICTED
+            verdict = EXACT if share == 1 else _judged(0.99 <= share < 1, REPRODUCED)
     test = "2 sexes x 35 subjects x 2 sessions x 7 expressions x 5 angles"
     findings.append(_finding("kdef images", test, outcome, verdict))
-    test, outcome = (
-        "70 subjects x 2 sessions; 7 expressions x 5 angles; KDEF's own documentation",
-        "140 x 35, 562 x 762",
-    )
-    return [*findings, _finding("kdef folders", test, outcome, EXACT)]
+    test = "70 subjects x 2 sessions; 7 expressions x 5 angles; KDEF's own documentation"
+    return [*findings, _finding("kdef folders", test, "140 x 35, 562 x 762", EXACT)]
 
 
 def architecture_claims(costs: pd.DataFrame, macs_at_224: float) -> list[Finding]:
@@ -104,29 +93,25 @@ def architecture_claims(costs: pd.DataFrame, macs_at_224: float) -> list[Finding
     discussion) than each high one, 3 and 4.
     """
     blocks = tuple(costs["blocks"].drop("baseline"))
-    verdict = _exact(blocks == STAGE_BLOCKS[50] == paper.BLOCKS)
-    test = "blocks after every bottleneck of each stage, counted"
-    findings = [_finding("bottlenecks", test, ", ".join(map(str, blocks)), verdict)]
-    for network, claimed in paper.PARAMETERS.items():
-        number = int(costs.loc[network, "trainable_parameters"])
+    test, outcome = "blocks after every bottleneck of each stage, counted", ", ".join(map(str, blocks))
+    findings = [_finding("bottlenecks", test, outcome, _judged(blocks == STAGE_BLOCKS[50] == paper.BLOCKS))]
+    counted, claimed = costs["trainable_parameters"], paper.PARAMETERS["baseline"]
+    for network, number in paper.PARAMETERS.items():
         words = "no blocks" if network == "baseline" else f"a block after every bottleneck of {network} only"
         test = f"weights of ResNetV2-50 with one input channel, seven classes and {words}"
-        claim = f"trainable parameters: {claimed:,}"
-        findings.append(Finding("5", claim, test, f"{number:,}", _exact(number == claimed)))
-    # gamma and beta of each filter
-    with_norm = int(costs.loc["baseline", "trainable_parameters"]) + 2 * paper.STEM_FILTERS
+        verdict = _judged(counted[network] == number)
+        claim = f"trainable parameters: {number:,}"
+        findings.append(Finding("5", claim, test, f"{int(counted[network]):,}", verdict))
+    with_norm = int(counted["baseline"]) + 2 * paper.STEM_FILTERS  # gamma and beta of each filter
     test = (
         "Keras' ResNetV2 normalises before each bottleneck, not after the first convolution; with it, the weights"
     )
-    outcome = f"{with_norm:,}, against the paper's own {paper.PARAMETERS['baseline']:,}"
-    findings.append(_finding("stage 0", test, outcome, _exact(with_norm == paper.PARAMETERS["baseline"])))
+    outcome = f"{with_norm:,}, against the paper's own {claimed:,}"
+    findings.append(_finding("stage 0", test, outcome, _judged(with_norm == claimed)))
     excess = macs_at_224 / paper.MACS_AT_224 - 1
     test = "He et al.'s table, of ResNet-50; MACs of Keras' ResNetV2-50 at 224 px, 1,000 classes, within a tenth"
-    outcome, verdict = (
-        f"{macs_at_224:.2e} ({points(excess, 0)} %)",
-        REPRODUCED if abs(excess) <= 0.1 else CONTRADICTED,
-    )
-    findings.append(_finding("flops", test, outcome, verdict))
+    outcome = f"{macs_at_224:.2e} ({points(excess, 0)} %)"
+    findings.append(_finding("flops", test, outcome, _judged(abs(excess) <= 0.1, REPRODUCED)))
     attention = {"attention_macs": "MACs between positions", "attention_bytes": "memory of the attention maps"}
     weights = {"trainable_parameters": "trainable parameters"}
     for name, meanings in (("complexity", attention), ("less rise", weights)):
@@ -135,10 +120,8 @@ def architecture_claims(costs: pd.DataFrame, macs_at_224: float) -> list[Finding
             low, high = np.split(costs[f"added_{cost}"].drop("baseline").to_numpy(), 2)
             less, more = (low, high) if name == "less rise" else (high, low)
             holds[bool(less.max() < more.min())].append(words)
-        parts = [
-            f"{verb} of {' and '.join(holds[so])}" for so, verb in ((True, "true"), (False, "false")) if holds[so]
-        ]
-        verdict = CONTRADICTED if not holds[True] else DEPENDS if holds[False] else REPRODUCED
+        parts = [f"{'true' if so else 'false'} of {' and '.join(words)}" for so, words in holds.items() if words]
+        verdict = DEPENDS if all(holds.values()) else _judged(holds[True], REPRODUCED)
         test = "what blocks at each stage add to ResNetV2-50 at 96 px"
         findings.append(_finding(name, test, "; ".join(parts), verdict))
     return findings
@@ -153,24 +136,28 @@ def accuracy_claims(runs: list[Run], parameters: Parameters, split: str = "valid
     and the four single stages (Holm-adjusted) by one on either side of 0. Readings that disagree: it depends.
     """
     noise = noise_table(runs, parameters.baseline, split)
-    return [*_reported(runs, parameters, split, noise), *_gains(runs, parameters, split, noise)]
+    elsewhere = (
+        f"this study: {parameters.baseline}, {DATASET_NAMES[parameters.dataset]}, protocol {parameters.protocol}, "
+        f"{parameters.image_size} px, {parameters.pooling} pooling, {parameters.epochs} epochs"
+    )
+    arguments = runs, parameters, split, noise, elsewhere
+    return [*_reported(*arguments), *_gains(*arguments)]
 
 
-def _reported(runs, parameters, split, noise):
+def _reported(runs, parameters, split, noise, elsewhere):
     findings, (_, wrong) = [], unsure_and_wrong(runs, split)
     for row in readings(runs, parameters, split).to_dict("records"):
-        dataset, outcome, verdict = row["dataset"], _elsewhere(parameters), NOT_TESTED
-        if paper.is_setup(parameters, dataset) and pd.notna(row["accuracy"]):
+        dataset, outcome, verdict = row["dataset"], elsewhere, NOT_TESTED
+        if pd.notna(row["accuracy"]):
             limits = [(row[f"{name}_low"], row[f"{name}_high"]) for name in ("ci", "binary")]
-            verdict = _either(*(_reproduced(low <= row["reported"] <= high) for low, high in limits))
+            verdict = _either(*(_judged(low <= row["reported"] <= high, REPRODUCED) for low, high in limits))
             values = zip((SEVEN, BINARY), (row["accuracy"], row["binary_accuracy"]), limits, strict=True)
             outcome = "; ".join(f"{name} {percent(v)} ({interval(*ends, percent)})" for name, v, ends in values)
         if row["above_floor"] < 0:
-            below = points(row["above_floor"])
             outcome += (
-                f"; no BinaryAccuracy, {below} pp from the all-negative baseline: 7-class accuracy, another "
+                f"; no BinaryAccuracy, {points(row['above_floor'])} pp from the all-negative baseline: 7-class "
+                "accuracy, another metric, or a network that did not learn"
             )
-            outcome += "metric, or a network that did not learn"
         else:
             outcome += f"; very probably BinaryAccuracy: {percent(row['if_confident'])} if every prediction is "
             outcome += "confident, less if over half of the unsure ones are wrong"
@@ -185,17 +172,17 @@ def _reported(runs, parameters, split, noise):
     return findings
 
 
-def _gains(runs, parameters, split, noise):
+def _gains(runs, parameters, split, noise, elsewhere):
     baseline, names = parameters.baseline, tables.scores(runs, parameters.baseline, split)[0]
     high, low = (tables.pick(names, stages) for stages in ((3, 4), (1, 2)))
     judged = paper.is_setup(parameters) or paper.is_setup(parameters, "kdef")
-    elsewhere = "" if judged else f"; {_elsewhere(parameters)}"
-    verdicts, outcomes = [], []
-    for reading, score in ((SEVEN, None), (BINARY, correct_decisions)):
-        if high:
-            test, verdict = _difference(runs, baseline, split, high, baseline, score)
-            outcomes.append(f"{reading} {test}")
-            verdicts.append(verdict)
+    suffix, outcomes, verdicts = "" if judged else f"; {elsewhere}", [], [NOT_TESTED]
+    if high:
+        scores = {SEVEN: {}, BINARY: {"score": correct_decisions}}
+        pair = runs, baseline, split, high, baseline
+        tests = {reading: _difference(*pair, AROUND_ONE, **score) for reading, score in scores.items()}
+        outcomes = [f"{reading} {words}" for reading, (words, _) in tests.items()]
+        verdicts = [verdict for _, verdict in tests.values()]
     if noise["z"].notna().all():
         own = noise[(noise["dataset"] == "fer2013") & (noise["network"] == "stages 3-4")]
         z = own.set_index("reading")["z"]
@@ -203,9 +190,9 @@ def _gains(runs, parameters, split, noise):
             f"the paper's own {points(paper.gain((3, 4)), 2)} pp, of one run each: z {z[SEVEN]:.1f} as {SEVEN}, "
             f"{z[CONFIDENT]:.1f} to {z[BINARY]:.1f} as {BINARY}, less if the best of 50 epochs was picked"
         )
-    verdict = _either(*verdicts) if judged and high else NOT_TESTED
     test = f"{high or 'no network with blocks in stages 3 or 4'} minus {baseline}, both readings"
-    findings = [_finding("higher", test, "; ".join(outcomes) + elsewhere, verdict)]
+    verdict = _either(*verdicts) if judged else NOT_TESTED
+    findings = [_finding("higher", test, "; ".join(outcomes) + suffix, verdict)]
     gain, behind = points(paper.gain((1, 2)), 2), points(paper.gain((1, 2)) - paper.gain((3, 4)), 2)
     test = "two readings: worse than the baseline, or worse than blocks at higher layers"
     outcome = f"the paper's own Table I: {gain} pp over the baseline, {behind} pp against stages 3-4"
@@ -216,50 +203,36 @@ def _gains(runs, parameters, split, noise):
     verdict = CONTRADICTED if (shown < 0).any() else REPRODUCED if len(shown) == 4 else INCONCLUSIVE
     outcome = f"{(stages['difference'] > 0).sum()} of {len(stages)} stages trained here exceed the baseline"
     verdict = verdict if judged and len(stages) == 4 else NOT_TESTED
-    findings.append(_finding("improved", "each single stage against the baseline", outcome + elsewhere, verdict))
+    findings.append(_finding("improved", "each single stage against the baseline", outcome + suffix, verdict))
     outcome, verdict = "the study has no such pair", NOT_TESTED
     if high and low:
-        outcome, verdict = _difference(runs, baseline, split, high, low, around=None)
-    verdict = verdict if judged else NOT_TESTED
-    findings.append(_finding("order", f"{high} minus {low}", outcome + elsewhere, verdict))
+        outcome, verdict = _difference(runs, baseline, split, high, low)
+    findings.append(_finding("order", f"{high} minus {low}", outcome + suffix, verdict if judged else NOT_TESTED))
     blocks = sum(bool(Variant.from_name(name).stages) for name in names)
     at_48 = parameters.image_size <= 48 and parameters.dataset == "fer2013" and blocks > 0
-    outcome = f"{blocks} networks with blocks learned at {parameters.image_size} px" + ("" if at_48 else elsewhere)
+    outcome = f"{blocks} networks with blocks learned at {parameters.image_size} px" + ("" if at_48 else suffix)
     test, verdict = "a network with blocks learns FER-2013 at 48 px", CONTRADICTED if at_48 else NOT_TESTED
     return [*findings, _finding("48 px", test, outcome, verdict)]
 
 
-def _difference(runs, baseline, split, first, second, score=None, around=AROUND_ONE):
+def _difference(runs, baseline, split, first, second, around=(0, np.inf), **score):
     """Return (words, verdict) on the first network's mean score minus the second's; one seed decides nothing."""
-    names, values = tables.scores(runs, baseline, split, score)
+    names, values = tables.scores(runs, baseline, split, **score)
     if values.shape[1] > 1:
         test = inference.obuchowski_rockette(values).difference(names.index(second), names.index(first))
     else:
-        gaps = (values[names.index(first)] - values[names.index(second)])[0]
-        test = inference.t_test(gaps.mean(), gaps.std(ddof=1) / np.sqrt(len(gaps)), len(gaps) - 1)
+        test = inference.mean_test((values[names.index(first)] - values[names.index(second)])[0])
     words = f"{points(test.estimate)} pp ({interval(test.low, test.high)}), p {p_value(test.p_value)}"
     if values.shape[1] == 1:
         return f"{words}, these two trained networks only", INCONCLUSIVE
-    if test.high < (around[0] if around else 0) or (around and test.low > around[1]):
+    if test.high < around[0] or test.low > around[1]:
         return words, CONTRADICTED
     return words, REPRODUCED if test.low > 0 else INCONCLUSIVE
 
 
-def _reproduced(holds):
-    return REPRODUCED if holds else CONTRADICTED
-
-
-def _exact(same):
-    return EXACT if same else CONTRADICTED
+def _judged(holds, verdict=EXACT):
+    return verdict if holds else CONTRADICTED
 
 
 def _either(*verdicts):
     return verdicts[0] if len(set(verdicts)) == 1 else DEPENDS
-
-
-def _elsewhere(parameters):
-    """Return words for a study that is not in the paper's setup."""
-    return (
-        f"this study: {parameters.baseline}, {DATASET_NAMES[parameters.dataset]}, protocol {parameters.protocol}, "
-        f"{parameters.image_size} px, {parameters.pooling} pooling, {parameters.epochs} epochs"
-    )

@@ -1,5 +1,6 @@
 """The cost of a network: parameters, MACs (multiply-accumulates) and bytes counted by layer, times measured."""
 
+import itertools
 import math
 import re
 import timeit
@@ -29,33 +30,35 @@ _READS = {
 
 
 def count_costs(model: keras.Model) -> pd.DataFrame:
-    """Count the costs of one image, layer by layer.
+    """Count the costs of one image, layer by layer: a row a layer, in order.
 
     `model` is a built functional `keras.Model` of the layers that `resnet_v2` uses; ValueError for another type of
-    layer, or an input size that is not fixed. One row a layer, in order: layer (name), type, stage (see
-    `stage_of`), output_shape (without the batch), trainable_parameters, parameters (with moving averages), and
+    layer, or an input size that is not fixed. Columns: layer (name), type, stage (see `stage_of`), output_shape
+    (without the batch), trainable_parameters, parameters (with moving averages), and
 
     - macs: of inference: convolutions, dense layers and the block's projections and products as `NonLocal2D`
       computes them, one an element for a normalisation; nothing for biases, sums, maxima, exponentials.
     - attention_macs: those of them between positions, theta . phi and attention . g.
-    - activation_bytes: float32 numbers that training keeps from the forward pass for the backward pass. A tensor
-      counts once, at the layer that makes it, if that layer or one that follows reads it; inside a block, what its
-      products, pooling and normalisation read.
+    - activation_bytes: float32 numbers that training keeps for the backward pass. A tensor counts once, at the
+      layer that makes it, if a layer reads it; inside a block, what its products, pooling and normalisation read.
     - attention_bytes: the attention as a map, N x M float32 numbers; 0 for the controls. The dot product in its
       cheaper order does not make the map: its activation_bytes exclude it.
     """
     kept, rows = _kept_tensors(model), []
     for layer in model.layers:
-        shape = _shape(layer)
-        row = {"layer": layer.name, "type": type(layer).__name__, "stage": stage_of(layer.name)}
-        costs = _non_local_costs(layer) if isinstance(layer, NonLocal2D) else (_macs(layer, shape), 0, 0, 0)
+        tensor = _tensor(layer)
+        shape = tuple(tensor.shape[1:])
+        if None in shape:
+            raise ValueError(f"`count_costs` needs a fixed input size. Received: {layer.name!r} of shape {shape}")
+        costs = _non_local_costs(layer, shape) if isinstance(layer, NonLocal2D) else (_macs(layer, shape), 0, 0, 0)
+        macs, between, numbers, positions = costs
+        numbers += math.prod(shape) if id(tensor) in kept else 0
         trainable = sum(math.prod(weight.shape) for weight in layer.trainable_weights)
-        costs = dict(zip(COSTS, (trainable, layer.count_params(), *costs), strict=True))
-        rows.append(row | {"output_shape": shape} | costs)
-        if id(_tensor(layer)) in kept:
-            rows[-1]["activation_bytes"] += math.prod(shape) * FLOAT_BYTES
+        row = [layer.name, type(layer).__name__, stage_of(layer.name), shape, trainable, layer.count_params()]
+        rows.append([*row, macs, between, FLOAT_BYTES * numbers, FLOAT_BYTES * positions])
     # Stages are numbers and a word: without `object`, pandas would refuse one of them.
-    return pd.DataFrame(rows).astype({"stage": object})
+    table = pd.DataFrame(rows, columns=["layer", "type", "stage", "output_shape", *COSTS])
+    return table.astype({"stage": object})
 
 
 def cost_by_stage(depth: int = 50, input_shape: tuple = (96, 96, 1), **arguments: Any) -> pd.DataFrame:
@@ -67,37 +70,28 @@ def cost_by_stage(depth: int = 50, input_shape: tuple = (96, 96, 1), **arguments
     # One network with blocks at all stages: a block changes nothing of what is counted at other layers.
     table = count_costs(resnet_v2(depth, input_shape, non_local_stages=STAGES, **arguments))
     is_block = table["type"] == NonLocal2D.__name__
-    baseline = table.loc[~is_block, list(COSTS)].sum()
-    rows = [{"variant": "baseline", "blocks": 0, **baseline}]
-    for stage in STAGES:
-        own = table[is_block & (table["stage"] == stage)]
-        rows.append({"variant": f"stage {stage}", "blocks": len(own), **(baseline + own[list(COSTS)].sum())})
-    table = pd.DataFrame(rows).set_index("variant")
-    return table.join((table[list(COSTS)] - baseline).add_prefix("added_"))
+    blocks = table[is_block].groupby("stage")[list(COSTS)]
+    names = pd.Index(["baseline", *(f"stage {stage}" for stage in STAGES)], name="variant")
+    added = blocks.sum().reindex([0, *STAGES], fill_value=0).set_index(names)
+    whole = added + table.loc[~is_block, list(COSTS)].sum()
+    counts = blocks.size().reindex([0, *STAGES], fill_value=0).to_numpy()
+    return whole.assign(blocks=counts)[["blocks", *COSTS]].join(added.add_prefix("added_"))
 
 
 def measure(
-    models: dict[str, keras.Model],
-    batch_size: int = 64,
-    rounds: int = 3,
-    repeats: int = 5,
-    jit_compile: bool = False,
+    models: dict[str, keras.Model], batch_size: int = 64, rounds: int = 3, jit_compile: bool = False
 ) -> pd.DataFrame:
-    """Time inference and training on random images; the models themselves stay as they are.
+    """Time a step of inference and one of training on random images; the models themselves stay as they are.
 
-    `models` is a dict of a name to a classifier with a fixed input size. They alternate over `rounds` turns, so
-    that a slow moment of the machine affects all of them; a turn times `repeats` steps of each kind. `jit_compile`
-    is always on with JAX. Columns: round (from 1), variant, inference_seconds, training_seconds (medians).
+    `models` is a dict of a name to a classifier with a fixed input size. They alternate over `rounds`, so that a
+    slow moment of the machine affects all of them. `jit_compile` is always on with JAX. Columns: round (from 1),
+    variant, inference_seconds, training_seconds.
     """
-    steps = {name: _steps(model, batch_size, jit_compile) for name, model in models.items()}
-    for step in (step for pair in steps.values() for step in pair):
-        step()
-    rows = []
-    for turn in range(1, rounds + 1):
-        for name, pair in steps.items():
-            medians = (np.median(timeit.repeat(step, number=1, repeat=repeats)) for step in pair)
-            rows.append((turn, name, *medians))
-    return pd.DataFrame(rows, columns=["round", "variant", "inference_seconds", "training_seconds"])
+    steps, rows = {name: _steps(model, batch_size, jit_compile) for name, model in models.items()}, []
+    for turn, (name, pair) in itertools.product(range(rounds + 1), steps.items()):
+        rows.append((turn, name, *(timeit.timeit(step, number=1) for step in pair)))
+    columns = ["round", "variant", "inference_seconds", "training_seconds"]
+    return pd.DataFrame(rows[len(steps) :], columns=columns)  # without the first round, which compiles
 
 
 def _steps(model, batch_size, jit_compile):
@@ -125,25 +119,20 @@ def _macs(layer, shape):
     return math.prod(shape) if isinstance(layer, layers.BatchNormalization) else 0
 
 
-def _non_local_costs(layer):
-    """Return macs, attention_macs, activation_bytes without z, and attention_bytes of one block."""
-    shape = _shape(layer)
-    height, width, channels = (*shape[1:], shape[0]) if layer.data_format == "channels_first" else shape
-    queries = height * width  # N
-    keys = (height // 2) * (width // 2) if layer.subsample else queries  # M
-    inner = layer.g.units  # D
-    projected = 3 if layer.compares_embeddings else 1  # g alone, or theta, phi and g
-    compared = channels if projected == 1 else inner  # width of theta and phi
+def _non_local_costs(layer, shape):
+    """Return macs, attention_macs, numbers kept but for z, and weights of the attention of one block."""
+    _, (_, queries, keys) = layer.compute_output_shape(layer.input.shape, return_attention=True)  # N, M
+    inner, channels = layer.g.units, math.prod(shape) // queries  # D, C
+    sources = keys if layer.subsample == "input" else queries  # of phi and g
+    projected = queries + 2 * sources if layer.compares_embeddings else sources
+    compared = inner if layer.compares_embeddings else channels  # width of theta and phi
     products, between = _products(layer.pairwise, queries, keys, compared, inner)
-    macs = products + projected * queries * channels * inner
-    macs += queries * inner * channels + queries * channels  # w_z and its normalisation
-    if layer.normalize_input:
-        macs += queries * channels
-    numbers = projected * queries * inner + layer.normalize_input * queries * channels  # x is another layer's
-    numbers += keys * (compared + inner) if layer.subsample else 0  # pooled phi (or x) and g
-    numbers += between + queries * inner + queries * channels  # attention, y, w_z's output
-    attention_bytes = 0 if layer.pairwise in ("identity", "uniform") else queries * keys * FLOAT_BYTES
-    return macs, products, numbers * FLOAT_BYTES, attention_bytes
+    macs = products + projected * channels * inner
+    macs += queries * inner * channels + queries * channels * (1 + layer.normalize_input)  # w_z, normalisations
+    pooled = {None: 0, "keys": compared + inner, "input": channels}[layer.subsample]  # phi (or x) and g; x
+    numbers = projected * inner + layer.normalize_input * queries * channels  # x is another layer's
+    numbers += keys * pooled + between + queries * inner + queries * channels  # attention, y, w_z's output
+    return macs, products, numbers, 0 if layer.pairwise in ("identity", "uniform") else queries * keys
 
 
 def _products(pairwise, queries, keys, compared, inner):
@@ -155,12 +144,11 @@ def _products(pairwise, queries, keys, compared, inner):
         return 2 * queries * inner, queries
     if pairwise == "concatenation":
         return (queries + keys) * inner + attention * inner, attention
-    if pairwise == "dot_product":
-        # The layer takes the cheaper order: by the map N x M, or by phi^T g, D x D.
-        by_channels = (queries + keys) * inner * inner
-        by_positions = 2 * attention * inner
-        return (by_channels, inner * inner) if by_channels < by_positions else (by_positions, attention)
-    return attention * (compared + inner), attention
+    by_positions = attention * (compared + inner), attention
+    if pairwise == "dot_product":  # the layer takes the cheaper order, by the map or by phi^T g
+        by_channels = (queries + keys) * inner * inner, inner * inner
+        return min(by_positions, by_channels, key=lambda order: order[0])
+    return by_positions
 
 
 def _kept_tensors(model):
@@ -170,7 +158,7 @@ def _kept_tensors(model):
         reads = next((_READS[kind] for kind in type(layer).__mro__ if kind in _READS), None)
         if reads is None:
             kind = type(layer).__name__
-            raise ValueError(f"`count` does not know layers of type {kind}. Received: {layer.name!r}")
+            raise ValueError(f"`count_costs` does not know layers of type {kind}. Received: {layer.name!r}")
         if "input" in reads:
             kept.update(id(tensor) for tensor in keras.tree.flatten(layer.input))
         # A dense layer's own activation, the softmax, reads its output too.
@@ -183,10 +171,3 @@ def _kept_tensors(model):
 def _tensor(layer):
     """Return the layer's output; of a block that also returns its attention, the first."""
     return keras.tree.flatten(layer.output)[0]
-
-
-def _shape(layer):
-    shape = tuple(_tensor(layer).shape[1:])
-    if None in shape:
-        raise ValueError(f"`count` needs a fixed input size. Received: layer {layer.name!r} of shape {shape}")
-    return shape

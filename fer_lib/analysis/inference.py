@@ -1,7 +1,7 @@
-"""Intervals, tests and power: arrays in, small results out.
+"""Intervals, tests and power: arrays in, small results out, at 95 % and 5 % unless a `level` is given.
 
-Two things vary: the images in the split and the network that a seed gives. `wilson_interval` and `mcnemar` treat
-images alone as random, `crossed_mean` and `obuchowski_rockette` treat seeds and images as random.
+Two things vary: the images in the split and the network that a seed gives. `wilson_interval`, `mcnemar` and
+`mean_test` treat images alone as random, `crossed_mean` and `obuchowski_rockette` treat both so.
 docs/inference.md has the model, the formulas and a simulation of their error rates.
 """
 
@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import optimize, special, stats
-from statsmodels.regression.linear_model import OLS
+
+ALPHA, POWER = 0.05, 0.8
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,8 @@ class Interval:
 
     def columns(self, name: str, limits: str = "ci") -> dict:
         """Return a dict for a row of a table: `name`, `<limits>_low`, `<limits>_high`, a test's other fields."""
-        found = asdict(self)
-        own = {name: found.pop("estimate")} | {f"{limits}_{end}": found.pop(end) for end in ("low", "high")}
-        return own | found
+        renamed = {"estimate": name, "low": f"{limits}_low", "high": f"{limits}_high"}
+        return {renamed.get(field, field): value for field, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
@@ -42,61 +42,53 @@ class Test(Interval):
     p_value: float
 
     def p_at_least(self, margin: float) -> float:
-        """Return the one-sided p of "the effect is `margin` or more"; below alpha, such an effect is excluded."""
-        return _one_sided(self.estimate - margin, self.standard_error, self.df)
+        """Return the one-sided p of "the effect is `margin` or more"; below 0.05, such an effect is excluded."""
+        excess = self.estimate - margin
+        if self.standard_error == 0:  # nothing varies: a step at the margin
+            return float(excess >= 0)
+        return float(stats.t.cdf(excess / self.standard_error, self.df))
 
     def p_equivalent(self, margin: float) -> float:
         """Return the p of two one-sided tests (Schuirmann 1987) of "the effect is `margin` or more in size"."""
-        upper = self.p_at_least(margin)
-        return max(upper, _one_sided(-self.estimate - margin, self.standard_error, self.df))
+        return t_test(abs(self.estimate), self.standard_error, self.df).p_at_least(margin)
 
-    def equivalent_within(self, alpha: float = 0.05) -> float:
-        """Return the smallest margin at which `p_equivalent` is `alpha`: the larger end of the 1 - 2 alpha CI."""
-        return abs(self.estimate) + upper_margin(self.standard_error, self.df, alpha)
+    @property
+    def upper_limit(self) -> float:
+        """The upper end of the one-sided interval: a larger effect is excluded."""
+        return self.estimate + float(stats.t.isf(ALPHA, self.df) * self.standard_error)
+
+    @property
+    def equivalent_within(self) -> float:
+        """The smallest margin at which `p_equivalent` is 0.05: the larger end of the 90 % CI."""
+        return t_test(abs(self.estimate), self.standard_error, self.df).upper_limit
 
 
-def wilson_interval(n_correct: int, n: int, level: float = 0.95) -> Interval:
-    """Return Wilson's score interval of a proportion (Wilson 1927), an `Interval`; NaN where `n` is 0."""
+def wilson_interval(n_correct: int, n: int) -> Interval:
+    """Return Wilson's score interval of a proportion (Wilson 1927); NaN where `n` is 0."""
     if n == 0:
         return Interval(np.nan, np.nan, np.nan)
-    limits = stats.binomtest(int(n_correct), int(n)).proportion_ci(level, method="wilson")
+    limits = stats.binomtest(int(n_correct), int(n)).proportion_ci(method="wilson")
     return Interval(int(n_correct) / int(n), float(limits.low), float(limits.high))
 
 
-def clustered_mean(values: ArrayLike, clusters: ArrayLike, level: float = 0.95) -> Interval:
-    """Return the mean of values in clusters, an `Interval`; t limits over clusters (Liang and Zeger 1986).
-
-    `values` and `clusters`, such as subjects, are `(n,)`. The limits are NaN with a single cluster.
-    """
-    values, groups = np.asarray(values, dtype=float), np.unique(clusters, return_inverse=True)[1]
-    if values.shape != groups.shape or values.ndim != 1 or not values.size:
-        raise ValueError(f"Expected two arrays (n,) of the same images. Received: {values.shape}, {groups.shape}")
-    if groups.max() == 0:
-        return Interval(float(values.mean()), np.nan, np.nan)
-    model = OLS(values, np.ones(values.size)).fit(cov_type="cluster", cov_kwds={"groups": groups}, use_t=True)
-    return Interval(float(values.mean()), *map(float, model.conf_int(1 - level)[0]))
-
-
 def mcnemar(first_correct: ArrayLike, second_correct: ArrayLike, level: float = 0.95) -> Test:
-    """Return the exact McNemar test of two networks with Tango's interval; it says nothing of other seeds.
+    """Return the exact McNemar test of two runs, bool `(n,)`, with Tango's interval; of these seeds only.
 
-    Both are bool `(n,)`, of the same images. A `Test` of the second's accuracy minus the first's, whose standard
-    error and degrees of freedom are NaN.
+    The estimate is the second's accuracy minus the first's; standard error and degrees of freedom are NaN.
     """
     first, second = np.asarray(first_correct, dtype=bool), np.asarray(second_correct, dtype=bool)
     if first.shape != second.shape or first.ndim != 1 or not first.size:
         raise ValueError(f"Expected two arrays (n,) of the same images. Received: {first.shape}, {second.shape}")
-    n, b, c = first.size, int((first & ~second).sum()), int((~first & second).sum())
-    interval = tango_interval(b, c, n, level)
+    b, c = int((first & ~second).sum()), int((~first & second).sum())
     p_value = float(stats.binomtest(c, b + c, 0.5).pvalue) if b + c else 1.0
+    interval = tango_interval(b, c, first.size, level)
     return Test(interval.estimate, interval.low, interval.high, np.nan, np.nan, p_value)
 
 
 def tango_interval(only_first: int, only_second: int, n: int, level: float = 0.95) -> Interval:
     """Return the score interval of the difference of two paired proportions (Tango 1998, Stat. Med. 17:891).
 
-    An `Interval` of fractions, second minus first; it keeps its coverage where a Wald interval does not. Of `n`
-    images in all, `only_first` and `only_second` are classified correctly by only one network.
+    Second minus first, a fraction; of `n` images, `only_first` and `only_second` are correct in one network only.
     """
     b, c, z = only_first, only_second, stats.norm.isf((1 - level) / 2)
 
@@ -114,36 +106,29 @@ def tango_interval(only_first: int, only_second: int, n: int, level: float = 0.9
     return Interval(estimate, float(low), float(high))
 
 
-def crossed_mean(values: ArrayLike, level: float = 0.95) -> Test:
-    """Return the mean over seeds and images with both as random effects, a `Test`.
+def crossed_mean(values: ArrayLike) -> Test:
+    """Return the `Test` of the mean of values, `(seeds, images)`, at least 2 x 2, with both as random effects.
 
-    This is `obuchowski_rockette` for one network, or for the difference of two without pooling, against a network
-    whose accuracy is always 0. `values`, `(seeds, images)`, at least 2 x 2, are 1 for a correct image and 0 for
-    another, or the difference of two such matrices.
+    This is `obuchowski_rockette` against a network whose accuracy is always 0: for one network, whose values are 1
+    where an image is classified correctly, or for the difference of two without pooling.
     """
     values = np.asarray(values, dtype=float)
-    if values.ndim != 2 or min(values.shape) < 2:
-        raise ValueError(f"Expected (seeds, images), at least 2 of each. Received: {values.shape}")
-    return obuchowski_rockette([np.zeros_like(values), values]).difference(0, 1, level)
-
-
-def upper_margin(standard_error: float, df: float, alpha: float = 0.05) -> float:
-    """Return how far above an estimate its one-sided upper limit lies, at level 1 - `alpha`."""
-    return float(stats.t.isf(alpha, df) * standard_error) if standard_error else 0.0
-
-
-def _one_sided(excess, standard_error, df):
-    """Return P(T <= excess / standard error), a step at 0 where nothing varies."""
-    return float(stats.t.cdf(excess / standard_error, df)) if standard_error else float(excess >= 0)
+    return obuchowski_rockette([np.zeros_like(values), values]).difference(0, 1)
 
 
 def t_test(estimate: float, standard_error: float, df: float, level: float = 0.95) -> Test:
-    """Return the `Test` of an estimate with this standard error and so many degrees of freedom against 0."""
+    """Return the `Test` of an estimate with this standard error and degrees of freedom against 0."""
     if standard_error == 0:  # no variation at all, as between two identical networks
         return Test(*map(float, (estimate, estimate, estimate, 0.0, np.inf, estimate == 0)))
     margin = stats.t.isf((1 - level) / 2, df) * standard_error
     p_value = 2 * stats.t.sf(abs(estimate) / standard_error, df)
     return Test(*map(float, (estimate, estimate - margin, estimate + margin, standard_error, df, p_value)))
+
+
+def mean_test(values: ArrayLike) -> Test:
+    """Return the `Test` of the mean of values, `(n,)`, of one network or pair: only images are random."""
+    values = np.asarray(values, dtype=float)
+    return t_test(values.mean(), values.std(ddof=1) / np.sqrt(values.size), values.size - 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,13 +146,10 @@ class ObuchowskiRockette:
     @property
     def pooling_doubtful(self) -> bool:
         """Whether the networks' variances over seeds differ significantly (5 %): pooling is not warranted."""
-        return bool(self.equal_variance_p < 0.05)
+        return bool(self.equal_variance_p < ALPHA)
 
     def with_seeds(self, seeds: int | None = None) -> tuple[float, float]:
-        """Return (standard error, degrees of freedom) of the difference of two networks (Hillis 2007).
-
-        `seeds` is their number, by default the study's own.
-        """
+        """Return (standard error, df) of the difference of two networks with so many seeds (Hillis 2007)."""
         networks, own = self.accuracies.shape
         seeds = seeds or own
         # An interaction has no negative variance. Without this bound, 2 networks with 2 seeds are found to differ
@@ -178,10 +160,10 @@ class ObuchowskiRockette:
         return float(np.sqrt(2 * spread / seeds)), float(df)
 
     def of_one_run(self, image_ratio: float = 1.0) -> tuple[float, float]:
-        """Return (standard error, degrees of freedom) of the difference of two networks with one run each.
+        """Return (standard error, df) of the difference of two networks with one run each.
 
         `image_ratio` is the number of this study's images over that of the images to speak of: what images
-        contribute scales with it, what seeds contribute does not. The degrees of freedom are the estimate's.
+        contribute scales with it, what seeds contribute does not.
         """
         seeds_only = max(self.ms_interaction - self.ms_error, 0.0)
         variance = seeds_only + image_ratio * (self.ms_error + max(self.cov2 - self.cov3, 0.0))
@@ -194,10 +176,9 @@ class ObuchowskiRockette:
         return float(f), float(stats.f.sf(f, len(means) - 1, df))
 
     def contrast(self, weights: ArrayLike, level: float = 0.95) -> Test:
-        """Return the `Test` of a weighted sum of accuracies, such as the mean of some networks minus another's.
+        """Return the `Test` of a sum of accuracies with weights, `(networks,)`, that sum to 0.
 
-        `weights`, (networks,), sum to 0. Under the model the variance of c'x is c'c / 2 times that of a
-        difference, with the same degrees of freedom.
+        Under the model the variance of c'x is c'c / 2 times that of a difference, with the same df.
         """
         weights = np.asarray(weights, dtype=float)
         if weights.shape != self.accuracies.shape[:1] or abs(weights.sum()) > 1e-9:
@@ -216,13 +197,11 @@ def obuchowski_rockette(correct: ArrayLike, clusters: ArrayLike | None = None) -
     """Return the `ObuchowskiRockette` analysis of every network, seed and image.
 
     An accuracy is modelled as mean + network + seed + network x seed + error, the error covariances over images
-    estimated from the 0/1 matrices (Obuchowski and Rockette 1995, Commun. Stat. 24:285; Hillis 2007, Stat. Med.
-    26:596; Hillis 2014, Stat. Med. 33:330).
+    estimated from the 0/1 matrices (Obuchowski and Rockette 1995; Hillis 2007 and 2014, see docs/inference.md).
 
     Args:
         correct: bool `(networks, seeds, images)`, at least 2 of each; every network has the same seeds.
-        clusters: `(images,)`, the cluster of each, such as its subject, if images are not independent (Obuchowski
-            1997, Biometrics 53:567).
+        clusters: `(images,)`, such as subjects, if images are not independent (Obuchowski 1997).
     """
     correct = np.asarray(correct, dtype=float)
     if correct.ndim != 3 or min(correct.shape) < 2:
@@ -246,27 +225,22 @@ def obuchowski_rockette(correct: ArrayLike, clusters: ArrayLike | None = None) -
     return ObuchowskiRockette(accuracies, ms_interaction, ms_error, cov1, cov2, cov3, equal_variance_p)
 
 
-def minimum_detectable_effect(standard_error: float, df: float, power: float = 0.8, alpha: float = 0.05) -> float:
-    """Return the true difference that a two-sided t test detects with the stated power (noncentral t).
+def minimum_detectable_effect(standard_error: float, df: float) -> float:
+    """Return the true difference that a two-sided t test at 5 % detects with 80 % power (noncentral t).
 
     NaN at standard error 0: networks that never disagree say nothing about how much others would.
     """
     if standard_error == 0:
         return np.nan
-    critical = stats.t.isf(alpha / 2, df)
-    return float(special.nctdtrinc(df, 1 - power, critical) * standard_error)
+    critical = stats.t.isf(ALPHA / 2, df)
+    return float(special.nctdtrinc(df, 1 - POWER, critical) * standard_error)
 
 
-def equivalence_power(
-    standard_error: float, df: float, margin: float, effect: float = 0.0, alpha: float = 0.05
-) -> float:
-    """Return the probability that two one-sided t tests show an effect within plus or minus `margin`.
-
-    `effect` is the true one. The power is averaged over the estimated standard error, which varies as chi.
-    """
+def equivalence_power(standard_error: float, df: float, margin: float) -> float:
+    """Return the probability that two one-sided t tests show two equal networks equivalent within `margin`."""
     if standard_error == 0:
-        return float(abs(effect) < margin)
+        return float(margin > 0)
+    # Averaged over the estimated standard error, which varies as chi.
     estimated = standard_error * np.sqrt(stats.chi2.ppf((np.arange(2000) + 0.5) / 2000, df) / df)
-    reach = margin - stats.t.isf(alpha, df) * estimated
-    inside = stats.norm.cdf((reach - effect) / standard_error) - stats.norm.cdf((-reach - effect) / standard_error)
-    return float(np.maximum(inside, 0).mean())
+    reach = margin - stats.t.isf(ALPHA, df) * estimated
+    return float(np.maximum(2 * stats.norm.cdf(reach / standard_error) - 1, 0).mean())

@@ -8,7 +8,7 @@ from fer_lib import paper
 from fer_lib.analysis import inference, metrics, tables
 from fer_lib.display import binary_floor
 from fer_lib.parameters import Parameters
-from fer_lib.training.runs import Predictions, Run
+from fer_lib.training.runs import Run
 from fer_lib.variants import Variant
 
 SEVEN, BINARY, CONFIDENT = "7-class accuracy", "BinaryAccuracy", "BinaryAccuracy, all confident"
@@ -16,11 +16,6 @@ READINGS = [
     "dataset", "stages", "network", "reported", "above_floor", "if_confident", "accuracy", "ci_low", "ci_high",
     "binary_accuracy", "binary_low", "binary_high", "sharpened_low", "sharpened_high",
 ]  # fmt: skip
-
-
-def correct_decisions(predictions: Predictions) -> np.ndarray:
-    """Return the share of each image's binary decisions that are correct, float (n,)."""
-    return metrics.correct_decisions(predictions.probabilities, predictions.y_true)
 
 
 def epochs_table(runs: list[Run]) -> pd.DataFrame:
@@ -38,38 +33,29 @@ def readings(runs: list[Run], parameters: Parameters, split: str = "validation")
     CIs) of this study's network with blocks in these stages, NaN outside of the paper's setup; sharpened_low and
     sharpened_high, the range over all runs on these data of BinaryAccuracy if each prediction is made one-hot.
     """
-    accuracy, rows = tables.accuracy_by_variant(runs, split).set_index("variant"), []
-    sharpened = [sharpened_accuracy(run.predictions(split)) for run in runs]
-    groups = tables.by_variant(runs)
+    groups, accuracy = tables.by_variant(runs), tables.accuracy_by_variant(runs, split).set_index("variant")
+    predictions, rows = [run.predictions(split) for run in runs], []
+    # One-hot, each wrong class is two wrong decisions.
+    sharpened = [1 - 2 / one.probabilities.shape[1] * (1 - one.correct.mean()) for one in predictions]
     for (dataset, stages), reported in paper.ACCURACIES.items():
-        row = {"dataset": dataset, "stages": stages, "network": Variant(50, stages).label, "reported": reported}
+        network = Variant(50, stages)
+        row = {"dataset": dataset, "stages": stages, "network": network.label, "reported": reported}
         row |= {"above_floor": reported - binary_floor(7), "if_confident": metrics.accuracy_if_confident(reported)}
-        name, here = Variant(50, stages).name, parameters.dataset == dataset
-        if paper.is_setup(parameters, dataset) and name in groups:
-            row |= accuracy.loc[name, ["accuracy", "ci_low", "ci_high"]].to_dict()
-            values = [correct_decisions(run.predictions(split)) for run in groups[name]]
-            row |= _over_images(np.array(values)).columns("binary_accuracy", "binary")
-        rows.append(row | ({"sharpened_low": min(sharpened), "sharpened_high": max(sharpened)} if here else {}))
+        if paper.is_setup(parameters, dataset) and network.name in groups:
+            row |= accuracy.loc[network.name, ["accuracy", "ci_low", "ci_high"]].to_dict()
+            own = [metrics.correct_decisions(run.predictions(split)) for run in groups[network.name]]
+            test = inference.crossed_mean(own) if len(own) > 1 else inference.mean_test(own[0])
+            row |= test.columns("binary_accuracy", "binary")
+        if parameters.dataset == dataset:
+            row |= {"sharpened_low": min(sharpened), "sharpened_high": max(sharpened)}
+        rows.append(row)
     return pd.DataFrame(rows).reindex(columns=READINGS)
-
-
-def _over_images(values):
-    if len(values) > 1:
-        test = inference.crossed_mean(values)
-    else:
-        test = inference.t_test(values.mean(), values.std(ddof=1) / np.sqrt(values.size), values.size - 1)
-    return inference.Interval(test.estimate, test.low, test.high)
-
-
-def sharpened_accuracy(predictions: Predictions) -> float:
-    """Return the BinaryAccuracy of predictions made one-hot: what a confident network of this accuracy has."""
-    return 1 - 2 / predictions.probabilities.shape[1] * (1 - predictions.correct.mean())
 
 
 def unsure_and_wrong(runs: list[Run], split: str = "validation") -> tuple[float, float]:
     """Return the share of predictions without a probability above 0.5, and the share of these that are wrong."""
     predictions = [run.predictions(split) for run in runs]
-    unsure = np.concatenate([~(one.probabilities > 0.5).any(axis=1) for one in predictions])
+    unsure = np.concatenate([metrics.wrong_and_unsure(one)[1] for one in predictions])
     wrong = ~np.concatenate([one.correct for one in predictions])
     return float(unsure.mean()), float(wrong[unsure].mean()) if unsure.any() else np.nan
 
@@ -83,19 +69,18 @@ def noise_table(runs: list[Run], baseline: str, split: str = "validation") -> pd
     p_value (two-sided, t), mde (minimum detectable effect at 80 % power). NaN where nothing varies. That the best
     of 50 epochs may have been reported is not in it.
     """
-    errors = {}
-    for reading, score, factor in ((SEVEN, None, 1), (BINARY, correct_decisions, 1), (CONFIDENT, None, 2 / 7)):
-        errors[reading] = factor * tables.scores(runs, baseline, split, score)[1]
+    correct = tables.scores(runs, baseline, split)[1]
+    binary = tables.scores(runs, baseline, split, metrics.correct_decisions)[1]
+    values = {SEVEN: correct, BINARY: binary, CONFIDENT: 2 / 7 * correct}
+    noise = "seeds and images" if correct.ndim > 1 and correct.shape[1] > 1 else "images"
     sizes, rows = {"fer2013": paper.IMAGES["validation"], "kdef": paper.KDEF_TEST_IMAGES}, []
     for dataset, stages in [key for key in paper.ACCURACIES if key[1]]:
         difference, images = paper.gain(stages, dataset), sizes[dataset]
-        for reading, values in errors.items():
-            if dataset == "kdef" and reading != SEVEN:  # below the floor of BinaryAccuracy
-                continue
+        # KDEF's accuracies are below the floor of BinaryAccuracy.
+        for reading in values if dataset == "fer2013" else [SEVEN]:
             row: dict = {"dataset": dataset, "network": Variant(50, stages).label, "reading": reading}
-            row |= {"difference": difference, "n": images}
-            row["noise"] = "seeds and images" if values.ndim > 1 and values.shape[1] > 1 else "images"
-            error, df = _one_run_error(values, images)
+            row |= {"difference": difference, "n": images, "noise": noise}
+            error, df = _one_run_error(values[reading], images)
             z = difference / error if error else np.nan
             row |= {"standard_error": error, "z": z, "p_value": 2 * stats.t.sf(z, df)}
             rows.append(row | {"mde": inference.minimum_detectable_effect(error, df)})

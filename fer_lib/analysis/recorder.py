@@ -10,17 +10,7 @@ import pandas as pd
 from keras import ops
 from numpy.typing import ArrayLike
 
-from fer_lib.analysis.attention import (
-    ABLATION,
-    ALL,
-    COLUMNS,
-    MAPS,
-    ONE_CLASS,
-    POSITIONS,
-    STATES,
-    TABLE,
-    choose_images,
-)
+from fer_lib.analysis import attention as kept
 from fer_lib.analysis.complexity import stage_of
 from fer_lib.datasets import ImageSet
 from fer_lib.models import NonLocal2D
@@ -33,18 +23,17 @@ from fer_lib.training.runs import Run
 def record_attention(
     parameters: Parameters, run: Run, classifier: keras.Model, faces: ImageSet
 ) -> dict[str, bytes]:
-    """Return the files that a run's folder keeps of its attention: dict of name -> bytes; empty without blocks.
+    """Return the files that a run keeps of its attention on the validation images: dict of name -> bytes.
 
-    `run` is a `Run` whose predictions can be read, `classifier` its trained network, whose blocks are ablated
-    afterwards, `faces` the validation `ImageSet`.
+    Empty without blocks. `classifier` is the trained network of `run`; its blocks are ablated afterwards.
     """
     if not _blocks(classifier):
         return {}
-    chosen = choose_images(run)["id"].to_numpy(dtype=str)
-    tables, arrays = [], {"ids": chosen, "positions": np.array(list(POSITIONS.values()))}
+    chosen = kept.choose_images(run)["id"].to_numpy(dtype=str)
+    tables, arrays = [], {"ids": chosen, "positions": np.array(list(kept.POSITIONS.values()))}
     # In float32 whatever it was trained in: in half precision, a small update is lost in rounding.
     exact = parameters.model_copy(update={"precision": "float32"})
-    for state in STATES:
+    for state in kept.STATES:
         network = build_classifier(exact, run.variant, run.seed, len(run.class_names))
         if state == "trained":
             network.set_weights(classifier.get_weights())
@@ -52,50 +41,46 @@ def record_attention(
         for block in _blocks(network):
             tables.append(_by_class(block, seen[block.name], faces, exact.image_size).assign(state=state))
             weights = seen[block.name]["shares"][pd.Index(faces.ids).get_indexer(chosen)]
-            maps = weights.reshape(-1, len(POSITIONS), *grids(block)[1]).astype("float32")
+            maps = weights.reshape(-1, len(kept.POSITIONS), *grids(block)[1]).astype("float32")
             arrays[f"{state}/{block.name}"] = maps
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
-    table = pd.concat(tables)[COLUMNS]
-    ablation = ablate(parameters, classifier, faces)
-    files = {TABLE: table.to_csv(index=False).encode(), ABLATION: ablation.to_csv(index=False).encode()}
-    return files | {MAPS: buffer.getvalue()}
+    written = {kept.TABLE: pd.concat(tables)[kept.COLUMNS], kept.ABLATION: ablate(parameters, classifier, faces)}
+    files = {name: table.to_csv(index=False).encode() for name, table in written.items()}
+    return files | {kept.MAPS: buffer.getvalue()}
 
 
 def _by_class(block, seen, faces, image_size):
     """Return the rows of `Attention.table` of one block in one state, from its outputs of `observer`."""
     queries, keys = grids(block)
     uniform = np.ones((1, math.prod(queries), math.prod(keys)), "float32")
-    distance = mean_distance(uniform, centres(queries, image_size), centres(keys, image_size, queries))
+    places = centres(queries, image_size), centres(keys, image_size, queries)
     values = pd.DataFrame({name: seen[name] for name in ("distance", "entropy", "relative_update", "dead")})
-    groups = [(ONE_CLASS, name, values[faces.labels == label]) for label, name in enumerate(faces.class_names)]
+    groups = [(kept.ONE_CLASS, name, values[faces.labels == n]) for n, name in enumerate(faces.class_names)]
     rows = []
-    for of, name, members in (*groups, (ALL, None, values)):
+    for of, name, members in (*groups, (kept.ALL, None, values)):
         if len(members):
             row = {"of": of, "class": name, "images": len(members)} | members.mean().to_dict()
             row |= members[["distance", "entropy"]].std().add_suffix("_sd").to_dict()
             rows.append(row | {"update_median": members["relative_update"].median()})
-    constant = {"block": block.name, "stage": stage_of(block.name), "uniform_distance": float(distance[0])}
+    distance = float(summarise(uniform, *places)["distance"][0])
+    constant = {"block": block.name, "stage": stage_of(block.name), "uniform_distance": distance}
     return pd.DataFrame(rows).assign(**constant)
 
 
 def observer(classifier: keras.Model, image_size: int) -> keras.Model:
     """Return a `keras.Model` that shows what every non-local block of a network does with its present weights.
 
-    Its outputs are a dict of a block's name to a dict: `distance` (in the unit of `image_size`, pixels) and
-    `entropy`, (batch,); `dead`, (batch,), the share of queries that no key has a weight for; `relative_update`,
-    (batch,), ||z - x|| / ||x||, 0 of the identity; `shares`, (batch, positions, M), the attention weights of each
-    of `POSITIONS`.
+    Its outputs are a dict of a block's name to a dict: what `summarise` returns, in pixels; `relative_update`,
+    (batch,), ||z - x|| / ||x||; `shares`, (batch, positions, M), the attention weights of each of `POSITIONS`.
     """
     outputs = {}
     for block in _blocks(classifier):
         z, attention = _observed(block)
         queries, keys = grids(block)
-        chosen = ops.convert_to_tensor([cell_of(place, queries) for place in POSITIONS.values()], "int32")
+        chosen = ops.convert_to_tensor([cell_of(place, queries) for place in kept.POSITIONS.values()], "int32")
         outputs[block.name] = {
-            "distance": mean_distance(attention, centres(queries, image_size), centres(keys, image_size, queries)),
-            "entropy": mean_entropy(attention),
-            "dead": 1 - ops.mean(_attends(attention), axis=-1),
+            **summarise(attention, centres(queries, image_size), centres(keys, image_size, queries)),
             "relative_update": _root_mean_square(z - block.input) / _root_mean_square(block.input),
             "shares": shares(ops.take(attention, chosen, axis=1)),
         }
@@ -103,7 +88,7 @@ def observer(classifier: keras.Model, image_size: int) -> keras.Model:
 
 
 def all_maps(classifier: keras.Model, images: np.ndarray, image_size: int) -> dict:
-    """Return all attention weights for some images: dict of a block's name to (`grids`, shares (images, N, M)).
+    """Return a dict of a block's name to (`grids`, shares of the attention weights, (images, N, M)).
 
     `images` are uint8, (images, height, width, channels); `image_size` is the side that the classifier takes.
     """
@@ -123,15 +108,15 @@ def _observed(block):
 
 def grids(block: NonLocal2D) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return (rows, columns) of a block's queries and of its keys, of which pooling leaves fewer."""
-    shape = block.input.shape
+    shape, step = block.input.shape, 2 if block.subsample else 1
     rows, columns = shape[2:] if block.data_format == "channels_first" else shape[1:3]
-    return (rows, columns), (rows // 2, columns // 2) if block.subsample else (rows, columns)
+    return (rows, columns), (rows // step, columns // step)
 
 
-def centres(grid: tuple[int, int], image_size: int, queries: tuple[int, int] | None = None) -> np.ndarray:
-    """Return the nominal centres of a grid's cells in pixels, float32 (cells, 2), (row, column), row-major.
+def centres(grid: tuple[int, int], image_size: float, queries: tuple[int, int] | None = None) -> np.ndarray:
+    """Return the centres of a grid's cells in pixels, float32 (cells, 2), (row, column), row-major.
 
-    `grid` is (rows, columns), and so is `queries`, of which 2 x 2 pooling made the grid, without an odd last row.
+    2 x 2 pooling of `queries` may have made the grid, without an odd last row; both are (rows, columns).
     """
     sizes = zip(grid, queries or grid, strict=True)
     steps = [image_size / whole * (2 if cells < whole else 1) for cells, whole in sizes]
@@ -145,42 +130,27 @@ def cell_of(position: tuple[float, float], grid: tuple[int, int]) -> int:
 
 
 def shares(attention: ArrayLike) -> Any:
-    """Return attention weights as shares of each query's sum of absolute values, (batch, N, M).
-
-    The dot product's weights can be negative, and the concatenation's ReLU can leave a query no weight: shares 0.
-    """
+    """Return attention weights as shares of each query's sum of absolute values, (batch, N, M), or 0."""
     sizes = ops.abs(ops.cast(attention, "float32"))
     total = ops.sum(sizes, axis=-1, keepdims=True)
     return sizes / ops.where(total > 0, total, 1.0)
 
 
-def mean_distance(attention: ArrayLike, queries: np.ndarray, keys: np.ndarray) -> Any:
-    """Return how far positions attend: the mean over queries of sum_j share_ij |p_i - p_j|, (batch,).
+def summarise(attention: ArrayLike, queries: np.ndarray, keys: np.ndarray) -> dict:
+    """Return distance, entropy and dead of attention weights, (batch, N, M); each is (batch,).
 
-    `attention` is (batch, N, M); queries that attend to nothing do not count. `queries` and `keys` are their
-    places, float (N, 2) and (M, 2), whose unit is the result's.
+    `distance` is the mean over queries of sum_j share_ij |p_i - p_j|, with places `queries` (N, 2) and `keys`
+    (M, 2); `entropy` that of the shares' entropy over log M: 0 is one key, 1 uniform, NaN if M is 1. Queries that
+    attend to nothing do not count; `dead` is their share.
     """
+    share, attends = shares(attention), ops.cast(ops.any(attention != 0, axis=-1), "float32")
     gaps = np.linalg.norm(queries[:, None] - keys[None], axis=-1).astype("float32")  # (N, M)
-    return _over_queries(attention, ops.sum(shares(attention) * gaps, axis=-1))
-
-
-def mean_entropy(attention: ArrayLike) -> Any:
-    """Return the mean over queries of the shares' entropy over log M, (batch,): 0 is one key, 1 uniform, M > 1."""
-    share = shares(attention)
     entropy = -ops.sum(share * ops.log(ops.where(share > 0, share, 1.0)), axis=-1)
-    keys = share.shape[-1]
-    return _over_queries(attention, entropy / (math.log(keys) if keys > 1 else math.nan))
-
-
-def _over_queries(attention, values):
-    """Return the mean of (batch, N) over the queries that attend to anything; NaN where none does."""
-    attends = _attends(attention)
-    return ops.sum(values * attends, axis=-1) / ops.sum(attends, axis=-1)
-
-
-def _attends(attention):
-    """Return 1 for each query that has a weight for any key, else 0, (batch, N)."""
-    return ops.cast(ops.any(attention != 0, axis=-1), "float32")
+    of_queries = {"distance": ops.sum(share * gaps, axis=-1)}
+    of_queries["entropy"] = entropy / (math.log(len(keys)) if len(keys) > 1 else math.nan)
+    counted = ops.sum(attends, axis=-1)
+    means = {name: ops.sum(values * attends, axis=-1) / counted for name, values in of_queries.items()}
+    return means | {"dead": 1 - ops.mean(attends, axis=-1)}
 
 
 def _root_mean_square(x):
@@ -189,13 +159,17 @@ def _root_mean_square(x):
 
 def ablate(parameters: Parameters, classifier: keras.Model, faces: ImageSet) -> pd.DataFrame:
     """Return the table `Attention.ablation`; the network's blocks are the identity afterwards."""
-    blocks, y_pred = _blocks(classifier), {"as trained": _classes(parameters, classifier, faces)}
+    blocks, size = _blocks(classifier), parameters.image_size
+    y_pred = {"as trained": _over_images(classifier, faces.images, size).argmax(axis=1)}
+    off = {"ablated": [w for block in blocks for w in (block.normalization.gamma, block.normalization.beta)]}
     if all(block.pairwise == "embedded_gaussian" for block in blocks):
         # theta = phi = 0 makes all logits 0, whose softmax is uniform.
-        _set_to_zero([weight for block in blocks for weight in block.theta.weights + block.phi.weights])
-        y_pred["uniform attention"] = _classes(parameters, classifier, faces)
-    _set_to_zero([w for block in blocks for w in (block.normalization.gamma, block.normalization.beta)])
-    y_pred["ablated"] = _classes(parameters, classifier, faces)
+        uniform = [weight for block in blocks for weight in block.theta.weights + block.phi.weights]
+        off = {"uniform attention": uniform} | off
+    for name, weights in off.items():
+        for weight in weights:
+            weight.assign(ops.zeros_like(weight))
+        y_pred[name] = _over_images(classifier, faces.images, size).argmax(axis=1)
     table = pd.DataFrame({"blocks": list(y_pred), "n": len(faces)})
     table["accuracy"] = [(found == faces.labels).mean() for found in y_pred.values()]
     return table.assign(changed=[(found != y_pred["as trained"]).mean() for found in y_pred.values()])
@@ -203,15 +177,6 @@ def ablate(parameters: Parameters, classifier: keras.Model, faces: ImageSet) -> 
 
 def _blocks(classifier):
     return [layer for layer in classifier.layers if isinstance(layer, NonLocal2D)]
-
-
-def _classes(parameters, classifier, faces):
-    return _over_images(classifier, faces.images, parameters.image_size).argmax(axis=1)
-
-
-def _set_to_zero(weights):
-    for weight in weights:
-        weight.assign(ops.zeros(weight.shape, weight.dtype))
 
 
 def _over_images(model, images, image_size, batch_size=64):

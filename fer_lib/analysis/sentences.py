@@ -5,10 +5,9 @@ from typing import Any
 import pandas as pd
 
 from fer_lib.analysis import tables
+from fer_lib.analysis.inference import ALPHA
 from fer_lib.display import interval, network, percent, points
 from fer_lib.variants import Variant
-
-ALPHA = 0.05
 
 
 def mean_effect(comparison: pd.DataFrame, contrasts: pd.DataFrame) -> str:
@@ -22,21 +21,17 @@ def mean_effect(comparison: pd.DataFrame, contrasts: pd.DataFrame) -> str:
             f"One seed cannot answer whether blocks help: {significant} networks with blocks differ significantly "
             "from the baseline as trained here, and other seeds may differ otherwise."
         )
-    mean = contrasts.set_index("contrast").loc[tables.MEAN_OF_BLOCKS]
-    return (
-        f"On average the {len(blocks)} networks with blocks differ from the baseline by {_with_ci(mean)}; "
-        f"{significant} differ significantly."
-    )
+    mean = _with_ci(contrasts.set_index("contrast").loc[tables.MEAN_OF_BLOCKS])
+    words = f"On average the {len(blocks)} networks with blocks differ from the baseline by {mean}"
+    return f"{words}; {significant} differ significantly."
 
 
 def contrast(row: Any) -> str:
     """Say what one row of `tables.contrasts` is and how it comes about."""
-    start = f"{row['label'][0].upper()}{row['label'][1:]}: {_with_ci(row)}"
     error, margin = points(row["standard_error"], 2)[1:], points(row["equivalent_within"])[1:]
-    return (
-        f"{start}, from a standard error of {error} pp with {row['df']:.0f} degrees of freedom; the two sides are "
-        f"equivalent within ± {margin} pp."
-    )
+    how = f"from a standard error of {error} pp with {row['df']:.0f} degrees of freedom"
+    label = f"{row['label'][0].upper()}{row['label'][1:]}"
+    return f"{label}: {_with_ci(row)}, {how}; the two sides are equivalent within ± {margin} pp."
 
 
 def removed_blocks(removed: pd.DataFrame) -> str:
@@ -63,7 +58,7 @@ def against_control(to_control: pd.DataFrame, contrasts: pd.DataFrame) -> str:
     return f"{found}; their mean differs from it by {_with_ci(rows.iloc[0])}."
 
 
-def power(comparison: pd.DataFrame, by_seeds: pd.DataFrame, effect: float = 0.01) -> str:
+def power(comparison: pd.DataFrame, by_seeds: pd.DataFrame) -> str:
     """Say what the study can detect, from `tables.comparison` and `tables.power_by_seeds`, empty with one seed."""
     mde = points(comparison["mde"].max())[1:]
     if by_seeds.empty:
@@ -71,11 +66,11 @@ def power(comparison: pd.DataFrame, by_seeds: pd.DataFrame, effect: float = 0.01
             f"With one seed, the McNemar test of one pair has 80 % power to detect about {mde} pp on these "
             "images; how much another seed would move the networks is unknown."
         )
-    enough = by_seeds.loc[by_seeds["mde"] <= effect, "seeds"]
+    enough = by_seeds.loc[by_seeds["mde"] <= 0.01, "seeds"]
     needed = (
         f"would need {enough.iloc[0]} seeds of every network" if len(enough) else "is out of reach on these images"
     )
-    return f"The comparison has 80 % power to detect {mde} pp; {points(effect, 0)[1:]} pp {needed}."
+    return f"The comparison has 80 % power to detect {mde} pp; 1 pp {needed}."
 
 
 def _range(values, form):

@@ -1,15 +1,14 @@
 """Tables from finished runs: accuracy, the comparison with the baseline, classes, confusion, groups, costs.
 
-`runs` are `Run` objects, `split` is `"validation"` or `"test"`; every function reads `run.predictions(split)` and
-nothing else, so a table can be made again from the files. Rates and differences are fractions; `ci_low` and
-`ci_high` are limits of a 95 % CI.
+Every function reads `run.predictions(split)` alone, of `"validation"` or `"test"`. Rates and differences are
+fractions; n counts images; `ci_low` and `ci_high` are limits of a 95 % CI.
 """
 
 import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +19,7 @@ from statsmodels.stats.multitest import multipletests
 from fer_lib.analysis import inference, metrics
 from fer_lib.errors import DataError, ParameterError
 from fer_lib.files import reading
-from fer_lib.training.runs import Predictions, Run
+from fer_lib.training.runs import Run
 from fer_lib.variants import Variant
 
 BLOCKS, CONTROL, AGAINST_CONTROL = "non-local blocks", "control", "against the control"
@@ -33,7 +32,6 @@ CONTRASTS = (
     "contrast", "label", "seeds", "n", "difference", "standard_error", "df", "ci_low", "ci_high", "p_value",
     "margin", "p_equivalent", "equivalent_within",
 )  # fmt: skip
-# Names of the contrasts, in the order of `contrasts`.
 MEAN_OF_BLOCKS, OVER_CONTROL, HIGH_OVER_LOW = "blocks", "control", "stages"
 # Pairwise functions whose blocks weigh positions without comparing them.
 CONTROLS = ("identity", "uniform")
@@ -42,10 +40,9 @@ COSTS = ["parameters", "macs"]
 
 def by_variant(runs: list[Run]) -> dict[str, list[Run]]:
     """Return dict of variant -> list of `Run`, seeds rising; variants in the order of `runs`."""
-    groups: dict[str, list[Run]] = {run.variant: [] for run in runs}
-    for run in sorted(runs, key=lambda run: run.seed):
-        groups[run.variant].append(run)
-    return groups
+    in_order = sorted(runs, key=lambda run: run.seed)
+    names = dict.fromkeys(run.variant for run in runs)
+    return {name: [run for run in in_order if run.variant == name] for name in names}
 
 
 def align_predictions(runs: list[Run], split: str = "validation") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -53,50 +50,44 @@ def align_predictions(runs: list[Run], split: str = "validation") -> tuple[np.nd
 
     Raises DataError where the runs differ in the images or in their true classes.
     """
-    ids, y_true = np.array([]), np.array([])
-    y_pred: list[np.ndarray] = []
-    for run in runs:
-        found = run.predictions(split)
-        order = np.argsort(found.ids)
-        own_ids, own_true = found.ids[order], found.y_true[order]
-        if not y_pred:
-            ids, y_true = own_ids, own_true
-        same = np.array_equal(own_ids, ids)
-        if not same or not np.array_equal(own_true, y_true):
+    found = [run.predictions(split) for run in runs]
+    orders = [np.argsort(one.ids) for one in found]
+    ids, y_true = found[0].ids[orders[0]], found[0].y_true[orders[0]]
+    for run, one, order in zip(runs, found, orders, strict=True):
+        same = np.array_equal(one.ids[order], ids)
+        if not same or not np.array_equal(one.y_true[order], y_true):
             what = "true classes" if same else "images"
             raise DataError(
                 f"Runs can be compared only on the same images; these differ in their {what}",
                 where=f"{runs[0].variant}, seed {runs[0].seed}, and {run.variant}, seed {run.seed}",
                 expected=f"the same {len(ids)} images with the same classes",
-                found=f"{len(own_ids)} images, {np.intersect1d(ids, own_ids).size} of them shared",
+                found=f"{len(order)} images, {np.intersect1d(ids, one.ids).size} of them shared",
                 advice="Train both on the same data with the same protocol",
             )
-        y_pred.append(found.y_pred[order])
-    return ids, y_true, np.array(y_pred)
+    return ids, y_true, np.array([one.y_pred[order] for one, order in zip(found, orders, strict=True)])
 
 
 def accuracy_by_run(runs: list[Run], split: str = "validation") -> pd.DataFrame:
-    """Return one row a run: variant, seed, n, n_correct, accuracy, ci_low, ci_high (Wilson's), other scores.
+    """Return one row a run: variant, seed, n, n_correct, accuracy, ci_low, ci_high (Wilson's), and other scores.
 
-    The others are binary_accuracy, macro_recall, macro_f1, confidence (mean probability of the predicted class),
-    ece (expected calibration error, 15 bins) and ece_floor (that of a calibrated network on so many images).
+    Those are binary_accuracy, macro_recall, macro_f1, confidence (mean probability of the predicted class), ece
+    (expected calibration error, 15 bins) and ece_floor (that of a calibrated network on so many images).
     """
     rows = []
     for run in runs:
         found = run.predictions(split)
         row = {"variant": run.variant, "seed": run.seed, **_accuracy(found.correct)}
-        row["binary_accuracy"] = metrics.binary_accuracy(found.probabilities, found.y_true).value
+        row["binary_accuracy"] = metrics.correct_decisions(found).mean()
         row["macro_recall"] = balanced_accuracy_score(found.y_true, found.y_pred)
         row["macro_f1"] = f1_score(found.y_true, found.y_pred, average="macro")
         row["confidence"] = float(found.probabilities.max(axis=1).mean())
-        row["ece"] = metrics.expected_calibration_error(found.probabilities, found.y_true)
-        row["ece_floor"] = metrics.calibrated_error(found.probabilities)
-        rows.append(row)
+        row["ece"] = metrics.expected_calibration_error(found)
+        rows.append(row | {"ece_floor": metrics.calibrated_error(found)})
     return pd.DataFrame(rows)
 
 
 def accuracy_by_variant(runs: list[Run], split: str = "validation") -> pd.DataFrame:
-    """Return one row a variant: variant, seeds, n (images), accuracy (mean over seeds), sd, ci_low, ci_high.
+    """Return one row a variant: variant, seeds, n, accuracy (mean over seeds), sd, ci_low, ci_high.
 
     The CI treats seeds and images as random (`inference.crossed_mean`); with one seed it is Wilson's.
     """
@@ -113,10 +104,9 @@ def accuracy_by_variant(runs: list[Run], split: str = "validation") -> pd.DataFr
 
 
 def check_learned(runs: list[Run], split: str = "validation") -> pd.DataFrame:
-    """Return whether each run learned: it predicts three classes or more and exceeds the commonest class's share.
+    """Return whether each run learned: it predicts three classes (both of two) and exceeds the commonest's share.
 
-    Of two classes it must predict both. Columns: variant, seed, accuracy, majority_share (of the commonest class),
-    classes_predicted, learned (bool).
+    Columns: variant, seed, accuracy, majority_share (of the commonest class), classes_predicted, learned (bool).
     """
     rows = []
     for run in runs:
@@ -134,19 +124,22 @@ def comparison(
 ) -> pd.DataFrame:
     """Return THE comparison of a study: every other network against the baseline, from all runs in one analysis.
 
-    Seeds and images are random effects, the error term is pooled over all networks (`obuchowski_rockette`). With a
-    single common seed each row is the exact McNemar test with Tango's CI: it compares these trained networks, and
-    other seeds of the same two could differ otherwise (`method` is `SINGLE_SEED`, which says so). A network is
-    left out if one of its runs did not learn (see `check_learned`); the table is empty if the baseline did not.
-    The seeds are those that all networks have. `clusters` is a Series from image ids to clusters (subjects).
+    Seeds and images are random effects, the error term is pooled over all networks (`obuchowski_rockette`), the
+    seeds are those that all networks have. With a single one each row is the exact McNemar test with Tango's CI,
+    of these trained networks only (`method` says so). A network is left out if one of its runs did not learn
+    (`check_learned`); the table is empty if the baseline did not.
 
-    Columns `COMPARISON`, one row a network: family (`BLOCKS`; `CONTROL` for identity attention), difference
-    (variant minus baseline), standard_error and df (NaN with one seed), ci_low, ci_high (not corrected),
-    simultaneous_low, simultaneous_high (Bonferroni, within the family), p_holm (likewise), mde (the true
-    difference that one uncorrected comparison detects with 80 % power), and others.
+    Columns `COMPARISON`, one row a network: family (`BLOCKS` or `CONTROL`), difference (variant minus baseline),
+    standard_error and df (NaN with one seed), ci_low, ci_high (not corrected), simultaneous_low, simultaneous_high
+    (Bonferroni, within the family), p_holm (likewise), mde (the true difference that one uncorrected comparison
+    detects with 80 % power), and others.
 
-    Raises DataError if the runs differ in their images or an image has no cluster, ParameterError if the baseline
-    is not among the runs or the networks have no seed in common.
+    Args:
+        clusters: a Series from image ids to clusters of images, such as subjects; not with a single seed.
+
+    Raises:
+        DataError: the runs differ in their images, or an image has no cluster.
+        ParameterError: no runs of the baseline, no seed in common, or clusters with a single seed.
     """
     groups, analysis = _analysed(runs, baseline, split, clusters)
     others = [variant for variant in groups if variant != baseline]
@@ -155,29 +148,20 @@ def comparison(
     return pd.DataFrame(rows + _family(CONTROL, controls, baseline, groups, analysis), columns=COMPARISON)
 
 
-def against_control(
-    runs: list[Run], control: str, split: str = "validation", clusters: pd.Series | None = None
-) -> pd.DataFrame:
-    """Return networks that differ from the control only in the pairwise function, against the control.
+def against_control(runs: list[Run], control: str, split: str = "validation") -> pd.DataFrame:
+    """Return the networks that differ from the control only in the pairwise function, against it.
 
-    Arguments, columns, errors and the analysis of all runs as for `comparison`; the family is `AGAINST_CONTROL`.
+    All else is as for `comparison`; the family is `AGAINST_CONTROL`.
     """
-    groups, analysis = _analysed(runs, control, split, clusters)
+    groups, analysis = _analysed(runs, control, split)
     like = _like_control(groups, control)
     return pd.DataFrame(_family(AGAINST_CONTROL, like, control, groups, analysis), columns=COMPARISON)
 
 
-def contrasts(
-    runs: list[Run],
-    baseline: str,
-    split: str = "validation",
-    clusters: pd.Series | None = None,
-    margin: float = 0.015,
-) -> pd.DataFrame:
+def contrasts(runs: list[Run], baseline: str, split: str = "validation", margin: float = 0.015) -> pd.DataFrame:
     """Return what the pooled analysis says of groups of networks: contrasts of their mean accuracies.
 
-    Arguments and errors as for `comparison`. Rows, in this order, of those that the networks allow; none with a
-    single seed:
+    Errors as for `comparison`. Rows, in this order, of those that the networks allow; none with a single seed:
 
     - `MEAN_OF_BLOCKS`: the mean of all networks with blocks, without the controls, minus the baseline.
     - `OVER_CONTROL`, one row per control: the mean of the networks that differ from it only in the function,
@@ -187,7 +171,7 @@ def contrasts(
     Columns `CONTRASTS`: contrast, label (words), difference and its test, p_equivalent (two one-sided tests of an
     effect within plus or minus `margin`), equivalent_within (the smallest margin that these tests support at 5 %).
     """
-    groups, analysis = _analysed(runs, baseline, split, clusters)
+    groups, analysis = _analysed(runs, baseline, split)
     if analysis is None:
         return pd.DataFrame(columns=CONTRASTS)
     controls = [variant for variant in groups if is_control(variant)]
@@ -196,35 +180,32 @@ def contrasts(
     sides = [(MEAN_OF_BLOCKS, blocks, baseline)]
     sides += [(OVER_CONTROL, _like_control(groups, control), control) for control in controls]
     sides += [(HIGH_OVER_LOW, [high], low)] if high and low else []
-    names, rows = list(groups), []
+    rows = []
     for contrast, members, against in sides:
         if not members:
             continue
-        test = analysis.contrast([(name in members) / len(members) - (name == against) for name in names])
-        label = f"{_mean_of(members)} minus {Variant.from_name(against).label}"
-        row: dict[str, Any] = {"contrast": contrast, "label": label}
-        row |= {"seeds": analysis.accuracies.shape[1], "n": groups[against].shape[1]} | test.columns("difference")
+        test = analysis.contrast([(name in members) / len(members) - (name == against) for name in groups])
+        first = Variant.from_name(members[0]).label
+        mean = first if len(members) == 1 else f"mean of {len(members)} networks with blocks"
+        row: dict = {"contrast": contrast, "label": f"{mean} minus {Variant.from_name(against).label}"}
+        row |= dict(zip(("seeds", "n"), groups[against].shape, strict=True)) | test.columns("difference")
         row |= {"margin": margin, "p_equivalent": test.p_equivalent(margin)}
-        rows.append(row | {"equivalent_within": test.equivalent_within()})
+        rows.append(row | {"equivalent_within": test.equivalent_within})
     return pd.DataFrame(rows, columns=CONTRASTS)
 
 
-def excluded_gain(comparison: pd.DataFrame, alpha: float = 0.05) -> tuple[float, float]:
-    """Return (margin, p): the gain that the data exclude for every network with blocks.
+def excluded_gain(comparison: pd.DataFrame) -> tuple[float, float]:
+    """Return (margin, p): the gain that the data exclude for every network with blocks of `comparison`.
 
-    `comparison` is the table of this name. The margin, a fraction, is the smallest whole number of percentage
-    points for which each network's one-sided test of "the gain is `margin` or more" has p below `alpha`; p is the
-    largest of theirs (an intersection-union test, Berger 1982: no correction is due). NaNs with a single seed.
+    The margin, a fraction, is the smallest whole number of percentage points for which each network's one-sided
+    test of "the gain is `margin` or more" has p below 0.05; p is the largest of theirs (an intersection-union
+    test, Berger 1982: no correction is due). NaNs with a single seed.
     """
-    blocks = comparison[comparison["family"] == BLOCKS]
-    if blocks.empty or blocks["standard_error"].isna().any():
+    rows = comparison.loc[comparison["family"] == BLOCKS, ["difference", "standard_error", "df"]]
+    if rows.empty or rows["standard_error"].isna().any():
         return np.nan, np.nan
-    tests = [
-        inference.t_test(row.difference, row.standard_error, row.df)
-        for row in blocks[["difference", "standard_error", "df"]].itertuples()
-    ]
-    limit = max(test.estimate + inference.upper_margin(test.standard_error, test.df, alpha) for test in tests)
-    margin = max(np.floor(100 * limit) + 1, 1) / 100
+    tests = [inference.t_test(*row) for row in rows.itertuples(index=False)]
+    margin = max(np.floor(100 * max(test.upper_limit for test in tests)) + 1, 1) / 100
     return margin, max(test.p_at_least(margin) for test in tests)
 
 
@@ -249,68 +230,68 @@ def _like_control(variants, control):
     return [name for name in variants if without[name] == without[control] and not is_control(name)]
 
 
-def _mean_of(variants):
-    """Return words for the mean of some networks: the label of a single one."""
-    if len(variants) == 1:
-        return Variant.from_name(variants[0]).label
-    return f"mean of {len(variants)} networks with blocks"
-
-
 def pooled_analysis(
-    runs: list[Run], baseline: str, split: str = "validation", clusters: pd.Series | None = None
+    runs: list[Run], baseline: str, split: str = "validation"
 ) -> inference.ObuchowskiRockette | None:
     """Return the `ObuchowskiRockette` analysis behind `comparison`, None with a single seed or network."""
-    return _analysed(runs, baseline, split, clusters)[1]
+    return _analysed(runs, baseline, split)[1]
 
 
 def scores(
-    runs: list[Run],
-    baseline: str,
-    split: str = "validation",
-    score: Callable[[Predictions], np.ndarray] | None = None,
+    runs: list[Run], baseline: str, split: str = "validation", score: Callable = attrgetter("correct")
 ) -> tuple[list[str], np.ndarray]:
-    """Return (names of the networks that `comparison` compares, the baseline first; float values of its runs).
+    """Return names of the networks that `comparison` compares, the baseline first, and values of their runs.
 
-    The values are `(networks, seeds, images)`, images in the order of their ids; empty if the baseline did not
-    learn. `score` takes `Predictions` and returns a value per image; by default 1 where the class is correct.
+    The values are float `(networks, seeds, images)`, images in the order of their ids; empty if the baseline did
+    not learn. `score` takes `Predictions` and returns one per image, by default 1 where the class is correct.
     """
-    groups = _comparable(runs, baseline, split)
-    names = sorted(groups, key=lambda name: name != baseline)
-    align_predictions([run for name in names for run in groups[name]], split)
-    values = [[_by_id(run.predictions(split), score) for run in groups[name]] for name in names]
-    return names, np.array(values, dtype=float)
-
-
-def _by_id(predictions, score):
-    values = predictions.correct if score is None else score(predictions)
-    return values[np.argsort(predictions.ids)]
+    groups = by_variant(runs)
+    if baseline not in groups:
+        expected = ", ".join(groups) or "at least one run"
+        raise ParameterError("The baseline is not among the runs", expected=expected, found=baseline)
+    failed = set(check_learned(runs, split).query("~learned")["variant"])
+    names = sorted(set(groups) - failed, key=lambda name: (name != baseline, list(groups).index(name)))
+    if baseline in failed:
+        return [], np.array([])
+    seeds_of = {name: [run.seed for run in groups[name]] for name in names}
+    seeds = set.intersection(*map(set, seeds_of.values()))
+    if not seeds:
+        expected = f"runs of every network with a seed among {seeds_of[baseline]}"
+        found = "; ".join(f"{variant}: {own}" for variant, own in seeds_of.items())
+        raise ParameterError("The networks have no seed in common", expected=expected, found=found)
+    compared = [run for name in names for run in groups[name] if run.seed in seeds]
+    align_predictions(compared, split)
+    predictions = [run.predictions(split) for run in compared]
+    values = np.array([score(one)[np.argsort(one.ids)] for one in predictions], dtype=float)
+    return names, values.reshape(len(names), len(seeds), -1)
 
 
 def power_by_seeds(
     analysis: inference.ObuchowskiRockette, seeds: Iterable[int] = range(2, 31), margin: float = 0.01
 ) -> pd.DataFrame:
-    """Return what a difference of two networks would have with other numbers of seeds.
+    """Return what a difference of two networks would have with other numbers of seeds, blind to the effects.
 
     Columns: seeds, standard_error, df, mde (minimum detectable effect at 80 % power), power (to show two equal
-    networks equivalent within `margin`). Only the variance components are read, no network's accuracy: a look at
-    this table is blind to the effects.
+    networks equivalent within `margin`). Only the variance components are read, no network's accuracy.
     """
-    table = pd.DataFrame([(n, *analysis.with_seeds(n)) for n in seeds], columns=["seeds", "standard_error", "df"])
-    errors = list(zip(table["standard_error"], table["df"], strict=True))
-    table["mde"] = [inference.minimum_detectable_effect(*error) for error in errors]
-    return table.assign(power=[inference.equivalence_power(*error, margin) for error in errors])
+    rows = []
+    for number in seeds:
+        error = analysis.with_seeds(number)
+        power = inference.equivalence_power(*error, margin)
+        rows.append((number, *error, inference.minimum_detectable_effect(*error), power))
+    return pd.DataFrame(rows, columns=["seeds", "standard_error", "df", "mde", "power"])
 
 
 def pooling_check(runs: list[Run], baseline: str, split: str = "validation") -> tuple[pd.DataFrame, str | None]:
-    """Return what `comparison` gives without pooling the error term over the networks, and a sentence or None.
+    """Return `comparison` without pooling over the networks; and that their variances over seeds differ, or None.
 
     Columns: variant, difference, pairwise_low, pairwise_high (95 % CI from the two networks alone), seed_sd; empty
-    with a single seed. The sentence says that the networks' variances over seeds differ.
+    with a single seed.
     """
     groups, analysis = _analysed(runs, baseline, split)
     rows, sentence = [], None
     for variant in [name for name in groups if analysis and name != baseline]:
-        pair = inference.crossed_mean(groups[variant].astype(int) - groups[baseline])
+        pair = inference.crossed_mean(groups[variant] - groups[baseline])
         rows.append((variant, pair.estimate, pair.low, pair.high, groups[variant].mean(axis=1).std(ddof=1)))
     if analysis and analysis.pooling_doubtful:
         sentence = (
@@ -321,35 +302,16 @@ def pooling_check(runs: list[Run], baseline: str, split: str = "validation") -> 
     return pd.DataFrame(rows, columns=columns), sentence
 
 
-def _comparable(runs, baseline, split):
-    """Return the runs to compare by variant, the same seeds each; empty if the baseline did not learn."""
-    groups = by_variant(runs)
-    if baseline not in groups:
-        expected = ", ".join(groups) or "at least one run"
-        raise ParameterError("The baseline is not among the runs", expected=expected, found=baseline)
-    failed = set(check_learned(runs, split).query("~learned")["variant"])
-    if baseline in failed:
-        return {}
-    seeds_of = {name: [run.seed for run in members] for name, members in groups.items() if name not in failed}
-    seeds = set.intersection(*map(set, seeds_of.values()))
-    if not seeds:
-        expected = f"runs of every network with a seed among {seeds_of[baseline]}"
-        found = "; ".join(f"{variant}: {own}" for variant, own in seeds_of.items())
-        raise ParameterError("The networks have no seed in common", expected=expected, found=found)
-    return {variant: [run for run in groups[variant] if run.seed in seeds] for variant in seeds_of}
-
-
 def _analysed(runs, baseline, split, clusters=None):
-    """Return (dict of variant -> bool `(seeds, images)`, whether an image is classified correctly; analysis)."""
-    groups = _comparable(runs, baseline, split)
-    if not groups:
-        return {}, None
-    ids, y_true, y_pred = align_predictions([run for members in groups.values() for run in members], split)
-    correct = (y_pred == y_true).reshape(len(groups), -1, len(ids))
-    if clusters is not None:
-        clusters = _looked_up(clusters, ids, "cluster")
-    analysis = inference.obuchowski_rockette(correct, clusters) if min(correct.shape[:2]) > 1 else None
-    return dict(zip(groups, correct, strict=True)), analysis
+    """Return (dict of variant -> float `(seeds, images)`, 1 where the class is correct; analysis or None)."""
+    names, correct = scores(runs, baseline, split)
+    several = correct.ndim == 3 and min(correct.shape[:2]) > 1
+    if clusters is not None and names:
+        if correct.shape[1] == 1:
+            raise ParameterError("Clusters of images need several seeds", expected="at least 2", found="1")
+        clusters = _looked_up(clusters, align_predictions(runs[:1], split)[0], "cluster")
+    analysis = inference.obuchowski_rockette(correct, clusters) if several else None
+    return dict(zip(names, correct, strict=True)), analysis
 
 
 def _family(family, variants, baseline, groups, analysis):
@@ -359,16 +321,16 @@ def _family(family, variants, baseline, groups, analysis):
         before, after = groups[baseline], groups[variant]
         if analysis is None:
             test, wide = (inference.mcnemar(before[0], after[0], level) for level in levels)
-            one_run = np.sqrt((before != after).mean() / after.size)
-            mde = inference.minimum_detectable_effect(one_run, after.size - 1)
+            error = np.sqrt((before != after).mean() / after.size), after.size - 1
         else:
             pair = names.index(baseline), names.index(variant)
             test, wide = (analysis.difference(*pair, level) for level in levels)
-            mde = inference.minimum_detectable_effect(test.standard_error, test.df)
+            error = test.standard_error, test.df
         row = {"family": family, "variant": variant, "baseline": baseline, "baseline_accuracy": before.mean()}
-        row |= {"seeds": len(after), "n": after.shape[1], "accuracy": after.mean(), "mde": mde}
+        row |= {"seeds": len(after), "n": after.shape[1], "accuracy": after.mean()}
         row |= test.columns("difference") | wide.columns("difference", "simultaneous")
-        rows.append(row | {"method": POOLED if analysis else SINGLE_SEED})
+        row |= {"mde": inference.minimum_detectable_effect(*error), "method": POOLED if analysis else SINGLE_SEED}
+        rows.append(row)
     adjusted = multipletests([row["p_value"] for row in rows], method="holm")[1] if rows else []
     return [row | {"p_holm": p} for row, p in zip(rows, adjusted, strict=True)]
 
@@ -376,10 +338,8 @@ def _family(family, variants, baseline, groups, analysis):
 def class_scores(runs: list[Run], split: str = "validation") -> pd.DataFrame:
     """Return precision, recall and F1 of every variant and class, each with a 95 % CI.
 
-    Each score is a ratio of two sums over images. With one seed its CI is Wilson's; F1's is that of J = hits /
-    (hits + misses + false alarms), as F1 = 2 J / (1 + J). With several seeds the ratio is linearised, as survey
-    statistics do, and seeds and images are random.
-
+    With one seed the CI is Wilson's; F1's is that of J = hits / (hits + misses + false alarms), as F1 = 2 J /
+    (1 + J). With several seeds the ratio is linearised, as survey statistics do, and seeds and images are random.
     Columns: variant, seeds, class, support (images), precision, precision_low, precision_high, and so for recall
     and f1; 0 with NaN limits if a class is never predicted or has no images.
     """
@@ -412,10 +372,7 @@ def _score(score, true, predicted):
 
 
 def confusion_shares(runs: list[Run], split: str = "validation") -> dict[str, pd.DataFrame]:
-    """Return dict of variant -> confusion matrix, a DataFrame, as shares of each true class, mean over seeds.
-
-    Rows are the true class, columns the predicted class; 0 for a class without images.
-    """
+    """Return dict of variant -> confusion matrix as shares of each true class (rows), mean over seeds."""
     shares = {}
     for variant, members in by_variant(runs).items():
         names, (_, y_true, y_pred) = members[0].class_names, align_predictions(members, split)
@@ -428,96 +385,53 @@ def confusion_shares(runs: list[Run], split: str = "validation") -> dict[str, pd
 def confusion_changes(runs: list[Run], baseline: str, split: str = "validation") -> pd.DataFrame:
     """Return every cell of the confusion matrix against the baseline's, on the same images.
 
-    "Is this image predicted as this class" is tested as correctness is in `comparison`: all networks and seeds in
-    one pooled analysis per cell, exact McNemar with one seed; networks, seeds and errors are the same. Columns:
-    variant, seeds, true_class, predicted_class, n (images of the true class, at least two),
-    baseline_share, share, difference, p_value, p_holm (over all rows).
+    "Is this image predicted as this class" is tested as correctness is in `comparison`. Columns: variant, seeds,
+    true_class, predicted_class, n (images of the true class, at least two), baseline_share, share, difference,
+    p_value, p_holm (over all rows).
     """
-    groups, rows = _comparable(runs, baseline, split), []
-    variants = sorted(groups, key=lambda name: name != baseline)
-    if len(variants) < 2:
-        return pd.DataFrame()
-    _, y_true, y_pred = align_predictions([run for name in variants for run in groups[name]], split)
-    y_pred, names = y_pred.reshape(len(variants), -1, len(y_true)), runs[0].class_names
-    seeds = y_pred.shape[1]
+    variants, y_pred = scores(runs, baseline, split, attrgetter("y_pred"))
+    (_, y_true, _), names, rows = align_predictions(runs[:1], split), runs[0].class_names, []
     for true, predicted in itertools.product(range(len(names)), repeat=2):
-        as_predicted = y_pred[:, :, y_true == true] == predicted
-        n = as_predicted.shape[2]
-        if n < 2:
+        if len(variants) < 2 or (n := int((y_true == true).sum())) < 2:
             continue
-        analysis, shares = (
-            seeds > 1 and inference.obuchowski_rockette(as_predicted),
-            as_predicted.mean(axis=(1, 2)),
-        )
-        for row in range(1, len(variants)):
+        as_predicted = y_pred[:, :, y_true == true] == predicted
+        seeds, shares = y_pred.shape[1], as_predicted.mean(axis=(1, 2))
+        analysis = inference.obuchowski_rockette(as_predicted) if seeds > 1 else None
+        for row, variant in enumerate(variants[1:], start=1):
             test = analysis.difference(0, row) if analysis else inference.mcnemar(*as_predicted[[0, row], 0])
-            cell = {"variant": variants[row], "seeds": seeds, "true_class": names[true]}
-            cell |= {"predicted_class": names[predicted], "n": n}
-            cell |= {"baseline_share": shares[0], "share": shares[row]}
+            cell = {"variant": variant, "seeds": seeds}
+            cell |= {"true_class": names[true], "predicted_class": names[predicted]}
+            cell |= {"n": n, "baseline_share": shares[0], "share": shares[row]}
             rows.append(cell | {"difference": shares[row] - shares[0], "p_value": test.p_value})
-    # Variant by variant, as in `comparison`.
-    rows.sort(key=lambda row: variants.index(row["variant"]))
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(sorted(rows, key=lambda row: variants.index(row["variant"])))
     return table.assign(p_holm=multipletests(table["p_value"], method="holm")[1]) if rows else table
 
 
-def reliability_by_run(run: Run, split: str = "validation", bins: int = 15) -> pd.DataFrame:
-    """Return `metrics.reliability` of a run: from, to, n, confidence, accuracy, ci_low, ci_high."""
-    found = run.predictions(split)
-    return metrics.reliability(found.probabilities, found.y_true, bins)
-
-
 def accuracy_without(run: Run, ids: np.ndarray, split: str = "validation") -> pd.DataFrame:
-    """Return the accuracy with and without the images of these ids, such as duplicates across splits.
+    """Return the accuracy with and without the images of these ids; DataError where the split lacks one.
 
-    Three rows (images: all, without, only): n, n_correct, accuracy, ci_low, ci_high. Raises DataError where an id
-    is not in the split, which would leave the accuracy unchanged.
+    Three rows (images: all, without, only): n, n_correct, accuracy, ci_low, ci_high.
     """
-    found = run.predictions(split)
-    unknown_ids = np.setdiff1d(ids, found.ids)
-    if unknown_ids.size:
-        what = f"{unknown_ids.size} of the images to leave out are not in the run's {split} split"
-        raise DataError(what, expected=f"ids such as {found.ids[0]}", found=unknown_ids[0])
-    correct, left_out = found.correct, np.isin(found.ids, ids)
-    parts = {"all": correct, "without": correct[~left_out], "only": correct[left_out]}
+    correct = pd.Series(run.predictions(split).correct, run.predictions(split).ids)
+    only = _looked_up(correct, ids, f"prediction in the {split} split")
+    parts = {"all": correct, "without": correct.drop(ids), "only": only}
     return pd.DataFrame([{"images": name, **_accuracy(part)} for name, part in parts.items()])
 
 
 def by_group(run: Run, metadata: pd.DataFrame, column: str, split: str = "validation") -> pd.DataFrame:
-    """Return the accuracy in each group of images, such as each angle, sex or subject.
+    """Return the accuracy in each group of images; `metadata` is `faces.metadata.set_index(faces.ids)`.
 
-    `metadata` is a DataFrame whose index holds image ids, `faces.metadata.set_index(faces.ids)`. One row a group:
-    `column`, n, n_correct, accuracy, ci_low, ci_high; the CI treats images as independent (see `clustered`).
+    One row a group: `column`, n, n_correct, accuracy, ci_low, ci_high; the CI treats images as independent.
     """
     found = run.predictions(split)
     groups = pd.Series(found.correct).groupby(_looked_up(metadata[column], found.ids, column))
     return pd.DataFrame([{column: name, **_accuracy(part)} for name, part in groups])
 
 
-def clustered(runs: list[Run], baseline: str, clusters: pd.Series, split: str = "validation") -> pd.DataFrame:
-    """Return accuracies and differences with 95 % CIs over clusters of images (`inference.clustered_mean`).
-
-    Arguments as for `comparison`. One row a run: variant, seed, n (images), clusters, accuracy, ci_low, ci_high;
-    difference to the baseline of the same seed, difference_low, difference_high, NaN where there is none.
-    """
-    ids, y_true, y_pred = align_predictions(runs, split)
-    groups = _looked_up(clusters, ids, "cluster")
-    correct = {(run.variant, run.seed): row == y_true for run, row in zip(runs, y_pred, strict=True)}
-    rows = []
-    for (variant, seed), own in correct.items():
-        gain = inference.Interval(np.nan, np.nan, np.nan)
-        if variant != baseline and (baseline, seed) in correct:
-            gain = inference.clustered_mean(own * 1.0 - correct[baseline, seed], groups)
-        row = {"variant": variant, "seed": seed, "n": len(ids), "clusters": len(np.unique(groups))}
-        row |= inference.clustered_mean(own, groups).within_0_1().columns("accuracy")
-        rows.append(row | gain.columns("difference", "difference"))
-    return pd.DataFrame(rows)
-
-
 def read_costs(study_dir: str | Path, baseline: str) -> pd.DataFrame | None:
-    """Return parameters and MACs of each network over the baseline's, as `Study.costs` kept them.
+    """Return `COSTS` of each network over the baseline's, indexed by variant, as `Study.costs` kept them, or None.
 
-    A DataFrame with the columns `COSTS`, indexed by variant; None without the table, RunError if it is damaged.
+    Raises RunError if the table is damaged.
     """
     path = Path(study_dir) / "tables" / "costs.csv"
     if not path.is_file():
@@ -545,6 +459,6 @@ def _looked_up(series, ids, what):
     """Return a Series' values of these image ids; DataError if it lacks one."""
     unknown_ids = np.setdiff1d(ids, series.index)
     if unknown_ids.size:
-        expected = "a table indexed by image id, as metadata.set_index(ids) makes it"
+        expected = f"ids such as {series.index[0]}, as the index of metadata.set_index(ids) has them"
         raise DataError(f"{unknown_ids.size} images have no {what}", expected=expected, found=unknown_ids[0])
     return series.loc[ids].to_numpy()

@@ -64,7 +64,7 @@ def class_scores(scores: pd.DataFrame) -> Figure:
 def reliability(tables: dict[str, pd.DataFrame]) -> Figure:
     """Draw accuracy (bins of 10 images or more) and the number of images against confidence.
 
-    `tables`: a name, such as `seed 0`, to a `tables.reliability_by_run`, all of one variant.
+    `tables`: a name, such as `seed 0`, to a `metrics.reliability`, all of one variant.
     """
     figure, (axes, counts) = new_figure(5.6, rows=2, width=6.4, sharex=True, height_ratios=[3, 1])
     axes.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle=":", label="perfect calibration")

@@ -27,11 +27,9 @@ def one_run(folder, variant, seed, accuracies=(0.6, 0.5), changed=0.2, correct=6
     saved = Predictions(np.array([f"i{n}" for n in range(10)]), y_true, probabilities)
     ablation = pd.DataFrame({"blocks": ["as trained", "ablated"], "n": 10, "accuracy": accuracies})
     ablation.assign(changed=[0, changed]).to_csv(folder / attention.ABLATION, index=False)
-    rows = [(attention.ONE_CLASS, name) for name in classes] + [(attention.ALL, None)]
-    table = pd.DataFrame(rows, columns=["of", "class"]).assign(
-        state="trained", block="b", stage=4, entropy=seed / 10
-    )
-    table = table.assign(distance=3.0, uniform_distance=5.0, dead=0.25 * seed, relative_update=100.0)
+    rows = {"of": [*([attention.ONE_CLASS] * len(classes)), attention.ALL], "class": [*classes, None]}
+    rows |= {"state": "trained", "block": "b", "stage": 4, "entropy": seed / 10, "dead": 0.25 * seed}
+    table = pd.DataFrame(rows | {"distance": 3.0, "uniform_distance": 5.0, "relative_update": 100.0})
     table["update_median"] = [0.01 * (seed + 1), 0.02 * (seed + 1), 9.0]
     table.reindex(columns=attention.COLUMNS).to_csv(folder / attention.TABLE, index=False)
     np.savez(folder / attention.MAPS, ids=saved.ids[:2], **{"trained/b": np.zeros((2, 3, 1, 1), "float32")})

@@ -34,18 +34,15 @@ def make_run(variant, y_pred, confident, seed=0):
     probabilities = np.repeat((1 - top)[:, None] / 6, 7, axis=1)
     probabilities[np.arange(8), y_pred] = top
     saved = Predictions(np.array([f"{i}" for i in range(8)]), np.zeros(8, dtype="int64"), probabilities)
-    run = SimpleNamespace(variant=variant, seed=seed, class_names=tuple("abcdefg"))
-    run.predictions = lambda split: saved
-    return run
+    names = tuple("abcdefg")
+    return SimpleNamespace(variant=variant, seed=seed, class_names=names, predictions=lambda split: saved)
 
 
 @pytest.fixture
 def runs(monkeypatch):
     # Only the variant is correct on images 0 and 1; both are on 2 to 6, neither is on 7.
-    monkeypatch.setattr(
-        "fer_lib.analysis.tables.check_learned",
-        lambda runs, split: pd.DataFrame({"variant": [], "learned": []}, dtype=bool),
-    )
+    learned = pd.DataFrame({"variant": [], "learned": []}, dtype=bool)
+    monkeypatch.setattr("fer_lib.analysis.tables.check_learned", lambda runs, split: learned)
     baseline = make_run("resnet14v2", [1, 1, 0, 0, 0, 0, 0, 1], np.ones(8, bool))
     confident = np.array([1, 1, 1, 1, 1, 1, 0, 0], bool)
     return [baseline, make_run("resnet14v2-nl3", [0, 0, 0, 0, 0, 0, 0, 1], confident)]
@@ -79,25 +76,14 @@ def test_noise_of_one_seed_by_hand(runs):
         assert row["mde"] == pytest.approx(inference.minimum_detectable_effect(error, 7))
     assert table.loc["kdef"].index.get_level_values("reading").unique().tolist() == [paper_numbers.SEVEN]
     assert table.loc[("kdef", "stages 3-4", paper_numbers.SEVEN), "n"] == 980
-
-
-def test_noise_is_unknown_without_a_pair(runs):
-    table = paper_numbers.noise_table(runs[:1], "resnet14v2")
-    assert len(table) == 8 and table[["standard_error", "z", "p_value", "mde"]].isna().all(axis=None)
+    alone = paper_numbers.noise_table(runs[:1], "resnet14v2")
+    assert len(alone) == 8 and alone[["standard_error", "z", "p_value", "mde"]].isna().all(axis=None)
 
 
 def test_noise_over_seeds_is_that_of_the_pooled_analysis(runs):
-    more = [
-        *runs,
-        *(make_run(run.variant, np.roll(run.predictions(None).y_pred, 1), np.ones(8, bool), 1) for run in runs),
-    ]
-    row = paper_numbers.noise_table(more, "resnet14v2").iloc[0]
-    correct = np.array(
-        [
-            [more[0].predictions(None).correct, more[2].predictions(None).correct],
-            [more[1].predictions(None).correct, more[3].predictions(None).correct],
-        ]
-    )
+    again = [make_run(run.variant, np.roll(run.predictions(None).y_pred, 1), np.ones(8, bool), 1) for run in runs]
+    row = paper_numbers.noise_table([*runs, *again], "resnet14v2").iloc[0]
+    correct = [[run.predictions(None).correct for run in pair] for pair in zip(runs, again, strict=True)]
     expected = inference.obuchowski_rockette(correct).of_one_run(8 / 1432)
     assert (row["noise"], row["standard_error"]) == ("seeds and images", pytest.approx(expected[0]))
 

@@ -21,8 +21,6 @@ PARAMETERS = build_parameters(
 )
 # Two by two cells of an image of 8 pixels: centres at 2 and 6.
 PLACES = recorder.centres((2, 2), 8)
-UNIFORM = np.full((1, 4, 4), 0.25, "float32")
-IDENTITY = np.eye(4, dtype="float32")[None]
 
 
 def test_centres_and_cells_by_hand():
@@ -33,30 +31,31 @@ def test_centres_and_cells_by_hand():
     assert recorder.cell_of((0.29, 0.32), (12, 12)) == 3 * 12 + 3
 
 
-def test_uniform_attention_by_hand():
-    distance = recorder.mean_distance(UNIFORM, PLACES, PLACES)
-    assert numpy(distance) == pytest.approx([(0 + 4 + 4 + math.sqrt(32)) / 4])
-    assert numpy(recorder.mean_entropy(UNIFORM)) == pytest.approx([1])
+NEIGHBOUR = [[1, 3, 0, 0], [3, 1, 0, 0], [0, 0, 1, 3], [0, 0, 3, 1]]  # 4 pixels away with 3/4, itself with 1/4
 
 
-def test_identity_attention_by_hand():
-    assert numpy(recorder.mean_distance(IDENTITY, PLACES, PLACES)).tolist() == [0]
-    assert numpy(recorder.mean_entropy(IDENTITY)).tolist() == [0]
-
-
-def test_known_distance_and_entropy_by_hand():
-    # Every position looks at its neighbour in the row, 4 pixels away, with 3/4, at itself with 1/4.
-    weights = np.array([[[1, 3, 0, 0], [3, 1, 0, 0], [0, 0, 1, 3], [0, 0, 3, 1]]], "float32")
-    assert numpy(recorder.mean_distance(weights, PLACES, PLACES)) == pytest.approx([3])
-    entropy = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75)) / math.log(4)
-    assert numpy(recorder.mean_entropy(weights)) == pytest.approx([entropy], rel=1e-6)
+@pytest.mark.parametrize(
+    ("weights", "distance", "entropy"),
+    [
+        (np.full((4, 4), 0.25), (0 + 4 + 4 + math.sqrt(32)) / 4, 1),
+        (np.eye(4), 0, 0),
+        (np.array(NEIGHBOUR), 3, -(0.25 * math.log(0.25) + 0.75 * math.log(0.75)) / math.log(4)),
+    ],
+)
+def test_distance_and_entropy_by_hand(weights, distance, entropy):
+    attention = weights[None].astype("float32")
+    found = recorder.summarise(attention, PLACES, PLACES)
+    assert numpy(found["distance"]) == pytest.approx([distance])
+    assert numpy(found["entropy"]) == pytest.approx([entropy], rel=1e-6)
 
 
 def test_signs_do_not_count_and_silent_queries_neither():
     weights = np.zeros((2, 4, 4), "float32")
     weights[0, 0] = [0, -2, 0, 2]  # 4 and sqrt(32) pixels away; the other three attend to nothing
-    assert numpy(recorder.mean_distance(weights, PLACES, PLACES))[0] == pytest.approx(2 + math.sqrt(8))
-    assert np.isnan(numpy(recorder.mean_distance(weights, PLACES, PLACES))[1])
+    found = recorder.summarise(weights, PLACES, PLACES)
+    first, silent = numpy(found["distance"])
+    assert first == pytest.approx(2 + math.sqrt(8)) and np.isnan(silent)
+    assert numpy(found["dead"]).tolist() == [0.75, 1]
     assert numpy(recorder.shares(weights))[0, 0].tolist() == [0, 0.5, 0, 0.5]
     assert numpy(recorder.shares(weights))[1].sum() == 0
 
@@ -64,9 +63,12 @@ def test_signs_do_not_count_and_silent_queries_neither():
 def test_distance_to_pooled_keys():
     queries, keys = recorder.centres((2, 2), 8), recorder.centres((1, 1), 8, (2, 2))
     assert keys.tolist() == [[4, 4]]
-    found = recorder.mean_distance(np.ones((1, 4, 1), "float32"), queries, keys)
-    assert numpy(found) == pytest.approx([math.sqrt(8)])
-    assert np.isnan(numpy(recorder.mean_entropy(np.ones((1, 4, 1), "float32")))).all()
+    found = recorder.summarise(np.ones((1, 4, 1), "float32"), queries, keys)
+    assert numpy(found["distance"]) == pytest.approx([math.sqrt(8)])
+    assert np.isnan(numpy(found["entropy"])).all()
+    block = NonLocal2D(subsample="keys")
+    block(keras.Input((5, 5, 4)))
+    assert recorder.grids(block) == ((5, 5), (2, 2))
 
 
 @pytest.mark.parametrize("pairwise", ["embedded_gaussian", "dot_product", "concatenation", "identity"])
@@ -78,7 +80,7 @@ def test_observer_agrees_with_the_layer(pairwise):
             weight.assign(np.random.default_rng(1).normal(size=weight.shape))
     images = np.random.default_rng(0).random((3, 32, 32, 1), dtype="float32")
     seen = recorder.observer(classifier, 32)(images)["conv3_block1_non_local"]
-    x = block_input(classifier, block, images)
+    x = numpy(keras.Model(classifier.input, block.input)(images))
     z, weights = (numpy(part) for part in block(x, return_attention=True))
     sizes = np.abs(weights)
     sizes /= sizes.sum(-1, keepdims=True)
@@ -89,26 +91,13 @@ def test_observer_agrees_with_the_layer(pairwise):
     np.testing.assert_allclose(numpy(seen["relative_update"]), update, rtol=1e-3)
 
 
-def block_input(classifier, block, images):
-    return numpy(keras.Model(classifier.input, block.input)(images))
-
-
-def test_grids_of_a_pooled_block():
-    classifier = resnet_v2(14, (40, 40, 1), non_local_stages=(2,), subsample="keys", width=0.25, stem="small")
-    block = next(layer for layer in classifier.layers if isinstance(layer, NonLocal2D))
-    assert recorder.grids(block) == ((5, 5), (2, 2))
-
-
-def test_a_network_without_blocks_has_nothing_to_keep(tiny_splits):
-    classifier = build_classifier(PARAMETERS, "resnet14v2", 0)
-    assert recorder.record_attention(PARAMETERS, None, classifier, tiny_splits.validation) == {}
-
-
 @pytest.fixture(scope="module")
 def kept(tiny_splits, tmp_path_factory):
     """A run, and the folder's files that `record_attention` gives for it, written as training writes them."""
     run = training.train_run(PARAMETERS, VARIANT, 0, tiny_splits, tmp_path_factory.mktemp("study"))
     assert attention.read(run) is None
+    without_blocks = build_classifier(PARAMETERS, "resnet14v2", 0)
+    assert recorder.record_attention(PARAMETERS, run, without_blocks, tiny_splits.validation) == {}
     classifier = training.restore_classifier(PARAMETERS, run)
     for name, content in recorder.record_attention(PARAMETERS, run, classifier, tiny_splits.validation).items():
         (run.folder / name).write_bytes(content)
@@ -127,11 +116,10 @@ def test_what_a_run_keeps_of_its_attention(kept, tiny_splits):
     assert dict(zip(seen.table["block"], seen.table["stage"], strict=True)) == blocks
     everything = seen.table[seen.table["of"] == attention.ALL]
     assert (everything["images"] == len(faces)).all()
-    untrained = everything[everything["state"] == "untrained"]
+    untrained, trained = (everything[everything["state"] == state] for state in attention.STATES)
     assert (untrained["relative_update"] == 0).all()  # the identity at the start
     assert untrained["entropy"].to_numpy() == pytest.approx([1, 1], abs=1e-3)  # and almost uniform weights
     assert untrained["distance"].to_numpy() == pytest.approx(untrained["uniform_distance"].to_numpy(), rel=1e-2)
-    trained = everything[everything["state"] == "trained"]
     assert (trained["relative_update"] > 0).all() and (trained["update_median"] > 0).all()
     assert (everything["dead"] == 0).all()  # a softmax leaves no query without a weight
     assert seen.ablation["blocks"].tolist() == ["as trained", "uniform attention", "ablated"]
@@ -141,15 +129,12 @@ def test_what_a_run_keeps_of_its_attention(kept, tiny_splits):
 
 def test_committed_runs_have_the_files_that_training_writes_today(kept):
     study = Path(__file__).parents[2] / "outputs/fer2013_grid"
-    parameters = read_parameters(study / "params.yaml")
-    (committed,) = (
-        run for run in runs.study_runs(study, parameters) if (run.variant, run.seed) == ("resnet50v2-nl4", 0)
-    )
+    found = runs.study_runs(study, read_parameters(study / "params.yaml"))
+    (committed,) = [run for run in found if (run.variant, run.seed) == ("resnet50v2-nl4", 0)]
     old, new = attention.read(committed), attention.read(kept)
-    assert list(old.table.columns) == list(new.table.columns)
-    assert list(old.ablation.columns) == list(new.ablation.columns)
+    for name in ("table", "ablation", "images"):
+        assert list(getattr(old, name)) == list(getattr(new, name))
     assert list(old.ablation["blocks"]) == list(new.ablation["blocks"])
-    assert list(old.images.columns) == list(new.images.columns)
     assert old.maps["trained", "conv5_block1_non_local"].shape == (7, 3, 3, 3)
     # Ablated on another device than it was trained on, both in bfloat16: a few images may differ.
     assert old.ablation["accuracy"][0] == pytest.approx(committed.predictions().correct.mean(), abs=5 / 1432)

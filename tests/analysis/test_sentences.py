@@ -10,45 +10,37 @@ def comparison(*p_values, families=None):
     return pd.DataFrame(rows, index=range(len(p_values)))
 
 
-def contrasts():
-    rows = [
-        (tables.MEAN_OF_BLOCKS, "mean of 2 networks with blocks minus baseline", 0.0087, -0.0026, 0.0199),
-        (tables.OVER_CONTROL, "stage 4 minus stage 4, identity attention (control)", 0.0019, -0.0097, 0.0135),
-    ]
-    table = pd.DataFrame(rows, columns=["contrast", "label", "difference", "ci_low", "ci_high"])
-    return table.assign(standard_error=0.0052, df=14.0, equivalent_within=0.0179)
+BLOCKS = (tables.MEAN_OF_BLOCKS, "mean of 2 networks with blocks minus baseline", 0.0087, -0.0026, 0.0199)
+FUNCTIONS = (tables.OVER_CONTROL, "stage 4 minus the control", 0.0019, -0.0097, 0.0135)
+CONTRASTS = pd.DataFrame([BLOCKS, FUNCTIONS], columns=["contrast", "label", "difference", "ci_low", "ci_high"])
+CONTRASTS = CONTRASTS.assign(standard_error=0.0052, df=14.0, equivalent_within=0.0179)
 
 
 def test_the_mean_effect_has_its_interval_and_counts_networks_with_blocks_only():
     table = comparison(0.01, 0.3, 0.02, families=[tables.BLOCKS, tables.BLOCKS, tables.CONTROL])
-    assert sentences.mean_effect(table, contrasts()) == (
+    assert sentences.mean_effect(table, CONTRASTS) == (
         "On average the 2 networks with blocks differ from the baseline by +0.9 pp (95 % CI −0.3 to +2.0); 1 of 2 "
         "differ significantly."
     )
 
 
 def test_one_seed_answers_nothing_about_blocks():
-    text = sentences.mean_effect(comparison(0.01, 0.3), contrasts().iloc[:0])
+    text = sentences.mean_effect(comparison(0.01, 0.3), CONTRASTS.iloc[:0])
     assert text.startswith("One seed cannot answer") and "1 of 2 networks" in text
-    assert sentences.mean_effect(comparison(), contrasts()).startswith("There is no comparison")
+    assert sentences.mean_effect(comparison(), CONTRASTS).startswith("There is no comparison")
 
 
 def test_a_contrast_says_how_it_comes_about():
-    assert sentences.contrast(contrasts().iloc[0]) == (
+    assert sentences.contrast(CONTRASTS.iloc[0]) == (
         "Mean of 2 networks with blocks minus baseline: +0.9 pp (95 % CI −0.3 to +2.0), from a standard error of "
         "0.52 pp with 14 degrees of freedom; the two sides are equivalent within ± 1.8 pp."
     )
 
 
 def test_removed_blocks_are_told_by_stage_the_smallest_change_first():
-    table = pd.DataFrame(
-        {
-            "variant": ["resnet50v2-nl1", "resnet50v2-nl4", "resnet50v2-nl4-gaussian"],
-            "difference": [0.001, 0.015, 0.004],
-            "ablated_difference": [-0.009, 0.014, 0.005],
-            "changed": [0.094, 0.005, 0.001],
-        }
-    )
+    rows = [("", 0.001, -0.009, 0.094), ("4", 0.015, 0.014, 0.005), ("4-gaussian", 0.004, 0.005, 0.001)]
+    table = pd.DataFrame(rows, columns=["variant", "difference", "ablated_difference", "changed"])
+    table["variant"] = [f"resnet50v2-nl{name or 1}" for name in table["variant"]]
     assert sentences.removed_blocks(table) == (
         "Removing the trained blocks changes 0.1 to 0.5 % of the predictions in stage 4 (accuracy "
         "−0.1 to +0.1 pp) and 9.4 % in stage 1 (accuracy −1.0 pp)."
@@ -57,10 +49,10 @@ def test_removed_blocks_are_told_by_stage_the_smallest_change_first():
 
 def test_the_control_is_named_and_its_contrast_given():
     table = comparison(0.2, 0.04).assign(baseline="resnet50v2-nl4-none")
-    text = sentences.against_control(table, contrasts())
+    text = sentences.against_control(table, CONTRASTS)
     assert text.startswith("1 of 2 functions differ significantly from stage 4") and "+0.2 pp" in text
-    assert "with one seed" in sentences.against_control(table, contrasts().iloc[:0])
-    assert "no control" in sentences.against_control(table.iloc[:0], contrasts())
+    assert "with one seed" in sentences.against_control(table, CONTRASTS.iloc[:0])
+    assert "no control" in sentences.against_control(table.iloc[:0], CONTRASTS)
 
 
 def test_power_names_the_seeds_that_one_point_needs():
