@@ -2,16 +2,13 @@
 
 import functools
 import io
-from collections.abc import Iterable, Sequence
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-import PIL.Image
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fer_lib.display import network as label_of
 from fer_lib.display import readable
 from fer_lib.variants import Variant
 
@@ -85,11 +82,6 @@ def image_grid(rows, titles, cell, ratio=1.0, beside=1.2):
     return figure, grid
 
 
-def label_of(name, comma=", "):
-    """Return a variant's label, such as `stages 3-4, dot product`, with another `comma` where it is to break."""
-    return Variant.from_name(name).label.replace(", ", comma, 1)
-
-
 def variant_style(name):
     """Return a variant's colour (its stages'; the control's grey) and marker (its function's; one block: open)."""
     variant = Variant.from_name(name)
@@ -129,8 +121,8 @@ def draw_intervals(axes, rows, table, columns, size=7, filled=None):
 
 
 def name_rows(axes, names, label="", bins=5):
-    """Name the rows 0, 1, ... of axes, the first at the top; the values get a label, a grid and few ticks."""
-    names = list(names)
+    """Name the rows 0, 1, ... of axes, variants by their labels, the first at the top; the values get a label."""
+    names = [label_of(name) for name in names]
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(axis="x")
@@ -150,19 +142,13 @@ def write_beside(axes, table, edges):
 
 
 def png(figure, dpi=144):
-    """Return the figure as an optimised PNG (bytes), in shades of grey where it has no colour."""
-    drawn, smaller = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=dpi, bbox_inches="tight", facecolor="white")
-    picture = PIL.Image.open(drawn).convert("RGB")
-    grey = picture.convert("L")
-    picture = grey if grey.convert("RGB").tobytes() == picture.tobytes() else picture
-    picture.save(smaller, "PNG", optimize=True, dpi=(dpi, dpi))
-    return smaller.getvalue()
+    """Return the figure as an optimised PNG (bytes)."""
+    look = {"bbox_inches": "tight", "facecolor": "white", "pil_kwargs": {"optimize": True}}
+    figure.savefig(buffer := io.BytesIO(), format="png", dpi=dpi, **look)
+    return buffer.getvalue()
 
 
-def draw_bars(
-    axes: Axes, names: Iterable, values: Sequence, words: list[str], title: str, room: float = 1.8, **look: Any
-) -> None:
+def draw_bars(axes, names, values, words, title, room=1.8, **look):
     """Draw one horizontal bar per name, the first at the top, with words; `room`: width over the longest bar."""
     rows = range(len(values))
     axes.bar_label(axes.barh(rows, values, 0.7, **look), words, padding=4, fontsize=10)
