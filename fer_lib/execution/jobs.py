@@ -190,20 +190,12 @@ def import_runs(study_dir: Path, folders: Iterable[Path]) -> Iterator[str]:
         target = runs.run_folder(study_dir, run.variant, run.seed)
         with lock(target, "Another process is training this run", "Wait for its end"):
             if not runs.is_finished(target, identity):
-                _copy_run(folder, target)
+                if target.exists():
+                    runs.set_aside(target)
+                listed = {"done.json", *read_json(folder / "done.json", runs.Done).files}
+                shutil.copytree(folder, target, ignore=lambda _, names, listed=listed: set(names) - listed)
+                runs.read_run(target)
         yield f"{target}: {run.variant} seed {run.seed}"
-
-
-def _copy_run(folder, target):
-    """Copy the listed files of a run beside its place, then rename them into it: a half copy is no run."""
-    beside = target.with_name(f".tmp-{target.name}")
-    shutil.rmtree(beside, ignore_errors=True)
-    listed = {"done.json", *read_json(folder / "done.json", runs.Done).files}
-    shutil.copytree(folder, beside, ignore=lambda _, names: set(names) - listed)
-    runs.read_run(beside)
-    if target.exists():
-        runs.set_aside(target)
-    beside.rename(target)
 
 
 def _share(place, jobs):

@@ -34,16 +34,18 @@ _MARKDOWN = mistune.create_markdown(escape=True)
 class Finding(BaseModel):
     """A sentence that a notebook computed; rank 1 is the conclusion of its section."""
 
-    text: str = ""
+    text: str
     question: str | None = None  # a key of `display.QUESTIONS`
     rank: int = 1
 
 
-class Words(Finding):
+class Words(BaseModel):
     """`figures/<name>.json` and `tables/<name>.json`: the words beside a figure or table, and its place."""
 
     caption: str = ""
     alt: str = ""
+    question: str | None = None
+    rank: int = 1
     touch: dict | None = None  # see `explorer.touch_data`
 
 
@@ -161,7 +163,7 @@ def describe(path: Path) -> dict:
     words = read_json(path.with_suffix(".json"), Words) or Words()
     caption, number = words.caption or path.stem.replace("-", " "), path.stem.split("-")[0]
     described = {"name": path.stem, "number": number, "notebook": number.split(".")[0].zfill(2)}
-    return words.model_dump() | described | {"caption": caption, "alt": words.alt or caption}
+    return described | words.model_dump() | {"caption": caption, "alt": words.alt or caption}
 
 
 def _sections(notebooks, items):
