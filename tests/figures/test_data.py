@@ -9,11 +9,10 @@ from fer_lib.figures import data as figures
 from fer_lib.figures.style import PALETTE
 
 
-def noise(labels, prefix, channels=1, seed=0, metadata=None):
+def noise(labels, prefix, seed=0):
     """A ImageSet of 8 x 6 noise."""
-    images = np.random.default_rng(seed).integers(0, 256, (len(labels), 8, 6, channels)).astype("uint8")
-    ids = np.array([f"{prefix}/{index}" for index in range(len(labels))])
-    return ImageSet(images, np.array(labels, "int64"), ids, metadata=metadata)
+    images = np.random.default_rng(seed).integers(0, 256, (len(labels), 8, 6, 1)).astype("uint8")
+    return ImageSet(images, np.array(labels), np.array([f"{prefix}/{index}" for index in range(len(labels))]))
 
 
 @pytest.fixture(scope="module")
