@@ -153,7 +153,8 @@ def train_on_ray(unfinished: list[Job], address: str | None = None, jobs: int = 
         raise ParameterError("The engine ray is not installed", "--engine ray", advice=advice)
     import ray
 
-    if is_ours := not ray.is_initialized():
+    is_ours = not ray.is_initialized()
+    if is_ours:
         _connect(ray, address)
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     needs = {"num_gpus": 1 / jobs, "num_cpus": 1}

@@ -25,7 +25,8 @@ def class_counts(counts: pd.DataFrame) -> Figure:
 
 def samples(faces: ImageSet, per_class: int, seed: int) -> Figure:
     """Draw one row of images per class, chosen at random; fewer where a class has fewer."""
-    rng, images = np.random.default_rng(seed), {}
+    rng = np.random.default_rng(seed)
+    images: dict = {}
     for label, name in enumerate(faces.class_names):
         members = rng.permutation(np.flatnonzero(faces.labels == label))[:per_class]
         images |= {(name, column): faces.images[index] for column, index in enumerate(members)}

@@ -95,15 +95,15 @@ def conclude(
     parts += [f"no, blocks lower the accuracy in {_places(worse)}"] if len(worse) else []
     verdict = "; ".join(parts or ["not demonstrably"]) if row["seeds"] > 1 else "one seed cannot tell"
     verdict = f"{verdict[0].upper()}{verdict[1:]}."
-    left_out = f"Not compared, as they did not learn: {_places(failed.drop_duplicates('variant'))}."
+    unlearned = f"Not compared, as they did not learn: {_places(failed.drop_duplicates('variant'))}."
     basis = f"Basis: {_seeds(row['seeds'])}, {count(row['n'])} images, {parameters.image_size} px, "
     basis += f"{parameters.epochs} epochs, baseline {percent(row['baseline_accuracy'])}."
     if parameters.dataset == "synthetic":
         basis += " The faces are generated: these numbers say nothing about people."
-    left_out, untrained, cost = left_out if len(failed) else None, _not_trained(parameters), _cost(blocks, costs)
+    untrained, cost = _not_trained(parameters), _cost(blocks, costs)
     sentences = [_effect(blocks, contrasts), _control(comparison, contrasts), _removed(removed)]
-    sentences += [left_out, untrained, cost, basis]
-    for least in (None, cost, untrained, left_out):
+    sentences += [unlearned if len(failed) else None, untrained, cost, basis]
+    for least in (None, cost, untrained, unlearned):
         sentences = [sentence for sentence in sentences if sentence and sentence != least]
         if len(" ".join([verdict, *sentences]).split()) <= WORD_LIMIT:
             break
