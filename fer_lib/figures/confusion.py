@@ -6,12 +6,10 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from fer_lib.datasets.kdef import ANGLES
 from fer_lib.display import count
 from fer_lib.figures import style
 from fer_lib.figures.style import INK, QUIET, styled
-
-# From one side of the face to the other, where the alphabet would mix them.
-_ANGLES = ["FL", "HL", "S", "HR", "FR"]
 
 
 @styled
@@ -44,7 +42,7 @@ def group_scores(table: pd.DataFrame, column: str, score: str = "accuracy", base
     `class`; `score`: `"accuracy"`, or `"recall"` of classes; `baseline`: the variant whose score is a line.
     """
     values = [score, *(["ci_low", "ci_high"] if score == "accuracy" else [f"{score}_low", f"{score}_high"])]
-    names = sorted(table[column].unique(), key=lambda name: _ANGLES.index(name) if name in _ANGLES else 0)
+    names = sorted(table[column].unique(), key=lambda name: ANGLES.index(name) if name in ANGLES else 0)
     table = table if "seed" in table else table.assign(seed=0)
     variants, seeds = list(table["variant"].unique()), list(table["seed"].unique())
     below = 0.2 * (table["seed"].map(seeds.index) - (len(seeds) - 1) / 2)
