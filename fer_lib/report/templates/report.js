@@ -11,11 +11,9 @@ mark();
 
 // Attention to touch: point at a face, or move with the arrow keys, and see what that position attends to.
 const SIDE = 320;
-const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 const HELP = "Point at the face, or use the arrow keys: orange is what that position attends to more than on average, blue less.";
 const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 const colour = (byte) => (byte < 128 ? `rgb(0 62 116 / ${((127.5 - byte) / 255).toFixed(2)})` : `rgb(242 121 0 / ${((byte - 127.5) / 160).toFixed(2)})`);
-const least = (items, cost) => items.reduce((best, item, i) => (cost(item) < cost(items[best]) ? i : best), 0);
 const fill = (select, items) => select.replaceChildren(...items.map((item, i) => new Option(item.name, i)));
 
 function add(parent, name, attributes = {}, text = "") {
@@ -33,6 +31,8 @@ function touch(figure) {
   const svg = add(panel, "svg", { viewBox: `0 0 ${SIDE} ${SIDE}`, tabindex: 0, role: "img", class: "touch" });
   const status = add(panel, "p", { "aria-live": "polite" });
   const chosen = () => networks[network.value].blocks[block.value];
+  const nearest = (row, column) => chosen().positions
+    .map(([y, x], i) => [Math.hypot(y - row, x - column), i]).sort(([a], [b]) => a - b)[0][1];
   let at = 0;
 
   function draw() {
@@ -54,21 +54,15 @@ function touch(figure) {
 
   svg.addEventListener("pointermove", (event) => {
     const box = svg.getBoundingClientRect();
-    const [row, column] = [(event.clientY - box.top) / box.height, (event.clientX - box.left) / box.width];
-    at = least(chosen().positions, ([y, x]) => Math.hypot(y - row, x - column));
+    at = nearest((event.clientY - box.top) / box.height, (event.clientX - box.left) / box.width);
     draw();
   });
   svg.addEventListener("keydown", (event) => {
-    if (!(event.key in STEPS)) return;
+    const { positions } = chosen(), row = new Set(positions.map(([, x]) => x)).size;
+    const step = { ArrowUp: -row, ArrowDown: row, ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!step) return;
     event.preventDefault();
-    const [down, right] = STEPS[event.key], { positions } = chosen(), here = positions[at];
-    // The nearest position that lies in the direction of the key.
-    const cost = (position) => {
-      const [dy, dx] = [position[0] - here[0], position[1] - here[1]], along = dy * down + dx * right;
-      return along > 1e-6 ? along + 2 * Math.abs(dy * right + dx * down) : Infinity;
-    };
-    const next = least(positions, cost);
-    if (cost(positions[next]) < Infinity) at = next;
+    if (at + step in positions) at += step;
     draw();
   });
   form.addEventListener("change", (event) => {
@@ -79,7 +73,7 @@ function touch(figure) {
   fill(network, networks);
   fill(block, networks[0].blocks);
   fill(face, faces);
-  at = least(chosen().positions, ([y, x]) => Math.hypot(y - 0.77, x - 0.5));
+  at = nearest(0.77, 0.5);
   draw();
   figure.querySelector(".scroll").replaceWith(panel);
 }
