@@ -50,10 +50,7 @@ def attention_maps(images: np.ndarray, maps: np.ndarray, positions: Mapping, tit
 
 @styled
 def attention_by_block(table: pd.DataFrame) -> Figure:
-    """Draw `attention.by_block`: distance and entropy with their range over seeds, update norm with its quartiles.
-
-    The grey stroke is the distance of uniform attention.
-    """
+    """Draw `attention.by_block`: distance (grey: of uniform attention) and entropy, update norm with quartiles."""
     figure, panels = new_figure(1.2 + 0.36 * len(table), columns=len(MEASURES), sharey=True)
     rows, labels = np.arange(len(table)), []
     for words, block in zip(map(style.label_of, table["variant"]), map(block_label, table["block"]), strict=True):

@@ -70,9 +70,8 @@ def touch_data(images: np.ndarray, names: list[str], networks: dict[str, dict[st
     Args:
         images: uint8 `(faces, height, width, 1 or 3)`: generated faces or mean faces.
         names: a word for each face, or for the first of them, which alone are kept.
-        networks: label of a network -> label of a block -> (positions, maps). Positions are float `(p, 2)`, (row,
-            column) in parts of the side; maps are float `(faces, p, key rows, key columns)`, each summing to 1, or
-            to 0 where a position attends to nothing.
+        networks: label of a network -> label of a block -> positions, float `(p, 2)`, (row, column) in parts of
+            the side, and maps, float `(faces, p, key rows, key columns)`, each of which sums to 1, or to 0.
     """
     faces, found = [], []
     for name, image in zip(names, images, strict=False):

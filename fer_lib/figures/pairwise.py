@@ -48,10 +48,9 @@ def pairwise_diagram() -> Figure:
 
 @styled
 def accuracy_and_cost(table: pd.DataFrame) -> Figure:
-    """Draw one row per network: accuracy with its 95 % CI, and three costs of one image.
+    """Draw one row per network of `tables.accuracy_by_variant` joined with costs: accuracy and three costs.
 
-    `table`: `tables.accuracy_by_variant` joined with the costs of each network. A name is bold where no other
-    network has a higher accuracy for as few MACs (the Pareto front).
+    A name is bold where no other network has a higher accuracy for as few MACs (the Pareto front).
     """
     figure, panels = new_figure(1.1 + 0.36 * len(table), columns=1 + len(_COSTS), width_ratios=[1.6, 1, 1, 1])
     rows, best = np.arange(len(table)), pareto_front(table["macs"], table["accuracy"])

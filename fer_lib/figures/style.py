@@ -68,10 +68,8 @@ def small_multiples(number, height, columns=4, width=WIDTH):
 
 
 def image_grid(rows, titles, cell, ratio=1.0, beside=1.2):
-    """Return a figure of named rows of images and its axes, (rows, columns).
-
-    An image is `cell` inches wide and `ratio` times as high; `beside`: inches for the names and a colour bar.
-    """
+    """Return a figure of named rows of images, `cell` inches wide and `ratio` times as high, and its axes."""
+    # `beside`: inches for the names and a colour bar
     size = {"height": cell * ratio * len(rows) + 0.4, "width": cell * len(titles) + beside}
     figure, grid = new_figure(rows=len(rows), columns=len(titles), squeeze=False, **size)
     figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
