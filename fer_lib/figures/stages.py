@@ -55,7 +55,7 @@ def block_diagram() -> Figure:
 
 @styled
 def network_diagram(sizes: pd.DataFrame, image_size: int, stages: tuple[int, ...]) -> Figure:
-    """Draw ResNetV2 with blocks in `stages`; `sizes`: stage, bottlenecks, side (of its maps) and channels of each."""
+    """Draw ResNetV2 with blocks in `stages`; `sizes`: stage, bottlenecks, side (of maps), channels."""
     figure, axes = new_figure(2.6)
     axes.set(xlim=(-0.2, 12.4), ylim=(-1.75, 1.6))
     axes.set_axis_off()
@@ -136,7 +136,7 @@ def forest_plot(comparison: pd.DataFrame) -> Figure:
 
 @styled
 def power_curve(power: pd.DataFrame, seeds: int) -> Figure:
-    """Draw the minimum detectable effect at 80 % power, column mde, against seeds; lines: 1 pp, this study's seeds."""
+    """Draw the minimum detectable effect at 80 % power (mde) against seeds; lines: 1 pp, this study."""
     figure, axes = new_figure(3.4)
     sns.lineplot(power, x="seeds", y=100 * power["mde"], color=PALETTE["navy"], marker="o", ax=axes)
     axes.axvline(seeds, color=QUIET, linestyle=":")
