@@ -5,6 +5,7 @@ import io
 
 import matplotlib as mpl
 import numpy as np
+import PIL.Image
 import seaborn as sns
 from matplotlib.figure import Figure
 
@@ -140,10 +141,14 @@ def write_beside(axes, table, edges):
 
 
 def png(figure, dpi=144):
-    """Return the figure as an optimised PNG (bytes)."""
-    look = {"bbox_inches": "tight", "facecolor": "white", "pil_kwargs": {"optimize": True}}
-    figure.savefig(buffer := io.BytesIO(), format="png", dpi=dpi, **look)
-    return buffer.getvalue()
+    """Return the figure as an optimised PNG (bytes), in shades of grey where it has no colour."""
+    drawn, smaller = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=dpi, bbox_inches="tight", facecolor="white")
+    picture = PIL.Image.open(drawn).convert("RGB")
+    grey = picture.convert("L")
+    picture = grey if grey.convert("RGB").tobytes() == picture.tobytes() else picture
+    picture.save(smaller, "PNG", optimize=True, dpi=(dpi, dpi))
+    return smaller.getvalue()
 
 
 def draw_bars(axes, names, values, words, title, room=1.8, **look):
