@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from concurrent import futures
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fer_lib.display import time_left
 from fer_lib.environment import cores, gpus, keras_backend
@@ -78,7 +79,8 @@ def unfinished_jobs(
     parameters: Parameters, study_dir: Path, data: str | None, fingerprint: str, program: tuple = PROGRAM
 ) -> list[Job]:
     """Return a `Job` for each run that is not finished, the longest first; `fingerprint`: of checked data."""
-    found, study_dir, cells = [], Path(study_dir).absolute(), parameters.cells()
+    found: list[Job] = []
+    study_dir, cells = Path(study_dir).absolute(), parameters.cells()
     # The lower the stage of its blocks, the longer a run takes.
     longest = sorted(enumerate(cells), key=lambda cell: min(Variant.from_name(cell[1][0]).stages, default=5))
     for index, (variant, seed) in longest:
@@ -124,7 +126,8 @@ def collect(waiting: dict[futures.Future, Job]) -> None:
 
 def train_here(unfinished: list[Job], jobs: int) -> None:
     """Train runs on this machine, `jobs` at a time; raises as `collect` does."""
-    places, processes = deque(range(jobs)), []  # there are `jobs` threads: one that begins a job finds a place
+    places = deque(range(jobs))  # there are `jobs` threads: one that begins a job finds a place
+    processes: list[subprocess.Popen] = []
 
     def train(job):
         place = places.popleft()
@@ -157,10 +160,12 @@ def train_on_ray(unfinished: list[Job], address: str | None = None, jobs: int = 
     if is_ours:
         _connect(ray, address)
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    needs = {"num_gpus": 1 / jobs, "num_cpus": 1}
-    if not any(node.get("GPU") for node in nodes):
-        needs = {"num_cpus": max(1, int(min(node["CPU"] for node in nodes if node.get("CPU")) / jobs))}
-    train = ray.remote(max_retries=_RETRIES, retry_exceptions=[RunError], **needs)(_train_on_node)
+    needs: dict[str, Any] = {"max_retries": _RETRIES, "retry_exceptions": [RunError]}
+    if any(node.get("GPU") for node in nodes):
+        needs |= {"num_gpus": 1 / jobs, "num_cpus": 1}
+    else:
+        needs["num_cpus"] = max(1, int(min(node["CPU"] for node in nodes if node.get("CPU")) / jobs))
+    train = ray.remote(**needs)(_train_on_node)
     settings = {name: os.environ.get(name) for name in _HANDED_OVER}
     references = {train.remote(job, settings): job for job in unfinished}
     try:

@@ -32,8 +32,9 @@ def start(command: list[str], log: Path, variables: dict[str, str]) -> subproces
     log.unlink(missing_ok=True)  # of this attempt alone, so that `why_ended` finds its own reason
     with open(log, "xb") as file:
         # Of a session of its own: Ctrl-C reaches this process alone, which then ends the other in order.
-        streams = {"stdin": subprocess.PIPE, "stdout": file, "stderr": file}
-        return subprocess.Popen(command, env=variables, start_new_session=True, **streams)
+        return subprocess.Popen(
+            command, env=variables, stdin=subprocess.PIPE, stdout=file, stderr=file, start_new_session=True
+        )
 
 
 def end(processes: list[subprocess.Popen]) -> None:

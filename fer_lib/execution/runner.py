@@ -203,10 +203,11 @@ class _Trainings(io.TextIOBase):
     def __init__(self, parameters):
         self.titles = tuple(f"{variant}, seed " for variant in parameters.variants)
 
-    def write(self, text: str) -> None:
+    def write(self, text: str) -> int:
         for line in text.splitlines():
             if line.startswith(self.titles):
                 print(f"      {line}", flush=True)
+        return len(text)
 
 
 @contextlib.contextmanager
