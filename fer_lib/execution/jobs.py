@@ -223,7 +223,8 @@ def _connect(ray, address):
         host, _, port = (address or "").rpartition(":")
         if host and port.isdigit():
             socket.create_connection((host, int(port)), timeout=_TIMEOUT).close()
-        ray.init(address=address or "local", log_to_driver=False, logging_level="warning")
+        own = {} if address else {"include_dashboard": False}
+        ray.init(address=address or "local", log_to_driver=False, logging_level="warning", **own)
     except Exception as error:  # where a node does not start in time, Ray raises just this
         advice = "Start one with `ray start --head`, set RAY_AUTH_MODE=token here if it has a token"
         advice += ", or leave the address out for one on this machine alone"
