@@ -201,7 +201,7 @@ class Study:
             alt: what the figure shows, for somebody who does not see it.
             question: the one that it answers, a key of `display.QUESTIONS`; None: it is in the appendix only.
             rank: its place among the answers to this question, from 1; of a higher rank than 2 it is folded.
-            touch: the maps behind the figure, of `report.touch.touch_data`, for a reader to point at.
+            touch: the maps behind the figure, of `figures.explorer.touch_data`, for a reader to point at.
         """
         from IPython.display import Image
 

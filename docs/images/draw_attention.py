@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw
 
 from fer_lib import datasets
 from fer_lib.analysis import attention, recorder
+from fer_lib.figures.attention import WIDEST
 from fer_lib.parameters import read_parameters
-from fer_lib.report.touch import WIDEST
 from fer_lib.training.loop import restore_classifier
 from fer_lib.training.runs import read_run, run_folder
 

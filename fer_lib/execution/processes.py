@@ -7,19 +7,27 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from fer_lib.environment import TENSORFLOW_SETTINGS
+from fer_lib.errors import RunError
 
 _GRACE = 20  # seconds for a process to end after SIGTERM, before it is killed
 
 
-def start(command: list[str], log: Path, variables: dict[str, str]) -> subprocess.Popen:
-    """Start a process whose standard input stays open as long as this one lives, see `end_with_parent`.
+def lock(folder: Path, what: str, advice: str) -> AbstractContextManager:
+    """Return a context that holds a folder's lock until this process ends; RunError where another has it."""
+    try:
+        return FileLock(folder.with_name(f".{folder.name}.lock")).acquire(timeout=0)
+    except Timeout as error:
+        raise RunError(what, folder, advice=advice) from error
 
-    `variables` is its whole environment; the file `log` gets what it prints.
-    """
+
+def start(command: list[str], log: Path, variables: dict[str, str]) -> subprocess.Popen:
+    """Start a process in the environment `variables`, its output in the file `log`, see `end_with_parent`."""
     log.parent.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)  # of this attempt alone, so that `why_ended` finds its own reason
     with open(log, "xb") as file:
@@ -29,9 +37,8 @@ def start(command: list[str], log: Path, variables: dict[str, str]) -> subproces
         )
 
 
-def end(processes: Iterable[subprocess.Popen]) -> None:
+def end(processes: list[subprocess.Popen]) -> None:
     """End those processes that still run, all of them at the same time."""
-    processes = list(processes)
     for process in processes:
         process.terminate()
     until = time.monotonic() + _GRACE
@@ -43,7 +50,7 @@ def end(processes: Iterable[subprocess.Popen]) -> None:
 
 
 def end_with_parent() -> None:
-    """Let this process end, as by SIGTERM, once the one that called `start` is gone, however that ended."""
+    """Let this process end, as by SIGTERM, once the one that called `start` is gone: its standard input ends."""
 
     def watch():
         # os.read and not sys.stdin: a thread that waits in the latter blocks the interpreter's own end.
@@ -59,13 +66,12 @@ def end_with_parent() -> None:
 def variables(data: str | None, fingerprint: str) -> dict[str, str]:
     """Return the environment of such a process, or of a kernel; what the user has set of the backend's stays.
 
-    `data`, a path or None, is no argument of the process, which would show it. The process refuses data of another
-    `fingerprint` than that of the checked data.
+    It holds the path `data`, which a command line would show; other data than of `fingerprint` are refused.
     """
     own = {"PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     own |= {"FER_PROGRESS": "lines", "FER_FINGERPRINT": fingerprint}
-    found = {**TENSORFLOW_SETTINGS, **os.environ, **own}
-    return found if data is None else found | {"FER_DATA": data}
+    own |= {} if data is None else {"FER_DATA": data}
+    return {**TENSORFLOW_SETTINGS, **os.environ, **own}
 
 
 def why_ended(status: int, log: Path) -> str:

@@ -6,13 +6,13 @@ the sha256 of the files that it made. Only those are ever deleted. What stopped 
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
 import fer_lib
@@ -20,7 +20,8 @@ from fer_lib import notebooks
 from fer_lib.datasets import checks
 from fer_lib.environment import describe_environment, keras_backend, require_backend
 from fer_lib.errors import DataError, RunError
-from fer_lib.execution.processes import variables, why_ended
+from fer_lib.execution.jobs import unfinished_jobs
+from fer_lib.execution.processes import lock, variables, why_ended
 from fer_lib.files import read_json, refuse_links, require_writable, sweep, temporary, write_atomically
 from fer_lib.parameters import Parameters, write_parameters
 from fer_lib.study import Study, claim, find_data
@@ -43,13 +44,12 @@ def run_study(
     """Check the data, execute the notebooks in order, write the report; return its path. What is done is kept.
 
     Args:
-        parameters: the `Parameters` of the study.
+        parameters: of the study, whose folder is `output_root/<study>`.
         data: path of the data, by default `parameters.data`. It is written nowhere.
         chosen: numbers of notebooks, such as `["01"]`; all by default.
-        output_root: the study's folder is `output_root/<study>`.
-        notebook_dir: folder of the numbered notebooks, by default the project's.
-        train_grid: called with parameters, study_dir, data and fingerprint before the first notebook, to train
-            all runs in processes of their own, see `jobs`; without it the notebooks train them one by one.
+        output_root: the folder of the studies.
+        notebook_dir: folder of the notebooks, by default the project's.
+        train_grid: trains a list of `jobs.Job` before the first notebook; without it the notebooks train the runs.
 
     Raises:
         ParameterError: an unknown notebook, no backend, or a folder that cannot be written or is another study's.
@@ -62,17 +62,18 @@ def run_study(
     parameters = parameters.model_copy(update={"data": None})
     study = Study(parameters, Path(output_root) / parameters.study, data)
     require_writable(study.folder)
-    summary = _check_data(study.splits)  # before any folder is made
-    with _only_process(study.folder):
+    summary, fingerprint = _check_data(study.splits), study.splits.fingerprint  # before any folder is made
+    advice = "Wait for its end, or choose --output-root"
+    with lock(study.folder, "Another process is running this study", advice):
         claim(study.folder, parameters)
         refuse_links(study.folder)
         for name in (".", "figures", "notebooks", "tables"):
             sweep(study.folder / name)
-        _write_if_new(study.folder / "params.yaml", write_parameters(parameters))
-        _write_if_new(study.folder / "data.json", json.dumps(summary, indent=2) + "\n")
+        write_atomically(study.folder / "params.yaml", write_parameters(parameters))
+        write_json(study.folder / "data.json", summary)
         print(f"{parameters.study}: {len(parameters.cells())} runs, {len(sources)} notebooks", flush=True)
-        if train_grid is not None:
-            train_grid(parameters, study.folder, data, study.splits.fingerprint)
+        if train_grid is not None and (jobs := unfinished_jobs(parameters, study.folder, data, fingerprint)):
+            train_grid(jobs)
         for number, source in enumerate(sources, 1):
             _Execution(source, study).finish(f"[{number}/{len(sources)}] {source.stem}")
         return _report(study)
@@ -88,7 +89,7 @@ def refuse_problems(found: checks.Flaws) -> None:
 
 
 def _check_data(splits):
-    """Look at all of the data; return what `data.json` holds of them."""
+    """Return what `data.json` holds of the data."""
     found = checks.check(splits)
     refuse_problems(found)
     notes = [*splits.notes, *found.warnings]
@@ -98,29 +99,10 @@ def _check_data(splits):
     return summary | {"counts": found.counts.to_dict(), "totals": found.totals.to_dict(), "notes": notes}
 
 
-def _only_process(study_dir):
-    """Take the lock of the study, a context that releases it; it ends with its process, too."""
-    study_dir.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        return FileLock(study_dir.with_name(f".{study_dir.name}.lock")).acquire(timeout=0)
-    except Timeout as error:
-        advice = "Wait for its end, or choose --output-root"
-        raise RunError("Another process is running this study", study_dir, advice=advice) from error
-
-
-def _write_if_new(path, text):
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        write_atomically(path, text)
-
-
 def _report(study):
-    """Write the report unless nothing changed since; return its path."""
-    path, patterns = (
-        study.folder / "report.html",
-        ("*.yaml", "data.json", "notebooks/*.done.json", "runs/*/*/done.json"),
-    )
-    made_from = [each.stat().st_mtime for pattern in patterns for each in study.folder.glob(pattern)]
-    if path.is_file() and path.stat().st_mtime >= max(made_from):
+    """Write the report unless no notebook and no run is newer; return its path."""
+    path, made_from = study.folder / "report.html", study.folder.glob("**/*done.json")
+    if path.is_file() and path.stat().st_mtime >= max(each.stat().st_mtime for each in made_from):
         return path
     from fer_lib.report.page import write_report
 
@@ -134,13 +116,16 @@ class _Execution:
     """One notebook, `source`, of a `Study`."""
 
     def __init__(self, source, study):
-        self.source, self.study = source.absolute(), study
+        self.source, self.study, self.folder = source.absolute(), study, study.folder
         self.target = study.folder / "notebooks" / source.name
         self.marker = self.target.with_suffix(".done.json")
 
     def finish(self, title: str) -> None:
         """Execute the notebook unless that was done, and say so."""
-        made_from, done = self._made_from(), None
+        settings = [self.study.parameters.model_dump(), self.study.splits.fingerprint, keras_backend()]
+        settings += [RESULTS_VERSION, fer_lib.__version__]
+        source = [notebooks.source_hash(self.source), settings]
+        made_from, done = hashlib.sha256(json.dumps(source).encode()).hexdigest(), None
         with contextlib.suppress(RunError):  # damaged, or of an earlier version
             done = read_json(self.marker, Done)
         whole = done is not None and done.made_from == made_from and done.files == self._hashes(done.files)
@@ -148,46 +133,32 @@ class _Execution:
             print(f"{title}: finished before", flush=True)
             return
         print(title, flush=True)
-        write_json(self.study.folder / "environment.json", describe_environment())
+        write_json(self.folder / "environment.json", describe_environment())
         self.marker.unlink(missing_ok=True)
         for name in done.files.keys() & self._results() if done else ():
-            (self.study.folder / name).unlink()
+            (self.folder / name).unlink()
         before, started = self._results(), time.perf_counter()
         self._execute()
-        made = [
-            self._name(self.target),
-            *(name for name, when in self._results().items() if before.get(name) != when),
-        ]
         print(f"      done in {time.perf_counter() - started:.0f} s", flush=True)
+        made = [f"notebooks/{self.source.name}", *dict(self._results().items() - before.items())]
         done = Done(made_from=made_from, runs=self._runs(), files=self._hashes(made))
         write_json(self.marker, done.model_dump())
-
-    def _made_from(self):
-        """Return the sha256 of all that the executed notebook is made from, the run folders apart."""
-        parameters, fingerprint = self.study.parameters.model_dump(), self.study.splits.fingerprint
-        settings = [parameters, fingerprint, keras_backend(), RESULTS_VERSION, fer_lib.__version__]
-        return hashlib.sha256(json.dumps([notebooks.source_hash(self.source), settings]).encode()).hexdigest()
-
-    def _runs(self):
-        found = sorted(self.study.folder.glob("runs/*/seed-*/done.json"))
-        return {self._name(path.parent): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
 
     def _results(self):
         """Return the figures and tables of its number, such as `3.2-memory.png`: name -> time of change."""
         number = int(self.source.stem.split("_")[0])
-        folders = (self.study.folder / name for name in ("figures", "tables"))
-        found = [path for folder in folders for path in sorted(folder.glob(f"{number}.*")) if path.is_file()]
-        return {self._name(path): path.stat().st_mtime_ns for path in found}
+        paths = [path for kind in ("figures", "tables") for path in self.folder.glob(f"{kind}/{number}.*")]
+        return {path.relative_to(self.folder).as_posix(): path.stat().st_mtime_ns for path in paths}
+
+    def _runs(self):
+        names = [path.relative_to(self.folder).as_posix() for path in self.folder.glob("runs/*/seed-*/done.json")]
+        return {name.removesuffix("/done.json"): sha256 for name, sha256 in self._hashes(names).items()}
 
     def _hashes(self, names):
         """Return the sha256 of those of the named files that are there."""
-        paths = {name: self.study.folder / name for name in names}
-        return {
-            name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in paths.items() if path.is_file()
-        }
-
-    def _name(self, path):
-        return path.relative_to(self.study.folder).as_posix()
+        paths = {name: self.folder / name for name in sorted(names)}
+        files = {name: path.read_bytes() for name, path in paths.items() if path.is_file()}
+        return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
 
     def _execute(self):
         """Execute the notebook; where that fails, what it gave is `*.failed.ipynb`."""
@@ -199,7 +170,7 @@ class _Execution:
         log = given.with_suffix(".log")
         given.parent.mkdir(parents=True, exist_ok=True)
         # A relative path: an absolute one would get into the metadata.
-        params = Path(os.path.relpath(self.study.folder / "params.yaml", folder)).as_posix()
+        params = Path(os.path.relpath(self.folder / "params.yaml", folder)).as_posix()
         try:
             with _surroundings(variables(self.study.data, self.study.splits.fingerprint), log):
                 execute_notebook(
@@ -226,19 +197,17 @@ class _Execution:
         write_atomically(path, notebooks.as_text(notebook))
 
 
-class _Trainings:
+class _Trainings(io.TextIOBase):
     """A file that prints the lines of trainings; what else a notebook prints is in the notebook."""
 
     def __init__(self, parameters):
         self.titles = tuple(f"{variant}, seed " for variant in parameters.variants)
 
-    def write(self, text: str) -> None:
+    def write(self, text: str) -> int:
         for line in text.splitlines():
             if line.startswith(self.titles):
                 print(f"      {line}", flush=True)
-
-    def flush(self) -> None:
-        pass
+        return len(text)
 
 
 @contextlib.contextmanager

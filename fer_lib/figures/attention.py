@@ -1,12 +1,10 @@
 """Notebook 06: attention over the image, and how far and how evenly blocks attend."""
 
-import io
 import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import PIL.Image
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
@@ -22,7 +20,7 @@ MEASURES = {
 # The face is seen where a weight is uniform; orange covers it where the weight is more, blue where it is less.
 _COLOURS = [(0, to_rgba(PALETTE["navy"], 0.5)), (0.5, to_rgba("white", 0)), (1, to_rgba("#f27900", 0.8))]
 _LESS_OR_MORE = LinearSegmentedColormap.from_list("less or more", _COLOURS)
-_WIDEST = 2  # powers of two either way, the same in all figures
+WIDEST = 2  # powers of two either way, the same in all figures
 
 
 @styled
@@ -36,40 +34,27 @@ def attention_maps(images: np.ndarray, maps: np.ndarray, positions: Mapping, tit
     """
     figure, grid = style.image_grid(positions, titles, min((style.WIDTH - 2) / len(images), 3.2), beside=2)
     for line, position in enumerate(positions.values()):
-        for axes, image, weights in zip(grid[line], images, maps[:, line], strict=True):
+        for axes, image, powers in zip(grid[line], images, powers_of_two(maps[:, line]), strict=True):
             height, width = image.shape[:2]
             show_image(axes, image, "bicubic")
             smooth = {"interpolation": "bicubic", "extent": (-0.5, width - 0.5, height - 0.5, -0.5)}
-            shown = axes.imshow(_powers(weights), _LESS_OR_MORE, vmin=-_WIDEST, vmax=_WIDEST, **smooth)
+            shown = axes.imshow(powers, _LESS_OR_MORE, vmin=-WIDEST, vmax=WIDEST, **smooth)
             place = position[1] * width - 0.5, position[0] * height - 0.5
             halo = [withStroke(linewidth=3, foreground="white")]
             axes.plot(*place, "o", markersize=8, mfc="none", mec=INK, mew=1.4, path_effects=halo)
     words = "attention weight relative to uniform"
     bar = figure.colorbar(shown, ax=[*grid.flat], aspect=30, shrink=0.8, label=words)
-    bar.set_ticks(range(-_WIDEST, _WIDEST + 1), labels=["≤ 1/4", "1/2", "1", "2", "≥ 4"])
+    bar.set_ticks(range(-WIDEST, WIDEST + 1), labels=["≤ 1/4", "1/2", "1", "2", "≥ 4"])
     return figure
-
-
-def overlay(image: np.ndarray, weights: np.ndarray, side: int) -> bytes:
-    """Return a PNG of `side` pixels: one image under one map, in the colours of `attention_maps`."""
-    size = side, side
-    face = PIL.Image.fromarray(np.squeeze(image)).convert("RGB").resize(size, PIL.Image.Resampling.BICUBIC)
-    powers = PIL.Image.fromarray(_powers(weights)).resize(size, PIL.Image.Resampling.BICUBIC)
-    colours = _LESS_OR_MORE((np.asarray(powers) / _WIDEST + 1) / 2, bytes=True)
-    face.paste(PIL.Image.fromarray(colours), (0, 0), PIL.Image.fromarray(colours))
-    buffer = io.BytesIO()
-    face.save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 @styled
 def attention_by_block(table: pd.DataFrame) -> Figure:
-    """Draw `attention.by_block`: distance and entropy with their range over seeds, update norm with its quartiles.
-
-    The grey stroke is the distance of uniform attention.
-    """
+    """Draw `attention.by_block`: distance (grey: of uniform attention) and entropy, update norm with quartiles."""
     figure, panels = new_figure(1.2 + 0.36 * len(table), columns=len(MEASURES), sharey=True)
-    rows, labels = np.arange(len(table)), _block_labels(table)
+    rows, labels = np.arange(len(table)), []
+    for words, block in zip(map(style.label_of, table["variant"]), map(block_label, table["block"]), strict=True):
+        labels.append(f"{words}, {block.split(', ')[1] if words.startswith('stage ') else block}")
     panels[0].vlines(table["uniform_distance"], rows - 0.4, rows + 0.4, color=QUIET)
     for axes, (words, columns) in zip(panels, MEASURES.items(), strict=True):
         style.draw_intervals(axes, rows, table, columns, 6)
@@ -81,19 +66,12 @@ def attention_by_block(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _powers(weights):
-    """Return log2 of attention weights relative to uniform, float32, cut at the ends of the scale."""
-    relative = np.clip(weights.size * weights, 2.0**-_WIDEST, 2.0**_WIDEST)
-    return np.log2(relative).astype("float32")
+def powers_of_two(maps: np.ndarray) -> np.ndarray:
+    """Return log2 of attention weights (..., rows, columns) relative to uniform, float, within ± `WIDEST`."""
+    return np.log2(np.clip(maps * np.prod(maps.shape[-2:]), 2.0**-WIDEST, 2.0**WIDEST))
 
 
 def block_label(name: str) -> str:
     """Return words for a block's name: `conv4_block2_non_local` is `stage 3, block 2`."""
     [(stage, block)] = re.findall(r"^conv(\d)_block(\d+)", name)
     return f"stage {int(stage) - 1}, block {block}"
-
-
-def _block_labels(table):
-    """Return a list: the variant's label, and which bottleneck of which stage the block follows."""
-    pairs = zip(map(style.label_of, table["variant"]), map(block_label, table["block"]), strict=True)
-    return [f"{words}, {block.split(', ')[1] if words.startswith('stage ') else block}" for words, block in pairs]

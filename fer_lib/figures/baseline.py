@@ -5,7 +5,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from fer_lib.display import count, percent
+from fer_lib.display import binary_floor, count, percent
 from fer_lib.figures import style
 from fer_lib.figures.style import PALETTE, QUIET, new_figure, percent_axis, styled
 from fer_lib.training.runs import Run
@@ -32,7 +32,7 @@ def two_accuracies(runs: list[Run]) -> Figure:
     """Draw accuracy and BinaryAccuracy of the same validation predictions, as `training_curves` does."""
     figure, axes = new_figure(3.6)
     classes = len(runs[0].class_names)
-    floor = 1 - 1 / classes
+    floor = binary_floor(classes)
     names = {"val_binary_accuracy": "BinaryAccuracy", "val_accuracy": f"{classes}-class accuracy"}
     _draw_curves(axes, runs, names, [PALETTE["purple"], PALETTE["navy"]])
     label = f"BinaryAccuracy of the all-negative baseline: {percent(floor)}"

@@ -6,12 +6,10 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from fer_lib.datasets.kdef import ANGLES
 from fer_lib.display import count
 from fer_lib.figures import style
 from fer_lib.figures.style import INK, QUIET, styled
-
-# From one side of the face to the other, where the alphabet would mix them.
-_ANGLES = ["FL", "HL", "S", "HR", "FR"]
 
 
 @styled
@@ -22,8 +20,8 @@ def confusion_matrices(shares: dict) -> Figure:
 
 
 @styled
-def confusion_changes(changes: pd.DataFrame, alpha: float = 0.05) -> Figure:
-    """Draw shares minus the baseline's from `tables.confusion_changes`; framed: p (Holm-adjusted) below alpha."""
+def confusion_changes(changes: pd.DataFrame) -> Figure:
+    """Draw shares minus the baseline's from `tables.confusion_changes`; framed: p (Holm-adjusted) below 0.05."""
     cells = changes.set_index(["variant", "true_class", "predicted_class"])[["difference", "p_holm"]].unstack()
     classes = cells.columns.unique(1)  # one of a single image has no row
     tables = {name: cells.loc[name].reindex(classes) for name in changes["variant"].unique()}
@@ -31,7 +29,7 @@ def confusion_changes(changes: pd.DataFrame, alpha: float = 0.05) -> Figure:
     reach = max(100 * changes["difference"].abs().max(), 1)
     figure, panels = _draw_matrices(values, "{:+.0f}", "change (pp)", cmap="PRGn_r", vmin=-reach, vmax=reach)
     for axes, table in zip(panels, tables.values(), strict=True):
-        for row, column in np.argwhere(table["p_holm"].to_numpy() < alpha):
+        for row, column in np.argwhere(table["p_holm"].to_numpy() < 0.05):
             axes.add_patch(Rectangle((column, row), 1, 1, fill=False, edgecolor=INK, linewidth=2))
     return figure
 
@@ -40,14 +38,11 @@ def confusion_changes(changes: pd.DataFrame, alpha: float = 0.05) -> Figure:
 def group_scores(table: pd.DataFrame, column: str, score: str = "accuracy", baseline: str | None = None) -> Figure:
     """Draw a score with its 95 % CI: one panel per group of images, one row per variant, in it the seeds.
 
-    Args:
-        table: `tables.by_group` or `tables.accuracy_without` with variant and seed, or `tables.class_scores`.
-        column: the column of the group, such as `angle` or `class`.
-        score: `"accuracy"`, or `"recall"`, `"precision"` or `"f1"` of classes.
-        baseline: name of the variant whose score is a line.
+    `table`: `tables.by_group` or `accuracy_without`, or `class_scores`; `column`: of the group, such as `angle` or
+    `class`; `score`: `"accuracy"`, or `"recall"` of classes; `baseline`: the variant whose score is a line.
     """
     values = [score, *(["ci_low", "ci_high"] if score == "accuracy" else [f"{score}_low", f"{score}_high"])]
-    names = sorted(table[column].unique(), key=lambda name: _ANGLES.index(name) if name in _ANGLES else 0)
+    names = sorted(table[column].unique(), key=lambda name: ANGLES.index(name) if name in ANGLES else 0)
     table = table if "seed" in table else table.assign(seed=0)
     variants, seeds = list(table["variant"].unique()), list(table["seed"].unique())
     below = 0.2 * (table["seed"].map(seeds.index) - (len(seeds) - 1) / 2)
@@ -60,7 +55,7 @@ def group_scores(table: pd.DataFrame, column: str, score: str = "accuracy", base
             axes.axvline(rows.loc[rows["variant"] == baseline, score].iloc[0], color=QUIET, linewidth=1, zorder=0)
         style.draw_intervals(axes, rows["row"], rows, values, size=5)
         axes.set_title(f"{name} ({count(rows.get('support', rows.get('n')).iloc[0])})")
-        style.name_rows(axes, map(style.label_of, variants), bins=2)
+        style.name_rows(axes, variants, bins=2)
         style.percent_axis(axes.xaxis)
     figure.supxlabel(f"{score}, 95 % CI; in brackets the images")
     return figure
@@ -74,7 +69,7 @@ def _draw_matrices(values, pattern, words, **colours):
     for axes, (variant, matrix) in zip(panels, values.items(), strict=True):
         names = {"xticklabels": matrix.columns, "yticklabels": matrix.index}
         sns.heatmap(matrix.to_numpy(), annot=shown(matrix), ax=axes, **names, **settings)
-        axes.set_title(style.label_of(variant, ",\n"))
+        axes.set_title(style.label_of(variant).replace(", ", ",\n", 1))
         axes.tick_params(axis="x", length=0, rotation=90)
         axes.tick_params(axis="y", length=0, rotation=0)
     figure.supxlabel("predicted class")

@@ -23,14 +23,14 @@ def class_counts(counts: pd.DataFrame) -> Figure:
     return figure
 
 
-def samples(faces: ImageSet, per_class: int = 10, seed: int = 0) -> Figure:
-    """Draw one row of images per class of an `ImageSet`, chosen at random; fewer where a class has fewer."""
+def samples(faces: ImageSet, per_class: int, seed: int) -> Figure:
+    """Draw one row of images per class, chosen at random; fewer where a class has fewer."""
     rng = np.random.default_rng(seed)
     images: dict = {}
-    for label, class_name in enumerate(faces.class_names):
-        members = rng.permutation(np.flatnonzero(faces.labels == label))
-        images |= {(class_name, column): faces.images[index] for column, index in enumerate(members[:per_class])}
-    return image_table(images, faces.class_names, range(per_class), titles=[""] * per_class)
+    for label, name in enumerate(faces.class_names):
+        members = rng.permutation(np.flatnonzero(faces.labels == label))[:per_class]
+        images |= {(name, column): faces.images[index] for column, index in enumerate(members)}
+    return image_table(images, faces.class_names, range(per_class), [""] * per_class)
 
 
 @styled
@@ -49,6 +49,27 @@ def gallery(splits: Splits, ids: Sequence[str], titles: Sequence[str] | None = N
     return figure
 
 
+def image_pairs(splits: Splits, upper: Sequence[str], lower: Sequence[str]) -> Figure:
+    """Draw at most 8 images, by ids, over those that they equal; a dark red title: the class differs."""
+    chosen = np.sort(np.random.default_rng(0).permutation(len(upper))[:8])
+    figure = gallery(splits, [*np.asarray(upper)[chosen], *np.asarray(lower)[chosen]], columns=len(chosen))
+    for above, below in zip(figure.axes, figure.axes[len(chosen) :], strict=False):
+        if above.get_title().split("\n")[1] != below.get_title().split("\n")[1]:
+            below.title.set_color(PALETTE["dark red"])
+    return figure
+
+
+@styled
+def image_table(images: Mapping, rows: Sequence, columns: Sequence, titles: Sequence[str] | None = None) -> Figure:
+    """Draw images, a dict of (row, column) -> image of 0 to 255, `(height, width, 1 or 3)`; others stay empty."""
+    height, width = next(iter(images.values())).shape[:2]
+    cell = min((WIDTH - 1.2) / len(columns), 6.5 / len(rows) * width / height)
+    figure, grid = style.image_grid(rows, titles or columns, cell, height / width)
+    for axes, place in zip(grid.flat, itertools.product(rows, columns), strict=True):
+        show_image(axes, images.get(place))
+    return figure
+
+
 def mean_images(faces: ImageSet) -> dict[str, np.ndarray]:
     """Return the mean image of each class that has images, uint8; one factor stretches the contrast of all."""
     means = _means(faces)
@@ -62,15 +83,14 @@ def mean_faces(faces: ImageSet) -> Figure:
 
     Classes have equal weight in the mean of all. Differences are without the class's overall brightness.
     """
-    counts, images = faces.counts(), mean_images(faces)
-    means = np.stack([mean.mean(axis=-1) for mean in _means(faces).values()])  # (classes, height, width)
-    differences = means - means.mean(axis=0)
+    images, means = mean_images(faces), np.stack([mean.mean(axis=-1) for mean in _means(faces).values()])
+    differences = means - means.mean(axis=0)  # (classes, height, width)
     differences -= differences.mean(axis=(1, 2), keepdims=True)
     limit = np.abs(differences).max() or 1.0
     figure, axes = new_figure(3.4, 2, len(images), squeeze=False)
     for column, (name, image) in enumerate(images.items()):
         show_image(axes[0, column], image)
-        axes[0, column].set_title(f"{name}\nn = {count(counts[name])}", loc="center")
+        axes[0, column].set_title(f"{name}\nn = {count(faces.counts()[name])}", loc="center")
         shown = axes[1, column].imshow(differences[column], cmap="RdBu_r", vmin=-limit, vmax=limit)
         axes[1, column].set_axis_off()
     words = "grey values minus the mean of all classes (blue darker, red lighter)"
@@ -78,37 +98,7 @@ def mean_faces(faces: ImageSet) -> Figure:
     return figure
 
 
-def image_pairs(
-    splits: Splits, upper: Sequence[str], lower: Sequence[str], limit: int = 8, seed: int = 0
-) -> Figure:
-    """Draw images over those that they are compared with; the lower title is dark red where the class differs.
-
-    `upper` and `lower` are ids, alike many; at most `limit` pairs are shown, chosen at random.
-    """
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(upper))[:limit])
-    figure = gallery(splits, [*np.asarray(upper)[chosen], *np.asarray(lower)[chosen]], columns=len(chosen))
-    for above, below in zip(figure.axes, figure.axes[len(chosen) :], strict=False):
-        if above.get_title().split("\n")[1] != below.get_title().split("\n")[1]:
-            below.title.set_color(PALETTE["dark red"])
-    return figure
-
-
-@styled
-def image_table(images: Mapping, rows: Sequence, columns: Sequence, titles: Sequence[str] | None = None) -> Figure:
-    """Draw images, a dict of (row, column) -> image, in named rows and columns; others stay empty.
-
-    Images are of 0 to 255, `(height, width, 1 or 3)`; `titles` over the columns are their names by default.
-    """
-    height, width = next(iter(images.values())).shape[:2]
-    cell = min((WIDTH - 1.2) / len(columns), 6.5 / len(rows) * width / height)
-    figure, grid = style.image_grid(rows, titles or columns, cell, height / width)
-    for axes, place in zip(grid.flat, itertools.product(rows, columns), strict=True):
-        show_image(axes, images.get(place))
-    return figure
-
-
 def _means(faces):
     """Return dict of each class that has images to its mean image, float64."""
-    classes = enumerate(faces.class_names)
-    of_class = {name: faces.images[faces.labels == label] for label, name in classes}
+    of_class = {name: faces.images[faces.labels == label] for label, name in enumerate(faces.class_names)}
     return {name: images.mean(axis=0, dtype=np.float64) for name, images in of_class.items() if len(images)}

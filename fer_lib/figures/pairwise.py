@@ -31,11 +31,10 @@ def pairwise_diagram() -> Figure:
         axes.set(xlim=(0, 6), ylim=(0.4, 9.2), aspect="equal")
         axes.set_axis_off()
         axes.set_title(PAIRWISE_LABELS[name].replace(" (", "\n("), loc="center")
-        mixes = name != "identity"
-        met = PALETTE["blue"] if mixes else "white"
+        met = "white" if name == "identity" else PALETTE["blue"]
         colours = np.where(np.arange(16) == asking, PALETTE["orange"], met)
         axes.scatter(x, y, 280, colours, marker="s", edgecolors=QUIET, linewidths=0.8)
-        if mixes:
+        if name != "identity":
             lines = [np.full(16, x[asking]), x], [np.full(16, y[asking]), y]
             axes.plot(*lines, color=INK, linewidth=0.7, marker=".", markersize=3)
         apart = 0.22 * cells + gap / 2
@@ -49,22 +48,19 @@ def pairwise_diagram() -> Figure:
 
 @styled
 def accuracy_and_cost(table: pd.DataFrame) -> Figure:
-    """Draw one row per network: accuracy with its 95 % CI, and three costs of one image.
+    """Draw one row per network of `tables.accuracy_by_variant` joined with costs: accuracy and three costs.
 
-    `table`: `tables.accuracy_by_variant` joined with the costs of each network. A name is bold where no other
-    network has a higher accuracy for as few MACs (the Pareto front).
+    A name is bold where no other network has a higher accuracy for as few MACs (the Pareto front).
     """
     figure, panels = new_figure(1.1 + 0.36 * len(table), columns=1 + len(_COSTS), width_ratios=[1.6, 1, 1, 1])
-    rows, names = np.arange(len(table)), list(map(style.label_of, table["variant"]))
+    rows, best = np.arange(len(table)), pareto_front(table["macs"], table["accuracy"])
     for axes, (column, title) in zip(panels[1:], _COSTS.items(), strict=True):
         words = [style.amount(number, column) for number in table[column]]
         style.draw_bars(axes, rows, table[column], words, title, color=QUIET)
         axes.set_yticks([])
     style.draw_intervals(panels[0], rows, table, ["accuracy", "ci_low", "ci_high"])
-    style.name_rows(panels[0], names, "accuracy, 95 % CI", bins=3)
+    style.name_rows(panels[0], table["variant"], "accuracy, 95 % CI", bins=3)
     style.percent_axis(panels[0].xaxis)
-    for label, is_best in zip(
-        panels[0].get_yticklabels(), pareto_front(table["macs"], table["accuracy"]), strict=True
-    ):
+    for label, is_best in zip(panels[0].get_yticklabels(), best, strict=True):
         label.set_fontweight("bold" if is_best else "normal")
     return figure

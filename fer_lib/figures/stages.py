@@ -55,10 +55,7 @@ def block_diagram() -> Figure:
 
 @styled
 def network_diagram(sizes: pd.DataFrame, image_size: int, stages: tuple[int, ...]) -> Figure:
-    """Draw ResNetV2 from image to classes: its bottlenecks by stage, and the non-local blocks of some `stages`.
-
-    `sizes`: one row per stage: stage, bottlenecks, side (of the feature map in it) and channels.
-    """
+    """Draw ResNetV2 with blocks in `stages`; `sizes`: stage, bottlenecks, side (of maps), channels."""
     figure, axes = new_figure(2.6)
     axes.set(xlim=(-0.2, 12.4), ylim=(-1.75, 1.6))
     axes.set_axis_off()
@@ -92,7 +89,7 @@ def curves_by_variant(runs: list[Run], baseline: str) -> Figure:
             rows, line = history[history["variant"] == name], OVER_SEEDS | line
             sns.lineplot(rows, x="epoch", y="val_accuracy", color=variant_style(name)["color"], ax=axes, **line)
         axes.set(xlabel="", ylabel="")
-        axes.set_title(style.label_of(variant, ",\n"))
+        axes.set_title(style.label_of(variant).replace(", ", ",\n", 1))
         axes.locator_params(axis="x", nbins=4, integer=True)
     figure.supxlabel("epoch (dashed: baseline)")
     style.percent_axis(panels[0].yaxis)
@@ -111,7 +108,7 @@ def accuracy_by_variant(summary: pd.DataFrame, by_run: pd.DataFrame) -> Figure:
     axes.scatter(several["accuracy"], several["row"] + 0.27, s=16, color=colours)
     style.draw_intervals(axes, rows, summary, values)
     style.write_beside(axes, summary[values], {"accuracy (%)": 84, "95 % CI (%)": 180})
-    style.name_rows(axes, map(style.label_of, summary["variant"]), "accuracy, 95 % CI")
+    style.name_rows(axes, summary["variant"], "accuracy, 95 % CI")
     style.percent_axis(axes.xaxis)
     return figure
 
@@ -128,7 +125,7 @@ def forest_plot(comparison: pd.DataFrame) -> Figure:
     edges = {"pp": 46, "95 % CI": 144, "p (Holm-adjusted)": 264}
     style.write_beside(axes, comparison[["difference", "ci_low", "ci_high", "p_holm"]], edges)
     words = f"accuracy minus that of '{style.label_of(comparison['baseline'].iloc[0])}', percentage points (pp)"
-    style.name_rows(axes, map(style.label_of, comparison["variant"]), words)
+    style.name_rows(axes, comparison["variant"], words)
     # As wide on both sides, so that better and worse are seen on one scale.
     reach = 110 * comparison[columns].abs().max(axis=None)
     axes.set_xlim(-reach, reach)
@@ -138,18 +135,15 @@ def forest_plot(comparison: pd.DataFrame) -> Figure:
 
 
 @styled
-def power_curve(power: pd.DataFrame, seeds: int, effect: float = 0.01) -> Figure:
-    """Draw the minimum detectable effect at 80 % power against seeds, with a line at an effect to be found.
-
-    `power`: DataFrame: seeds (of each network), mde (a fraction); `seeds`: of this study; `effect`: a fraction.
-    """
+def power_curve(power: pd.DataFrame, seeds: int) -> Figure:
+    """Draw the minimum detectable effect at 80 % power (mde) against seeds; lines: 1 pp, this study."""
     figure, axes = new_figure(3.4)
     sns.lineplot(power, x="seeds", y=100 * power["mde"], color=PALETTE["navy"], marker="o", ax=axes)
     axes.axvline(seeds, color=QUIET, linestyle=":")
-    axes.axhline(100 * effect, color=PALETTE["orange"], linestyle="--")
+    axes.axhline(1, color=PALETTE["orange"], linestyle="--")
     mde = power.set_index("seeds")["mde"].get(seeds)
     axes.annotate(f"this study: {seeds} seeds, {percent(mde).replace('%', 'pp')}", (seeds + 0.5, 110 * mde))
-    axes.annotate(f"{100 * effect:g} pp", (1.01, 100 * effect), xycoords=axes.get_yaxis_transform(), va="center")
+    axes.annotate("1 pp", (1.01, 1), xycoords=axes.get_yaxis_transform(), va="center")
     axes.set(xlabel="seeds of each network", ylabel="minimum detectable effect\nat 80 % power (pp)")
     axes.set_ylim(bottom=0)
     axes.locator_params(axis="x", integer=True)

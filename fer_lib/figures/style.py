@@ -2,16 +2,14 @@
 
 import functools
 import io
-from collections.abc import Iterable, Sequence
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import PIL.Image
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fer_lib.display import network as label_of
 from fer_lib.display import readable
 from fer_lib.variants import Variant
 
@@ -71,10 +69,8 @@ def small_multiples(number, height, columns=4, width=WIDTH):
 
 
 def image_grid(rows, titles, cell, ratio=1.0, beside=1.2):
-    """Return a figure of named rows of images and its axes, (rows, columns).
-
-    An image is `cell` inches wide and `ratio` times as high; `beside`: inches for the names and a colour bar.
-    """
+    """Return a figure of named rows of images, `cell` inches wide and `ratio` times as high, and its axes."""
+    # `beside`: inches for the names and a colour bar
     size = {"height": cell * ratio * len(rows) + 0.4, "width": cell * len(titles) + beside}
     figure, grid = new_figure(rows=len(rows), columns=len(titles), squeeze=False, **size)
     figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
@@ -83,11 +79,6 @@ def image_grid(rows, titles, cell, ratio=1.0, beside=1.2):
     for axes, name in zip(grid[:, 0], rows, strict=True):
         axes.set_ylabel(name, rotation=0, ha="right", va="center")
     return figure, grid
-
-
-def label_of(name, comma=", "):
-    """Return a variant's label, such as `stages 3-4, dot product`, with another `comma` where it is to break."""
-    return Variant.from_name(name).label.replace(", ", comma, 1)
 
 
 def variant_style(name):
@@ -129,8 +120,8 @@ def draw_intervals(axes, rows, table, columns, size=7, filled=None):
 
 
 def name_rows(axes, names, label="", bins=5):
-    """Name the rows 0, 1, ... of axes, the first at the top; the values get a label, a grid and few ticks."""
-    names = list(names)
+    """Name the rows 0, 1, ... of axes, variants by their labels, the first at the top; the values get a label."""
+    names = [label_of(name) for name in names]
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(axis="x")
@@ -160,9 +151,7 @@ def png(figure, dpi=144):
     return smaller.getvalue()
 
 
-def draw_bars(
-    axes: Axes, names: Iterable, values: Sequence, words: list[str], title: str, room: float = 1.8, **look: Any
-) -> None:
+def draw_bars(axes, names, values, words, title, room=1.8, **look):
     """Draw one horizontal bar per name, the first at the top, with words; `room`: width over the longest bar."""
     rows = range(len(values))
     axes.bar_label(axes.barh(rows, values, 0.7, **look), words, padding=4, fontsize=10)

@@ -27,11 +27,10 @@ baseline), with blocks, and with blocks that cannot mix positions (the control),
 class Answer:
     """What a study says about its question."""
 
-    verdict: str  # a few words: the reader's first
+    verdict: str
     text: str  # one paragraph
     parameters: Parameters
     runs: list  # the finished ones
-    split: str = "validation"  # the scored one: "test" where every run has opened it
     # A row per network, all str: accuracy and difference to the baseline, each with its 95 % CI, and adjusted p.
     table: pd.DataFrame = field(default_factory=pd.DataFrame)
     caption: str = ""  # of the table
@@ -52,17 +51,14 @@ def answer(study_dir: str | Path) -> Answer:
     accuracies, comparison = tables.accuracy_by_variant(runs, split), pd.DataFrame(columns=tables.COMPARISON)
     try:
         comparison = tables.comparison(runs, parameters.baseline, split)
-        verdict, text = conclude(
-            comparison,
-            tables.contrasts(runs, parameters.baseline, split),
-            attention.removed_after_training(runs, parameters.baseline),
-            tables.check_learned(runs, split),
-            parameters,
-            tables.read_costs(study_dir, parameters.baseline),
-        )
+        contrasts = tables.contrasts(runs, parameters.baseline, split)
+        removed = attention.removed_after_training(runs, parameters.baseline)
+        learned, costs = tables.check_learned(runs, split), tables.read_costs(study_dir, parameters.baseline)
+        verdict, text = conclude(comparison, contrasts, removed, learned, parameters, costs)
     except (DataError, ParameterError) as error:  # such as a baseline that has not finished
         verdict, text = "No answer yet.", str(error)
-    table, images = _beside(accuracies, comparison), int(accuracies["n"].iloc[0])
+    images = int(accuracies["n"].iloc[0])
+    table = _beside(accuracies[["variant", "accuracy", "ci_low", "ci_high"]], comparison, accuracies["variant"])
     caption = (
         f"Accuracy over {len(runs[0].class_names)} classes on {count(images)} {split} images, and the difference "
         "to the baseline in percentage points (pp). The p-value is adjusted (Holm) for the number of comparisons: "
@@ -73,7 +69,7 @@ def answer(study_dir: str | Path) -> Answer:
         f"Here: {_seeds(len({run.seed for run in runs}))}, {count(images)} images, trained as described. "
         "p (not adjusted) compares trained networks: with one seed it says nothing about another training."
     )
-    return Answer(verdict, text, parameters, runs, split, table, caption, one, note if len(one) else "")
+    return Answer(verdict, text, parameters, runs, table, caption, one, note)
 
 
 def conclude(
@@ -83,8 +79,7 @@ def conclude(
     """Return verdict and text; beyond `WORD_LIMIT` words the least important sentences are left out.
 
     The tables are those of `tables.comparison`, `contrasts`, `attention.removed_after_training`,
-    `tables.check_learned` and `read_costs` (None: unknown). A network differs where its Holm-adjusted p is below
-    `ALPHA`.
+    `tables.check_learned` and `read_costs` (None: unknown).
     """
     failed = learned[~learned["learned"]]
     if parameters.baseline in set(failed["variant"]):
@@ -96,24 +91,19 @@ def conclude(
         return "No answer yet.", "No network with non-local blocks has been compared with the baseline."
     significant, row = blocks[blocks["p_holm"] < ALPHA], blocks.iloc[0]
     better, worse = significant[significant["difference"] > 0], significant[significant["difference"] < 0]
-    verdict = "Not demonstrably."
-    if row["seeds"] == 1:
-        verdict = "One seed cannot tell."
-    elif len(significant):
-        parts = [f"Yes, in {_places(better)}"] if len(better) else []
-        lower = f"{'no' if parts else 'No'}, blocks lower the accuracy in {_places(worse)}"
-        parts += [lower] if len(worse) else []
-        verdict = f"{'; '.join(parts)}."
-    left_out = f"Not compared, as they did not learn: {_places(failed.drop_duplicates('variant'))}."
+    parts = [f"yes, in {_places(better)}"] if len(better) else []
+    parts += [f"no, blocks lower the accuracy in {_places(worse)}"] if len(worse) else []
+    verdict = "; ".join(parts or ["not demonstrably"]) if row["seeds"] > 1 else "one seed cannot tell"
+    verdict = f"{verdict[0].upper()}{verdict[1:]}."
+    unlearned = f"Not compared, as they did not learn: {_places(failed.drop_duplicates('variant'))}."
     basis = f"Basis: {_seeds(row['seeds'])}, {count(row['n'])} images, {parameters.image_size} px, "
     basis += f"{parameters.epochs} epochs, baseline {percent(row['baseline_accuracy'])}."
     if parameters.dataset == "synthetic":
         basis += " The faces are generated: these numbers say nothing about people."
-    control = _control(comparison, contrasts)
-    sentences = [_effect(blocks, contrasts), control, _removed(removed), left_out if len(failed) else None]
     untrained, cost = _not_trained(parameters), _cost(blocks, costs)
-    sentences += [untrained, cost, basis]
-    for least in (None, cost, untrained, sentences[3]):
+    sentences = [_effect(blocks, contrasts), _control(comparison, contrasts), _removed(removed)]
+    sentences += [unlearned if len(failed) else None, untrained, cost, basis]
+    for least in (None, cost, untrained, unlearned):
         sentences = [sentence for sentence in sentences if sentence and sentence != least]
         if len(" ".join([verdict, *sentences]).split()) <= WORD_LIMIT:
             break
@@ -129,19 +119,18 @@ def paper_table(runs: list, comparison: pd.DataFrame, parameters: Parameters, sp
     if not paper.is_setup(parameters):
         return pd.DataFrame()
     found = paper_numbers.readings(runs, parameters, split).dropna(subset="accuracy")
-    left = readable(found[["network", "binary_accuracy", "accuracy", "ci_low", "ci_high"]])
-    left.insert(1, "paper (%)", [f"{100 * value:.2f}" for value in found["reported"]])
-    rows = comparison.set_index("variant").reindex(Variant(50, stages).name for stages in found["stages"])
-    right = readable(rows[["difference", "ci_low", "ci_high", "p_value"]].astype(float).reset_index(drop=True))
-    return pd.concat([left, right], axis="columns")
+    left = found[["network", "binary_accuracy", "accuracy", "ci_low", "ci_high"]]
+    names = [Variant(50, stages).name for stages in found["stages"]]
+    table = _beside(left, comparison, names, "p_value")
+    table.insert(1, "paper (%)", [f"{100 * value:.2f}" for value in found["reported"]])
+    return table
 
 
-def _beside(accuracies, comparison):
-    """The table of the answer from those of accuracies and differences."""
-    differences = comparison.set_index("variant").reindex(accuracies["variant"]).reset_index(drop=True)
-    left = readable(accuracies[["variant", "accuracy", "ci_low", "ci_high"]])
-    right = readable(differences[["difference", "ci_low", "ci_high", "p_holm"]].astype(float))
-    return pd.concat([left, right], axis="columns")
+def _beside(left, comparison, variants, p="p_holm"):
+    """A table and the differences of these variants to the baseline beside it, all str."""
+    rows = comparison.set_index("variant").reindex(variants).reset_index(drop=True)
+    right = readable(rows[["difference", "ci_low", "ci_high", p]].astype(float))
+    return pd.concat([readable(left), right], axis="columns")
 
 
 def _effect(blocks, contrasts):
@@ -149,17 +138,14 @@ def _effect(blocks, contrasts):
     mean = contrasts[contrasts["contrast"] == tables.MEAN_OF_BLOCKS]
     if mean.empty:
         row, differ = blocks.loc[blocks["difference"].idxmax()], int((blocks["p_holm"] < ALPHA).sum())
-        effect = (
-            f"{points(row['difference'])} pp (95 % CI over the images {interval(row['ci_low'], row['ci_high'])})"
-        )
+        effect = _with_limits(row, " pp", "95 % CI over the images ")
         who = f"{differ or 'none'} of {len(blocks)} networks with blocks differ{'' if differ > 1 else 's'}"
         return f"The largest difference is {effect}, {network(row['variant'])}; {who} significantly."
     row, (margin, _) = mean.iloc[0], tables.excluded_gain(blocks)
     many = len(blocks) > 1
     who = f"On average {len(blocks)} networks with blocks gain" if many else "The network with blocks gains"
-    each = " for each" if many else ""
-    effect, most = _with_limits(row, " pp", "95 % CI "), round(100 * margin)
-    return f"{who} {effect}; {most} pp or more is excluded{each}."
+    effect, each = _with_limits(row, " pp", "95 % CI "), " for each" * many
+    return f"{who} {effect}; {round(100 * margin)} pp or more is excluded{each}."
 
 
 def _control(comparison, contrasts):

@@ -6,7 +6,6 @@ A page loads nothing from anywhere, so it can be mailed and read offline. No tex
 import base64
 import hashlib
 import io
-import json
 import re
 from importlib import metadata
 from pathlib import Path
@@ -32,22 +31,22 @@ _MOST_BYTES, _MOST_PIXELS, _MOST_ROWS, _MOST_EMBEDDED = 2**26, 40_000_000, 500, 
 _MARKDOWN = mistune.create_markdown(escape=True)
 
 
+class Finding(BaseModel):
+    """A sentence that a notebook computed; rank 1 is the conclusion of its section."""
+
+    text: str
+    question: str | None = None  # a key of `display.QUESTIONS`
+    rank: int = 1
+
+
 class Words(BaseModel):
     """`figures/<name>.json` and `tables/<name>.json`: the words beside a figure or table, and its place."""
 
     caption: str = ""
     alt: str = ""
-    question: str | None = None  # a key of `display.QUESTIONS`
-    rank: int = 1
-    touch: dict | None = None  # see `touch.touch_data`
-
-
-class Finding(BaseModel):
-    """A sentence that a notebook computed; rank 1 is the conclusion of its section."""
-
-    text: str
     question: str | None = None
     rank: int = 1
+    touch: dict | None = None  # see `explorer.touch_data`
 
 
 class DataSummary(BaseModel):
@@ -78,30 +77,28 @@ def write_report(study_dir: str | Path) -> Path:
         raise ParameterError("The folder is not a study's", where=study_dir, expected=expected)
     refuse_links(study_dir)
     data = read_json(study_dir / "data.json", DataSummary) or DataSummary()
-    for row in data.counts.values():  # files of before 0.3 have a total beside the classes
-        if row.get("total", 0) * 2 == sum(row.values()):
-            row.pop("total", None)
     environment = read_json(study_dir / "environment.json", Environment) or Environment()
     result = answer(study_dir)
     notebooks = [read_notebook(path) for path in numbered(study_dir / "notebooks", ".ipynb")]
     items = [read_figure(path) for path in numbered(study_dir / "figures", ".png")]
     items += [read_table(path) for path in numbered(study_dir / "tables", ".csv")]
-    counts = pd.DataFrame(data.counts).rename_axis("class").reset_index()
+    urls = dict(text.split(", ") for text in metadata.metadata("fer-study").get_all("Project-URL") or [])
     page = render(
-        "report.html.j2", title=result.parameters.title, result=result, introduction=INTRODUCTION,
-        counts=display.readable(counts), notes=data.notes, facts=_facts(result, data, environment),
-        sections=_sections(notebooks, items), notebooks=notebooks, byline=_byline(result, environment),
-        parameters=(study_dir / "params.yaml").read_text(encoding="utf-8"), repository=repository(),
+        "report.html.j2", title=result.parameters.title, result=result, introduction=INTRODUCTION, data=data,
+        counts=display.readable(pd.DataFrame(data.counts).rename_axis("class").reset_index()),
+        facts=_facts(result, data, environment), sections=_sections(notebooks, items),
+        byline=_byline(result, environment), parameters=(study_dir / "params.yaml").read_text(encoding="utf-8"),
+        # As pyproject.toml has it; none until it is filled in.
+        repository=urls.get("Repository", "") if "OWNER/NAME" not in str(urls) else "",
     )  # fmt: skip
     write_atomically(study_dir / "report.html", page)
     return study_dir / "report.html"
 
 
 def read_table(path: Path) -> dict:
-    """Return a saved table, `tables/<name>.csv`, with its `Words`; RunError if one of the two is damaged.
+    """Return a saved table as `describe` does, with shown (DataFrame of str), left_out (rows), csv (a data URI).
 
-    A dictionary: what `describe` returns; shown (DataFrame of str); left_out (rows beyond the limit of the
-    page); csv (a data URI, None for a large file).
+    RunError if a file is damaged.
     """
     with reading(path, "a CSV table"):
         content = read_regular(path, _MOST_BYTES)
@@ -114,10 +111,9 @@ def read_table(path: Path) -> dict:
 
 
 def read_figure(path: Path) -> dict:
-    """Return a saved figure, `figures/<name>.png`, with its `Words`.
+    """Return a saved figure as `describe` does, with source (a data URI), width and height in CSS pixels.
 
-    A dictionary: what `describe` returns; source (a data URI), width and height in CSS pixels. RunError if a
-    file is damaged or the image exceeds the limit of pixels.
+    RunError if a file is damaged or the image exceeds the limit of pixels.
     """
     expected = reading(path, f"a PNG image of at most {_MOST_PIXELS:,} pixels")
     with expected, Image.open(io.BytesIO(read_regular(path, _MOST_BYTES)), formats=["PNG"]) as image:
@@ -130,7 +126,7 @@ def read_figure(path: Path) -> dict:
 
 
 def read_notebook(path: Path) -> dict:
-    """Return name, title (the first heading) and findings of an executed notebook; RunError if it is none."""
+    """Return name, number, title (the first heading) and findings of an executed notebook; RunError if none."""
     with reading(path, "an executed notebook"):
         content = nbformat.reads(read_regular(path, _MOST_BYTES).decode(), as_version=4)
         nbformat.validate(content)
@@ -139,32 +135,35 @@ def read_notebook(path: Path) -> dict:
         for output in (output for cell in content.cells for output in cell.get("outputs", [])):
             text = "".join(output.get("data", {}).get("text/markdown", ""))
             if text.startswith("**Finding.**"):
-                place = {key: output.metadata[key] for key in ("question", "rank") if key in output.metadata}
-                findings.append(Finding(text=text.removeprefix("**Finding.**").strip(), **place))
+                place = output.metadata | {"text": text.removeprefix("**Finding.**")}
+                findings.append(Finding.model_validate(place))
     title = (headings or [path.stem])[0].lstrip("# ")
     return {"name": path.name, "number": path.stem[:2], "title": title, "findings": findings}
-
-
-def repository() -> str:
-    """Return the address of the project's repository, as pyproject.toml has it; none until it is filled in."""
-    urls = dict(text.split(", ") for text in metadata.metadata("fer-study").get_all("Project-URL") or [])
-    return "" if "OWNER/NAME" in urls.get("Repository", "OWNER/NAME") else urls["Repository"]
 
 
 def render(template: str, **values: object) -> str:
     """Return a page of `templates`, its style and script inside; every value is escaped."""
     loader = jinja2.FileSystemLoader(_TEMPLATES)
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {
-        "count": display.count,
-        "are_numeric": display.are_numeric,
-        "inline": _inline,
-        "json": json.dumps,
-    }
+    environment.filters |= {"are_numeric": display.are_numeric, "inline": _inline}
     style, script = ((_TEMPLATES / name).read_text("utf-8") for name in ("report.css", "report.js"))
     policy = "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'"
     policy += f"; style-src {_hash(style)}; script-src {_hash(script)}"
     return environment.get_template(template).render(**values, style=style, script=script, policy=policy)
+
+
+def numbered(folder: Path, suffix: str) -> list[Path]:
+    """Return files such as `2.1-accuracy.csv` or `02_name.ipynb` in the order of their numbers, 10 after 9."""
+    found = [path for path in folder.glob(f"[0-9]*{suffix}") if not path.name.endswith(f".failed{suffix}")]
+    return sorted(found, key=lambda path: ([int(part) for part in re.findall(r"\d{1,9}", path.stem)], path.stem))
+
+
+def describe(path: Path) -> dict:
+    """Return name, number ("2.1"), notebook ("02") and `Words` of a figure or table, as a dictionary."""
+    words = read_json(path.with_suffix(".json"), Words) or Words()
+    caption, number = words.caption or path.stem.replace("-", " "), path.stem.split("-")[0]
+    described = {"name": path.stem, "number": number, "notebook": number.split(".")[0].zfill(2)}
+    return described | words.model_dump() | {"caption": caption, "alt": words.alt or caption}
 
 
 def _sections(notebooks, items):
@@ -173,14 +172,13 @@ def _sections(notebooks, items):
     for key, heading in (display.QUESTIONS | {None: "Other tables and figures"}).items():
         own = sorted((item for item in items if item["question"] == key), key=lambda item: item["rank"])
         said = sorted((one for one in findings if key and one.question == key), key=lambda one: one.rank)
-        if not own and not said and key not in ("help", "data"):
-            continue
-        numbers, section = {item["notebook"] for item in own}, {"id": key or "others", "heading": heading}
-        section["findings"] = said[: FINDINGS + 1]
-        section["first"] = [item for item in own if key and item["rank"] <= OPEN_RANKS]
-        section["more"] = [item for item in own if item not in section["first"]]
-        section["notebooks"] = [notebook for notebook in notebooks if key and notebook["number"] in numbers]
-        sections.append(section)
+        if own or said or key in ("help", "data"):
+            numbers, section = {item["notebook"] for item in own}, {"id": key or "others", "heading": heading}
+            section["findings"] = said[: FINDINGS + 1]
+            section["first"] = [item for item in own if key and item["rank"] <= OPEN_RANKS]
+            section["more"] = [item for item in own if item not in section["first"]]
+            section["notebooks"] = [notebook for notebook in notebooks if key and notebook["number"] in numbers]
+            sections.append(section)
     return sections
 
 
@@ -205,12 +203,10 @@ def _facts(result, data, environment):
 
 def _byline(result, environment):
     """Date of the newest run, version of the package and commit of the evaluation."""
-    dates = sorted(
-        str((read_json(run.folder / "done.json") or {}).get("finished", ""))[:10] for run in result.runs
-    )
+    finished = [(read_json(run.folder / "done.json") or {}).get("finished", "") for run in result.runs]
     commit = str((environment.git or {}).get("commit", ""))[:10]
-    parts = [dates[-1] if dates else "", f"version {metadata.version('fer-study')}", commit and f"commit {commit}"]
-    return " · ".join(filter(None, parts))
+    parts = [max(map(str, finished), default="")[:10], f"version {metadata.version('fer-study')}"]
+    return " · ".join(filter(None, [*parts, commit and f"commit {commit}"]))
 
 
 def _machine(environment):
@@ -218,20 +214,6 @@ def _machine(environment):
         return display.MISSING
     devices = ", ".join(environment.gpus) or f"{environment.cpus} CPUs, no GPU"
     return f"Keras {environment.packages.get('keras')} on {environment.backend}; {devices}"
-
-
-def numbered(folder: Path, suffix: str) -> list[Path]:
-    """Return files such as `2.1-accuracy.csv` or `02_name.ipynb` in the order of their numbers, 10 after 9."""
-    found = [path for path in folder.glob(f"[0-9]*{suffix}") if not path.name.endswith(f".failed{suffix}")]
-    return sorted(found, key=lambda path: ([int(part) for part in re.findall(r"\d{1,9}", path.stem)], path.stem))
-
-
-def describe(path: Path) -> dict:
-    """Return name, number ("2.1"), notebook ("02") and `Words` of a figure or table, as a dictionary."""
-    words = read_json(path.with_suffix(".json"), Words) or Words()
-    caption, number = words.caption or path.stem.replace("-", " "), path.stem.split("-")[0]
-    described = {"name": path.stem, "number": number, "notebook": number.split(".")[0].zfill(2)}
-    return described | words.model_dump() | {"caption": caption, "alt": words.alt or caption}
 
 
 def _inline(markdown):

@@ -55,18 +55,22 @@ note("end")
 """
 
 
-def study(tmp_path, work="time.sleep(0.5)", parameters=PARAMETERS):
-    """A study's folder and the fake program."""
+def study(tmp_path, parameters=PARAMETERS):
     folder = tmp_path / parameters.study
     folder.mkdir(exist_ok=True)
     (folder / "params.yaml").write_text(write_parameters(parameters))
-    (tmp_path / "fake.py").write_text(FAKE.replace("{work}", work))
-    return folder, (sys.executable, str(tmp_path / "fake.py"))
+    return folder
+
+
+def fake_jobs(tmp_path, work="time.sleep(0.5)"):
+    """The study's unfinished jobs, done by the fake program."""
+    folder, program = study(tmp_path), tmp_path / "fake.py"
+    program.write_text(FAKE.replace("{work}", work))
+    return jobs.unfinished_jobs(PARAMETERS, folder, None, "f", (sys.executable, str(program)))
 
 
 def events(tmp_path):
-    lines = (tmp_path / "tiny" / "events").read_text().splitlines()
-    return [line.split() for line in lines]
+    return [line.split() for line in (tmp_path / "tiny" / "events").read_text().splitlines()]
 
 
 def count(tmp_path, word):
@@ -84,8 +88,7 @@ def finished_is_what_the_fake_says(monkeypatch, request):
 def test_two_at_a_time_with_divided_cores_and_undivided_threads_the_longest_first(tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(jobs, "gpus", lambda: [])
-    folder, program = study(tmp_path)
-    jobs.train_here(PARAMETERS, folder, None, "f", 2, program)
+    jobs.train_here(fake_jobs(tmp_path), 2)
     seen = events(tmp_path)
     assert {line[1] for line in seen[:2]} == {"resnet14v2-nl1", "resnet14v2-nl2"}
     assert "resnet14v2" in {line[1] for line in seen[-2:]}
@@ -94,48 +97,39 @@ def test_two_at_a_time_with_divided_cores_and_undivided_threads_the_longest_firs
         assert all(len(line[3].split(",")) <= (len(cores()) + 1) // 2 for line in seen)
     shown = capsys.readouterr().out
     assert "3 runs, 0 of them finished before" in shown and "3 of 3 runs" in shown
-    jobs.train_here(PARAMETERS, folder, None, "f", 2, program)
-    assert len(events(tmp_path)) == 6
+    assert fake_jobs(tmp_path) == []
     assert "3 of them finished before" in capsys.readouterr().out
 
 
 def test_gpus_are_dealt_out(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
-    folder, program = study(tmp_path)
-    jobs.train_here(PARAMETERS, folder, None, "f", 3, program)
+    jobs.train_here(fake_jobs(tmp_path), 3)
     assert sorted(line[2] for line in events(tmp_path) if line[0] == "start") == ["3", "3", "5"]
 
 
 @pytest.mark.parametrize(
     ("work", "kind", "words"),
     [
-        ("if variant.endswith('nl1'): raise ValueError('no such luck')", RunError, "ValueError: no such luck"),
-        (
-            "if variant.endswith('nl1'): os.kill(os.getpid(), 9)",
-            RunError,
-            "killed by SIGKILL, perhaps out of memory",
-        ),
-        ("if variant.endswith('nl1'): sys.exit(2)", DataError, "status 2"),
+        ("raise ValueError('no such luck')", RunError, "ValueError: no such luck"),
+        ("os.kill(os.getpid(), 9)", RunError, "killed by SIGKILL, perhaps out of memory"),
+        ("sys.exit(2)", DataError, "status 2"),
     ],
 )
 def test_a_failure_is_named_with_its_log_and_stops_no_other(tmp_path, capsys, work, kind, words):
-    folder, program = study(tmp_path, work)
     with pytest.raises(kind, match=f"1 of 3 runs failed.*resnet14v2-nl1-seed-0.log.*{words}"):
-        jobs.train_here(PARAMETERS, folder, None, "f", 2, program)
+        jobs.train_here(fake_jobs(tmp_path, f"if variant.endswith('nl1'): {work}"), 2)
     assert re.search(rf"resnet14v2-nl1 seed 0: failed, see .*-nl1-seed-0\.log: .*{words}", capsys.readouterr().out)
     assert count(tmp_path, "end") == {"resnet14v2": 1, "resnet14v2-nl1": 0, "resnet14v2-nl2": 1}
-    folder, program = study(tmp_path, "")
-    jobs.train_here(PARAMETERS, folder, None, "f", 2, program)  # the same command goes on
+    jobs.train_here(fake_jobs(tmp_path, ""), 2)  # the same command goes on
     assert count(tmp_path, "end") == dict.fromkeys(PARAMETERS.variants, 1)
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 75), (signal.SIGKILL, -9)])
 def test_a_stopped_command_leaves_no_process(tmp_path, number, status):
-    folder, program = study(tmp_path, "time.sleep(300)")
     command = (
-        "import sys\nfrom pathlib import Path\nfrom fer_lib import cli, commands\nimport test_jobs\n"
-        f"arguments = test_jobs.PARAMETERS, Path({str(folder)!r}), None, 'f', 2, {program!r}\n"
-        "commands.read_parameters = lambda *_: test_jobs.jobs.train_here(*arguments)\n"
+        "import sys\nfrom pathlib import Path\nfrom fer_lib import cli, commands\nfrom test_jobs import *\n"
+        f"waiting = fake_jobs(Path({str(tmp_path)!r}), 'time.sleep(300)')\n"
+        "commands.read_parameters = lambda *_: jobs.train_here(waiting, 2)\n"
         "sys.exit(cli.main(['list', 'x']))"
     )
     paths = os.pathsep.join([str(Path(__file__).parents[2]), str(Path(__file__).parent)])
@@ -144,7 +138,7 @@ def test_a_stopped_command_leaves_no_process(tmp_path, number, status):
         wait_for(lambda: sum(count(tmp_path, "start").values()) == 2, 60)
         process.send_signal(number)
         assert process.wait(30) == status
-    workers = [int(path.read_text()) for path in folder.rglob("seen")]
+    workers = [int(path.read_text()) for path in tmp_path.rglob("seen")]
     assert len(workers) == 2
     wait_for(lambda: not any(map(is_alive, workers)), 30)
     assert [word for word, *_ in events(tmp_path)] == ["start", "start"]
@@ -157,10 +151,10 @@ def test_results_equal_those_of_one_process_bit_for_bit(tmp_path, monkeypatch):
     values = {"variants": PARAMETERS.variants[:2], "epochs": 1, "image_size": 32, "generated_images": 210}
     parameters = PARAMETERS.model_copy(update=values)
     splits = datasets.load(parameters, None)
-    folder, _ = study(tmp_path, parameters=parameters)
+    folder = study(tmp_path, parameters)
     with pytest.raises(DataError, match=r"2 of 2 runs failed.*The data changed"):
-        jobs.train_here(parameters, folder, None, "of other data", 2)
-    jobs.train_here(parameters, folder, None, splits.fingerprint, 2)
+        jobs.train_here(jobs.unfinished_jobs(parameters, folder, None, "of other data"), 2)
+    jobs.train_here(jobs.unfinished_jobs(parameters, folder, None, splits.fingerprint), 2)
     for run in runs.study_runs(folder, parameters):
         local = train_run(parameters, run.variant, 0, splits, tmp_path / "local")
         assert (run.folder / "history.csv").read_bytes() == (local.folder / "history.csv").read_bytes()
@@ -169,27 +163,18 @@ def test_results_equal_those_of_one_process_bit_for_bit(tmp_path, monkeypatch):
     check_import(tmp_path, parameters, folder)
 
 
-def make(folder):
-    folder.mkdir(parents=True)
-    return folder
-
-
 def check_import(tmp_path, parameters, folder):
     """Its runs are copied into the same study of another machine, and into no other."""
     found = runs.study_runs(folder, parameters)
-    other, _ = study(tmp_path, parameters=parameters.model_copy(update={"study": "elsewhere"}))
+    other = study(tmp_path, parameters.model_copy(update={"study": "elsewhere"}))
     assert len(list(jobs.import_runs(other, [run.folder for run in found]))) == 2
     assert [run.config for run in runs.study_runs(other, parameters)] == [run.config for run in found]
     assert list(jobs.import_runs(other, [found[0].folder]))  # once more: nothing is copied, nothing set aside
     assert sorted(path.name for path in (other / "runs" / "resnet14v2").glob("seed*")) == ["seed-0"]
-    foreign = tmp_path / "foreign"
-    shutil.copytree(found[0].folder, foreign)
-    (foreign / "unlisted").touch()
     shutil.rmtree(other / "runs")
-    with FileLock(make(other / "runs" / "resnet14v2") / ".seed-0.lock"), pytest.raises(RunError, match="training"):
-        list(jobs.import_runs(other, [foreign]))
-    list(jobs.import_runs(other, [foreign]))
-    assert not (other / "runs" / "resnet14v2" / "seed-0" / "unlisted").exists()
-    third, _ = study(tmp_path, parameters=parameters.model_copy(update={"study": "third", "epochs": 2}))
+    lock = FileLock(other / "runs" / "resnet14v2" / ".seed-0.lock")
+    with lock, pytest.raises(RunError, match="training"):
+        list(jobs.import_runs(other, [found[0].folder]))
+    third = study(tmp_path, parameters.model_copy(update={"study": "third", "epochs": 2}))
     with pytest.raises(RunError, match="not of this study"):
         list(jobs.import_runs(third, [found[0].folder]))

@@ -45,10 +45,8 @@ def folder(tmp_path, monkeypatch, tiny_splits):
 
 
 def run(folder, data=None, **values):
-    parameters = build_parameters({"study": "tiny", **values})
-    return runner.run_study(
-        parameters, data, output_root=folder / "outputs", notebook_dir=folder / "notebooks"
-    ).parent
+    parameters, given = build_parameters({"study": "tiny", **values}), (folder / "outputs", folder / "notebooks")
+    return runner.run_study(parameters, data, None, *given).parent
 
 
 def test_a_study_from_its_notebooks_to_its_report_and_then_again(folder, capsys, monkeypatch):
@@ -130,7 +128,7 @@ def test_another_study_of_that_name_is_refused_and_more_seeds_are_not(folder, mo
     assert (study / "params.yaml").read_text() != before
 
 
-@pytest.mark.parametrize("change", ["notebook", "data", "run", "marker", "target"])
+@pytest.mark.parametrize("change", ["notebook", "data", "run", "target", "{", '{"runs": {}}'])
 def test_what_makes_a_finished_notebook_old(folder, tiny_splits, monkeypatch, change):
     executed = pretend_to_execute(folder, monkeypatch)
     source = folder / "notebooks" / "01_first.ipynb"
@@ -140,7 +138,9 @@ def test_what_makes_a_finished_notebook_old(folder, tiny_splits, monkeypatch, ch
     config = {"variant": "resnet14v2", "seed": 0, "identity": {}, "parameters": {}}  # a run of another study
     done.with_name("config.json").write_text(json.dumps(config))
     done.write_text('{"identity": {}, "epochs": 1, "finished": "yesterday", "files": {}}')
-    study = run(folder)
+    study, notebook = run(folder), nbformat.read(source, as_version=4)
+    notebook.cells[-1].outputs = [nbformat.v4.new_output("stream", text="no change of the notebook")]
+    nbformat.write(notebook, source)
     run(folder)
     assert len(executed) == 1
     if change == "notebook":
@@ -150,15 +150,10 @@ def test_what_makes_a_finished_notebook_old(folder, tiny_splits, monkeypatch, ch
         monkeypatch.setattr(datasets, "load", lambda parameters, data: other)
     elif change == "run":
         done.write_text('{"identity": {}, "epochs": 1, "finished": "today", "files": {}}')
-    elif change == "marker":
-        marker = study / "notebooks" / "01_first.done.json"
-        for damaged in ("{", '{"runs": {}}', '{"made_from": "", "runs": [1], "files": {}}'):
-            marker.write_text(damaged)
-            run(folder)
-            executed.pop()
-        marker.unlink()
-    else:
+    elif change == "target":
         (study / "notebooks" / "01_first.ipynb").unlink()
+    else:
+        (study / "notebooks" / "01_first.done.json").write_text(change)
     run(folder)
     assert len(executed) == 2
 
@@ -195,7 +190,7 @@ def test_a_disk_that_is_full_at_any_moment_costs_nothing_that_was_written(folder
     run(folder)
     whole, moments = left(), len(writes)
     assert moments >= 9  # parameters, data, report; of each notebook the environment, itself and its marker
-    for moment in range(1, moments):  # the last, the index of the studies' folder, may be missing
+    for moment in range(1, moments + 1):
         full_at[:] = [moment]
         shutil.rmtree(folder / "outputs")
         writes.clear()
@@ -206,16 +201,6 @@ def test_a_disk_that_is_full_at_any_moment_costs_nothing_that_was_written(folder
         assert left() == whole
         # At most the notebook that was being kept is executed again.
         assert len(executed) <= 3
-
-
-def test_outputs_of_a_notebook_are_no_change_of_it(folder):
-    path = folder / "notebooks" / "01_first.ipynb"
-    write_notebook(path, "1")
-    before = runner.notebooks.source_hash(path)
-    notebook = nbformat.read(path, as_version=4)
-    notebook.cells[-1].outputs = [nbformat.v4.new_output("stream", text="1\n")]
-    nbformat.write(notebook, path)
-    assert runner.notebooks.source_hash(path) == before
 
 
 def test_a_failing_notebook_stops_the_study_and_is_named(folder):
@@ -232,22 +217,18 @@ def test_a_failing_notebook_stops_the_study_and_is_named(folder):
     assert "02_second.failed.ipynb" in str(caught.value)
 
 
-def test_a_kernel_that_is_killed_is_a_failure_and_named_as_that(folder):
+@pytest.mark.parametrize("moment", ["as it starts", "later"])
+def test_a_kernel_that_is_killed_is_a_failure_and_named_as_that(folder, monkeypatch, moment):
     write_notebook(folder / "notebooks" / "01_first.ipynb", "import os", "os.kill(os.getpid(), 9)")
+    if moment == "as it starts":
+        (kernels := folder / "kernels" / "python3").mkdir(parents=True)
+        command = [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
+        spec = {"argv": command, "display_name": "Dead", "language": "python"}
+        (kernels / "kernel.json").write_text(json.dumps(spec))
+        monkeypatch.setenv("JUPYTER_PATH", str(folder))
     with pytest.raises(RunError, match=r"01_first failed.*the kernel died, perhaps out of memory"):
         run(folder)
     assert not list((folder / "outputs" / "tiny" / "notebooks").iterdir())
-
-
-def test_a_kernel_that_dies_as_it_starts_is_a_failure_too(folder, monkeypatch):
-    write_notebook(folder / "notebooks" / "01_first.ipynb", "1")
-    kernels = folder / "kernels" / "python3"
-    kernels.mkdir(parents=True)
-    spec = {"argv": [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"], "display_name": "Dead"}
-    (kernels / "kernel.json").write_text(json.dumps(spec | {"language": "python"}))
-    monkeypatch.setenv("JUPYTER_PATH", str(folder))
-    with pytest.raises(RunError, match=r"01_first failed.*the kernel died"):
-        run(folder)
 
 
 def test_a_notebook_that_refuses_its_data_is_bad_data(folder):
@@ -273,10 +254,11 @@ def test_an_executed_notebook_ran_under_this_python_and_tells_nothing_of_the_mac
     study = run(folder, data=str(archive))
     text = (study / "notebooks" / "01_first.ipynb").read_text()
     outputs = [output for cell in json.loads(text)["cells"] for output in cell.get("outputs", [])]
-    assert outputs[0]["text"] == ["data: archive.zip\n", f"python: bin/{Path(sys.executable).name}\n"]
-    assert [output["text"] for output in outputs[1:2]] == [["a warning of our own\n"]]
-    assert outputs[2]["data"]["text/plain"] == ["PosixPath('~/x')"]
-    assert outputs[3]["data"]["text/plain"] == ["['01_first.ipynb']"]
+    assert [output["text"] for output in outputs[:2]] == [
+        ["data: archive.zip\n", f"python: bin/{Path(sys.executable).name}\n"], ["a warning of our own\n"]
+    ]  # fmt: skip
+    shown = [output["data"]["text/plain"] for output in outputs[2:]]
+    assert shown == [["PosixPath('~/x')"], ["['01_first.ipynb']"]]
     for path in (sys.prefix, str(Path.home()) + "/", str(archive.parent), str(Path(__file__).parents[2]) + "/"):
         for written in study.rglob("*"):
             if written.is_file():
@@ -293,15 +275,11 @@ def test_data_with_problems_are_refused_before_anything_is_executed(folder, monk
     assert not (folder / "outputs").exists()
 
 
-def test_a_second_process_leaves(folder):
+def test_a_second_process_leaves_and_so_does_one_that_cannot_write(folder):
     write_notebook(folder / "notebooks" / "01_first.ipynb", "1")
-    (folder / "outputs").mkdir()
     with FileLock(folder / "outputs" / ".tiny.lock"), pytest.raises(RunError, match="Another process"):
         run(folder)
-
-
-def test_outputs_that_cannot_be_written(folder):
-    write_notebook(folder / "notebooks" / "01_first.ipynb", "1")
+    shutil.rmtree(folder / "outputs")
     (folder / "outputs").write_text("a file")
     with pytest.raises(ParameterError, match="--output-root"):
         run(folder)
@@ -309,34 +287,22 @@ def test_outputs_that_cannot_be_written(folder):
 
 def test_why_a_process_ended_is_found_among_what_else_it_logged(tmp_path):
     log = tmp_path / "log"
-    log.write_text(
-        "Traceback (most recent call last):\n  raise X\nnbclient.exceptions.DeadKernelError: died\n\nbye\n"
-    )
-    assert why_ended(1, log) == "nbclient.exceptions.DeadKernelError: died"
-    log.write_text("Killed\n")
-    assert why_ended(1, log) == "Killed"
+    text = "Traceback (most recent call last):\n  raise X\nnbclient.exceptions.DeadKernelError: died\n\nbye\n"
+    for content, why in ((text, "nbclient.exceptions.DeadKernelError: died"), ("Killed\n", "Killed")):
+        log.write_text(content)
+        assert why_ended(1, log) == why
     log.write_text("\n")
     assert why_ended(3, log) == "exit status 3"
     assert why_ended(-signal.SIGSEGV, log) == "killed by SIGSEGV"
-    assert why_ended(-signal.SIGKILL, log) == "killed by SIGKILL, perhaps out of memory"
 
 
 def test_what_killed_processes_left_is_swept(folder, monkeypatch):
     pretend_to_execute(folder, monkeypatch)
     write_notebook(folder / "notebooks" / "01_first.ipynb", "1")
-    study = folder / "outputs" / "tiny"
-    names = (
-        "0123456789abcdef.json",
-        "tables/0123456789abcdef.csv",
-        "notebooks/fedcba9876543210.ipynb",
-        "mine.csv",
-    )
-    left = [(study / name).with_name(f".tmp-{Path(name).name}") for name in names]
-    for path in left:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    run(folder)
-    assert [path.exists() for path in left] == [False, False, False, True]
+    for name in (".", "figures", "notebooks", "tables"):
+        (left := folder / "outputs" / "tiny" / name).mkdir(parents=True, exist_ok=True)
+        (left / ".tmp-0123456789abcdef.json").touch()
+    assert not list(run(folder).rglob(".tmp-*"))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")

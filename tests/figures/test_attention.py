@@ -1,11 +1,8 @@
 """Figures of attention: what is drawn, read back from the figure."""
 
-import io
-
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from fer_lib.figures import attention as figures
 
@@ -47,10 +44,9 @@ def test_maps_lie_smoothly_on_the_images_relative_to_uniform():
     assert (ring.get_xdata()[0], ring.get_ydata()[0]) == (0.5 * 48 - 0.5, 0.75 * 48 - 0.5)
 
 
-def test_one_image_and_position_make_one_overlay():
-    maps = np.full((1, 1, 2, 2), 0.25)
-    figure = figures.attention_maps(np.zeros((1, 48, 48, 3), "uint8"), maps, {"": (0.5, 0.5)}, ["sad"])
-    assert figure.axes[0].images[0].get_array().shape == (48, 48, 3) and len(figure.axes) == 2
+def test_orange_is_more_than_uniform_and_blue_less():
+    less, same, more = figures._LESS_OR_MORE([0.0, 0.5, 1.0])
+    assert less[2] > less[0] and more[0] > more[1] > more[2] and same[3] < 0.05
 
 
 def test_blocks_by_distance_entropy_and_update_norm():
@@ -66,15 +62,3 @@ def test_blocks_by_distance_entropy_and_update_norm():
     assert labels == ["stage 3, block 1", "stages 3-4, stage 3, block 1"]
     assert update.get_xscale() == "log" and not any("$" in text.get_text() for text in update.get_xticklabels())
     assert all(axes.get_xlim()[0] < 0 for axes in (distance, entropy))
-
-
-def test_an_overlay_colours_a_face_where_the_weight_is_not_uniform():
-    face = np.full((8, 8, 1), 128, "uint8")
-
-    def colours(weights):
-        return np.asarray(Image.open(io.BytesIO(figures.overlay(face, np.array(weights), 40)))).reshape(1600, 3)
-
-    assert (colours(np.full((2, 2), 0.25)) == 128).all()
-    uneven = colours([[1.0, 0.0], [0.0, 0.0]]).reshape(40, 40, 3)
-    (red, _, blue), (less_red, _, more_blue) = uneven[2, 2], uneven[37, 37]
-    assert red > blue and less_red < more_blue

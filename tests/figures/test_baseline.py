@@ -40,7 +40,6 @@ def test_training_curves_are_means_and_ranges_over_seeds():
     assert (band[:, 1].min(), band[:, 1].max()) == pytest.approx((0.55, 0.9))  # seed 0 at first, seed 5 at last
     assert [text.get_text() for text in accuracy.get_legend().get_texts()] == ["training set", "validation set"]
     assert loss.lines[1].get_ydata() == pytest.approx(1.6 - 0.05 * EPOCHS - 0.04)
-    assert loss.get_legend() is None
 
 
 def test_two_accuracies_have_the_all_negative_baseline_of_the_runs_classes():
@@ -50,7 +49,6 @@ def test_two_accuracies_have_the_all_negative_baseline_of_the_runs_classes():
     assert axes.lines[-1].get_ydata()[0] == pytest.approx(3 / 4)
     names = [text.get_text() for text in axes.get_legend().get_texts()]
     assert names[1:] == ["4-class accuracy", "BinaryAccuracy of the all-negative baseline: 75.0 %"]
-    assert not axes.texts  # the words are in the legend, where no curve runs
 
 
 def test_class_scores_draw_recall_filled_and_precision_open_of_the_commonest_class_first():
@@ -60,9 +58,8 @@ def test_class_scores_draw_recall_filled_and_precision_open_of_the_commonest_cla
     assert list(interval.get_xdata()) == pytest.approx([0.42, 0.72])
     assert marker.get_xdata()[0] == pytest.approx(0.52) and marker.get_markerfacecolor() != "white"
     assert list(precision.get_xdata()) == pytest.approx([0.52, 0.82]) and opened.get_markerfacecolor() == "white"
-    names = [text.get_text() for text in axes.get_legend().get_texts()]
     faces = [handle.get_markerfacecolor() for handle in axes.get_legend().legend_handles]
-    assert names == ["recall", "precision"] and faces[1] == "white" != faces[0]
+    assert faces[1] == "white" != faces[0]
 
 
 def test_reliability_leaves_out_bins_below_ten_images_and_counts_them_below():
@@ -74,5 +71,3 @@ def test_reliability_leaves_out_bins_below_ten_images_and_counts_them_below():
     assert bars.get_segments()[0][:, 1] == pytest.approx([0.6, 0.85])
     assert counts.patches[0].get_data().values.tolist() == [9, 30]
     assert counts.patches[0].get_data().edges.tolist() == [0, 0.5, 1]
-    names = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert names == ["perfect calibration", "seed 0", "seed 1"]

@@ -6,14 +6,13 @@ import pytest
 
 from fer_lib.datasets import CLASS_NAMES, ImageSet, Splits
 from fer_lib.figures import data as figures
-from fer_lib.figures.style import INK, PALETTE
+from fer_lib.figures.style import PALETTE
 
 
-def noise(labels, prefix, channels=1, seed=0, metadata=None):
+def noise(labels, prefix, seed=0):
     """A ImageSet of 8 x 6 noise."""
-    images = np.random.default_rng(seed).integers(0, 256, (len(labels), 8, 6, channels)).astype("uint8")
-    ids = np.array([f"{prefix}/{index}" for index in range(len(labels))])
-    return ImageSet(images, np.array(labels, "int64"), ids, metadata=metadata)
+    images = np.random.default_rng(seed).integers(0, 256, (len(labels), 8, 6, 1)).astype("uint8")
+    return ImageSet(images, np.array(labels), np.array([f"{prefix}/{index}" for index in range(len(labels))]))
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +36,6 @@ def test_bars_are_the_counts():
     for axes, (_, row) in zip(figure.axes, counts.iterrows(), strict=True):
         assert [bar.get_width() for bar in axes.patches] == [row["angry"], row["happy"]]
     assert [text.get_text() for text in figure.axes[0].texts] == ["1,300 (32.5 %)", "2,700 (67.5 %)"]
-    top, bottom = figure.axes[0].get_ylim()[::-1]
-    assert top < bottom  # the first class on top
 
 
 def test_samples_are_of_their_class_without_repetition():
@@ -50,14 +47,6 @@ def test_samples_are_of_their_class_without_repetition():
         assert len(shown) == len(set(shown)) == (4 if label else 2)
         assert set(shown) <= of_class
         assert row[0].get_ylabel() == CLASS_NAMES[label]
-
-
-def test_another_seed_draws_other_samples():
-    faces = noise([0] * 50, "train")
-    first, again, other = (
-        [image.tobytes() for image in drawn(figures.samples(faces, 5, seed).axes)] for seed in (0, 0, 1)
-    )
-    assert first == again and first != other
 
 
 def test_image_table_leaves_missing_places_empty():
@@ -79,17 +68,14 @@ def test_gallery_finds_images_in_all_splits(splits):
 def test_pairs_stand_below_each_other_and_another_class_is_dark_red(splits):
     figure = figures.image_pairs(splits, ["val/0", "val/1"], ["train/0", "val/0"])
     assert titles(figure) == ["validation\nfear"] * 2 + ["train\nangry", "validation\nfear"]
-    assert [axes.title.get_color() for axes in figure.axes] != [INK] * 4
     assert figure.axes[2].title.get_color() == PALETTE["dark red"] != figure.axes[3].title.get_color()
     assert np.array_equal(drawn(figure.axes)[2], splits.train.images[0, ..., 0])
 
 
 def test_a_limit_keeps_some_pairs_together(splits):
-    upper, lower = ["train/0", "train/1", "train/2"] * 4, ["train/0", "train/1", "train/2"] * 4
-    figure = figures.image_pairs(splits, upper, lower, limit=5)
-    assert len(figure.axes) == 10
-    images = drawn(figure.axes)
-    assert all(np.array_equal(*pair) for pair in zip(images[:5], images[5:], strict=True))
+    ids = ["train/0", "train/1", "train/2"] * 4
+    images = drawn(figures.image_pairs(splits, ids, ids).axes)
+    assert len(images) == 16 and np.array_equal(images[:8], images[8:])
 
 
 def test_mean_faces_show_where_classes_differ_whatever_their_brightness():

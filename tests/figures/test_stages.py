@@ -14,13 +14,8 @@ from fer_lib.figures.style import PALETTE, QUIET, label_of
 
 BASELINE = "resnet26v2"
 # Ten networks, among them the longest label that a name can have.
-VARIANTS = [
-    BASELINE,
-    *(f"{BASELINE}-nl{stages}" for stages in ("1", "2", "3", "4", "12", "34")),
-    f"{BASELINE}-nl3-dot_product",
-    f"{BASELINE}-nl3-identity",
-    f"{BASELINE}-nl34-concatenation-before_last",
-]
+NAMES = ("1", "2", "3", "4", "12", "34", "3-dot_product", "3-identity", "34-concatenation-before_last")
+VARIANTS = [BASELINE, *(f"{BASELINE}-nl{name}" for name in NAMES)]
 
 
 def summary():
@@ -37,9 +32,7 @@ def by_run():
 def comparison():
     difference = np.linspace(-0.012, 0.02, len(VARIANTS) - 1)
     table = pd.DataFrame({"variant": VARIANTS[1:], "baseline": BASELINE, "difference": difference})
-    table = table.assign(
-        ci_low=difference - 0.015, ci_high=difference + 0.015, p_holm=np.linspace(0, 1, len(table))
-    )
+    table = table.assign(ci_low=difference - 0.015, ci_high=difference + 0.015, p_holm=np.linspace(0, 1, 9))
     return table.assign(simultaneous_low=difference - 0.021, simultaneous_high=difference + 0.021)
 
 
@@ -66,43 +59,19 @@ def by_row(limits):
     return [(row, *pair) for row, pair in enumerate(np.asarray(limits))]
 
 
-def test_the_block_has_its_operations_and_shapes_in_order():
+def test_the_block_adds_its_input_to_what_theta_phi_and_g_make_of_it():
     axes = figures.block_diagram().axes[0]
-    words = texts(axes)
-    for expected in (
-        "θ: 1 × 1 conv",
-        "φ: 1 × 1 conv",
-        "g: 1 × 1 conv",
-        "softmax\nover j",
-        "W: 1 × 1 conv\nBN (γ = 0)",
-    ):
-        assert expected in words
-    assert words.count("N × C/2") == 3 and {"H × W × C", "f, N × N", "a, N × N", "y, N × C/2"} <= set(words)
     places = {text.get_text(): text.get_position()[0] for text in axes.texts}
-    order = [places[word] for word in ("x", "θ: 1 × 1 conv", "softmax\nover j", "W: 1 × 1 conv\nBN (γ = 0)", "+")]
-    assert order == sorted(order)
     arrows = [text for text in axes.texts if isinstance(text, Annotation)]
-    # x goes to theta, phi, g and past the block to the sum; each other operation's result goes on once.
-    assert sorted(arrow.xyann[0] for arrow in arrows)[:4] == [places["x"]] * 4 and len(arrows) == 11
+    assert [arrow.xyann[0] for arrow in arrows].count(places["x"]) == 4 and len(arrows) == 11
 
 
 def test_the_network_has_its_bottlenecks_and_blocks_by_stage():
-    sizes = {
-        "stage": [1, 2, 3, 4],
-        "bottlenecks": [3, 4, 6, 3],
-        "side": [24, 12, 6, 3],
-        "channels": [256, 512, 1024, 2048],
-    }
-    axes = figures.network_diagram(pd.DataFrame(sizes), 96, (1, 4)).axes[0]
+    sizes = pd.DataFrame({"stage": [1, 2, 3, 4], "bottlenecks": [3, 4, 6, 3], "side": [24, 12, 6, 3]})
+    axes = figures.network_diagram(sizes.assign(channels=[256, 512, 1024, 2048]), 96, (1, 4)).axes[0]
     drawn = [(len(marks.get_offsets()), to_hex(marks.get_facecolor()[0])) for marks in axes.collections]
-    assert drawn == [
-        (3, QUIET),
-        (3, PALETTE["orange"]),
-        (4, QUIET),
-        (6, QUIET),
-        (3, QUIET),
-        (3, PALETTE["orange"]),
-    ]
+    orange = (3, PALETTE["orange"])
+    assert drawn == [(3, QUIET), orange, (4, QUIET), (6, QUIET), (3, QUIET), orange]
     heights = [box.get_height() for box in axes.patches if isinstance(box, Rectangle)]
     assert heights == sorted(heights, reverse=True) and len(heights) == 4
     assert {"image\n96 × 96", "stage 3", "6 × 6 positions\n1024 channels"} <= set(texts(axes))
@@ -129,10 +98,8 @@ def test_accuracy_by_variant_draws_the_intervals_of_the_table_and_the_seeds():
     # A seed's dot is below its variant's row.
     np.testing.assert_allclose(np.sort(dots[:, 1]), np.repeat(np.arange(10) + 0.27, 3))
 
-
-def test_one_seed_has_no_dots():
-    axes = figures.accuracy_by_variant(summary().assign(seeds=1), by_run()).axes[0]
-    assert not [dots for dots in axes.collections if len(dots.get_offsets())]
+    one_seed = figures.accuracy_by_variant(summary().assign(seeds=1), by_run()).axes[0]
+    assert not [dots for dots in one_seed.collections if len(dots.get_offsets())]
 
 
 def test_forest_plot_draws_both_intervals_in_points():
@@ -141,14 +108,9 @@ def test_forest_plot_draws_both_intervals_in_points():
     np.testing.assert_allclose(intervals(axes, 3), by_row(100 * table[["ci_low", "ci_high"]]))
     simultaneous = 100 * table[["simultaneous_low", "simultaneous_high"]]
     np.testing.assert_allclose(intervals(axes, 1), by_row(simultaneous))
-    low, high = axes.get_xlim()
-    assert low == -high and high > np.abs(simultaneous.to_numpy()).max()
+    assert axes.get_xlim()[0] == -axes.get_xlim()[1] < -np.abs(simultaneous.to_numpy()).max()
     assert texts(axes)[:3] == ["−1.2", "−2.7 to +0.3", "< 0.001"]
-    assert texts(axes)[-3:] == ["pp", "95 % CI", "p (Holm-adjusted)"]
-    assert "baseline" in axes.get_xlabel()
-
-
-def test_forest_plot_of_single_runs_has_no_simultaneous_interval_but_is_drawn():
+    # Of single runs it has no simultaneous interval, but is drawn.
     table = comparison().assign(simultaneous_low=np.nan, simultaneous_high=np.nan, p_holm=np.nan)
     axes = figures.forest_plot(table).axes[0]
     assert axes.get_xlim()[1] == pytest.approx(110 * 0.035) and texts(axes)[2] == "–"
