@@ -137,7 +137,7 @@ def _effect(blocks, contrasts):
     """The mean effect of the blocks, and what is excluded; with one seed, the largest difference."""
     mean = contrasts[contrasts["contrast"] == tables.MEAN_OF_BLOCKS]
     if mean.empty:
-        row, differ = blocks.loc[blocks["difference"].idxmax()], int((blocks["p_holm"] < ALPHA).sum())
+        row, differ = blocks.loc[blocks["difference"].abs().idxmax()], int((blocks["p_holm"] < ALPHA).sum())
         effect = _with_limits(row, " pp", "95 % CI over the images ")
         who = f"{differ or 'none'} of {len(blocks)} networks with blocks differ{'' if differ > 1 else 's'}"
         return f"The largest difference is {effect}, {network(row['variant'])}; {who} significantly."
