@@ -32,13 +32,10 @@ def test_generated_faces_are_drawn_once_and_named_so(tmp_path):
 
 
 def test_a_path_may_come_from_the_call_or_from_the_parameters(archive):
-    expected = load_fer2013(archive, "official").fingerprint
-    given = load(Parameters(dataset="fer2013", protocol="official"), archive)
+    expected, study = load_fer2013(archive, "official").fingerprint, {"dataset": "fer2013", "protocol": "official"}
+    assert load(Parameters(**study, data=str(archive))).fingerprint == expected
+    given = load(Parameters(**study, data="nowhere"), archive)
     assert given.fingerprint == expected and given.dataset == "fer2013"
-    assert load(Parameters(dataset="fer2013", protocol="official", data=str(archive))).fingerprint == expected
-    assert (
-        load(Parameters(dataset="fer2013", protocol="official", data="nowhere"), archive).fingerprint == expected
-    )
 
 
 def test_a_path_that_is_missing_or_not_wanted(archive):
@@ -50,8 +47,6 @@ def test_a_path_that_is_missing_or_not_wanted(archive):
 
 def test_reading_data_needs_neither_keras_nor_a_backend():
     code = "import sys, fer_lib.datasets.checks; print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
-    assert "numpy" in loaded
-    assert {"keras", "tensorflow", "jax", "torch"}.isdisjoint(loaded)
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "numpy" in loaded.split()
+    assert {"keras", "tensorflow", "jax", "torch"}.isdisjoint(loaded.split())
