@@ -53,7 +53,6 @@ _FOREIGN = (
     (rb"version https://git-lfs", "a Git LFS pointer, not the data", "Run `git lfs pull` in its repository"),
     (rb"(\xef\xbb\xbf)?\s*<", "a web page", "Its download may need a login: download the data in a browser"),
     (_HEIC, "an HEIC or AVIF image", "Convert it to JPEG or PNG"),
-    (rb"\x89PNG|\xff\xd8\xff", "a single image", "Give the folder that holds the images of all classes"),
 )
 
 
@@ -233,8 +232,7 @@ def _decoded(content: bytes, where: str, shape: tuple[int, int, int], aspect: st
     except DataError:
         raise
     except Exception as error:  # Pillow's decoders let errors of many kinds through
-        if not content.startswith((b"\x89PNG", b"\xff\xd8\xff")):
-            check_kind(content[:512], where)
+        check_kind(content[:512], where)
         found = "a file that cannot be identified" if "cannot identify" in str(error) else str(error)
         advice = "Remove it, or convert it to JPEG or PNG"
         raise DataError("A file is no image, or damaged", where, " or ".join(FORMATS), found, advice) from error

@@ -28,29 +28,17 @@ Finding = tuple[bool, str]  # whether it is a problem, and a sentence
 
 @dataclass(frozen=True, eq=False)
 class Flaws:
-    """What `check` found.
+    """What `check` found."""
 
-    Args:
-        totals: images, distinct, copies (the rest), groups of copies, contradicting, constant, leaked, near.
-        counts: of images: a row per class, a column per split.
-        constant: a row per image of one grey value: split, id, class, value.
-        duplicates: a row per image that is not unique: group, split, id, class, contradicting.
-        leaks: a row per image that is also in train: split, id, class; train_id, train_class: its first.
-        near: a row per other image with a near copy in train: as leaks; correlation, mirrored.
-        sharpness: a row per split: images, sharpness (median), to_train (the ratio).
-        problems: sentences; with any of them a study must not be made.
-        warnings: sentences that a study must state.
-    """
-
-    totals: pd.Series
-    counts: pd.DataFrame
-    constant: pd.DataFrame
-    duplicates: pd.DataFrame
-    leaks: pd.DataFrame
-    near: pd.DataFrame
-    sharpness: pd.DataFrame
-    problems: tuple[str, ...]
-    warnings: tuple[str, ...]
+    totals: pd.Series  # images, distinct, copies (the rest), groups, contradicting, constant, leaked, near
+    counts: pd.DataFrame  # of images: a row per class, a column per split
+    constant: pd.DataFrame  # a row per image of one grey value: split, id, class, value
+    duplicates: pd.DataFrame  # a row per image that is not unique: group, split, id, class, contradicting
+    leaks: pd.DataFrame  # a row per image that is also in train: split, id, class; train_id, train_class
+    near: pd.DataFrame  # a row per other image with a near copy in train: as leaks; correlation, mirrored
+    sharpness: pd.DataFrame  # a row per split: images, sharpness (median), to_train (the ratio)
+    problems: tuple[str, ...]  # with any of them a study must not be made
+    warnings: tuple[str, ...]  # a study must state them
 
     def __str__(self) -> str:
         tables = [self.counts, self.totals.to_frame().T.set_axis([""]), self.sharpness.round(3)]

@@ -95,7 +95,7 @@ def load_fer2013(path: str | Path, protocol: str = "paper", labels: str = "origi
     beside = votes if labels == "ferplus" and source.is_file() and votes.exists() else None
     how = {"dataset": "fer2013", "labels": labels, "votes": beside and state_hash(beside)}
     images, notes = cached_images(source, how, lambda: _read(source, labels, beside))
-    parts = _official(images, source) if protocol == "official" else _paper(images, source, protocol)
+    parts = _divide(images, protocol, source)
     if unused := len(images) - sum(map(len, parts.values())):
         notes.append(f"{unused:,} of the {len(images):,} images are used by no split of this protocol.")
     return divided(parts, "ferplus" if labels == "ferplus" else "fer2013", protocol, notes, source)
@@ -271,27 +271,24 @@ def _with_votes(images: ImageSet, files: Files, beside: Path | None) -> tuple[Im
     return dataclasses.replace(images.subset(keep), labels=labels), note
 
 
-def _paper(images: ImageSet, path: Path, protocol: str) -> dict[str, ImageSet]:
-    if set(images.metadata["folder"]) != {"train", "test"}:
-        found = "a CSV, which has no file names" if not images.metadata["folder"].any() else "other splits"
+def _divide(images: ImageSet, protocol: str, path: Path) -> dict[str, ImageSet]:
+    usage, folder = images.metadata["usage"].to_numpy(), images.metadata["folder"].to_numpy()
+    if protocol == "official":
+        known = np.isin(usage, list(OFFICIAL_USAGES.values()))
+        if not known.all():
+            expected = "file names that begin with Training_, PublicTest_ or PrivateTest_, or a folder for each"
+            found, advice = images.ids[~known][0], "fer2013.csv can give it; protocol 'paper' needs no such names"
+            raise DataError("These files cannot give the protocol 'official'", path, expected, found, advice)
+        return {split: images.subset(usage == name) for split, name in OFFICIAL_USAGES.items()}
+    if set(folder) != {"train", "test"}:
+        found = "other splits" if folder.any() else "a CSV, which has no file names"
         expected = "train/ and test/, such as in the archive of kaggle.com/datasets/msambare/fer2013"
         raise DataError(f"These data cannot give the protocol '{protocol}'", path, expected, found, "Use official")
     # The first int(0.2 n) of a class folder's n files. The ids are sorted by code point, as Keras' iterator does.
     of_class = pd.Series(images.ids.tolist()).str.rpartition("/")[0]
     groups = of_class.groupby(of_class)
     first = (groups.cumcount() < (PAPER_VALIDATION_SHARE * groups.transform("size")).astype(int)).to_numpy()
-    in_train = (images.metadata["folder"] == "train").to_numpy()
-    train = images.subset(in_train & ~first)
+    in_train, train = folder == "train", images.subset((folder == "train") & ~first)
     if protocol == "whole_test":
         return {"train": train, "validation": images.subset(in_train & first), "test": images.subset(~in_train)}
     return {"train": train, "validation": images.subset(~in_train & first)}
-
-
-def _official(images: ImageSet, path: Path) -> dict[str, ImageSet]:
-    usage = images.metadata["usage"].to_numpy()
-    known = np.isin(usage, list(OFFICIAL_USAGES.values()))
-    if not known.all():
-        expected = "file names that begin with Training_, PublicTest_ or PrivateTest_, or a folder for each"
-        found, advice = images.ids[~known][0], "fer2013.csv can give it; protocol 'paper' needs no such names"
-        raise DataError("These files cannot give the protocol 'official'", path, expected, found, advice)
-    return {split: images.subset(usage == name) for split, name in OFFICIAL_USAGES.items()}

@@ -140,19 +140,14 @@ def _classes(tree: list[TreeImage]) -> tuple[dict[str, str], list[str]]:
 
 
 def _require_images(files: Files, tree: list[TreeImage], nested: bool) -> None:
-    """DataError where a folder in a class's place holds no image: an empty one, or one of other files."""
-    below = "/subject/image" if nested else "/image"
-    with_splits, root = any(image.split for image in tree), tree[0].root
-    there = {(image.split, image.class_name) for image in tree}
-    empty = []
-    for folder in files.folders:
-        image = _place(f"{folder}{below}", with_splits, nested)
-        if image and image.root == root and (image.split, image.class_name) not in there:
-            others = [name for name in files.names if name.startswith(f"{folder}/")]
-            empty.append(f"{folder} ({f'no image among {listed(others, 2)}' if others else 'empty'})")
-    if empty:
+    """DataError where a folder beside those of classes holds no image: an empty one, or one of other files."""
+    classes = {image.path.rsplit("/", 2 if nested else 1)[0] for image in tree}
+    parents = {folder.rpartition("/")[0] for folder in classes}
+    if empty := [name for name in files.folders if name.rpartition("/")[0] in parents and name not in classes]:
+        there = {folder: [name for name in files.names if name.startswith(f"{folder}/")] for folder in empty}
+        found = listed([f"{folder} (holds {listed(names, 2) or 'nothing'})" for folder, names in there.items()], 5)
         advice = "Add images, convert what it holds to JPEG or PNG, or remove the folder"
-        raise DataError("A class folder holds no image", files.path, "images in each", listed(empty, 5), advice)
+        raise DataError("A class folder holds no image", files.path, "images in each", found, advice)
 
 
 def _subjects(ids: list[str], group: str, path: Path) -> list[str]:

@@ -27,7 +27,6 @@ from PIL import Image
 
 from fer_lib.datasets.checks import check, copies_of
 from fer_lib.datasets.fer2013 import load_fer2013
-from fer_lib.errors import ParameterError
 
 # 0..6 of the CSV, from the challenge's page.
 EMOTIONS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
@@ -102,10 +101,9 @@ def test_pixels_labels_and_ids_belong_together(whole_tree):
         assert name.split("/")[1] == CLASSES[label]
 
 
-@pytest.mark.parametrize(("protocol", "labels"), [("random", "original"), ("official", "mine")])
-def test_unknown_arguments(whole_tree, protocol, labels):
-    with pytest.raises(ParameterError, match=r"paper|ferplus"):
-        load_fer2013(whole_tree, protocol, labels)
+def test_unknown_arguments(whole_tree):
+    refused(loading(whole_tree, "random"), "Unknown protocol", "'paper'", "'random'")
+    refused(loading(whole_tree, labels="mine"), "Unknown labels", "'ferplus'", "'mine'")
 
 
 # Forms of the tree: each gives the same data as the published one
@@ -179,16 +177,13 @@ def test_three_folders_say_the_usage_where_names_do_not(tree, folders):
 def test_two_folders_with_other_names_give_the_paper_protocol_alone(tree):
     new = renamed(tree, lambda part, name, file: f"{part}/{name}/im{file}")
     assert len(load_fer2013(new, "paper").train) == 63 - 10
-    refused(loading(new), "protocol 'official'", "icml_face_data.csv")
+    refused(loading(new), "protocol 'official'", "fer2013.csv")
 
 
-def test_jpeg_and_links_are_read(tree, tmp_path):
-    face = tree / "train" / "sad" / "Training_8.png"
-    Image.open(face).save(face.with_suffix(".JPG"), "JPEG", quality=95)
-    face.unlink()
+def test_links_are_read(tree, tmp_path):
     (tree / "train").rename(tmp_path / "elsewhere")
     (tree / "train").symlink_to(tmp_path / "elsewhere")
-    assert "train/sad/Training_8.JPG" in load_fer2013(tree, "official").train.ids
+    assert len(load_fer2013(tree, "official").train) == 63
 
 
 # Broken trees
@@ -218,10 +213,6 @@ def saved(name, image=grey(0)):  # noqa: B008
     [
         (lambda tree: shutil.rmtree(tree / "train/disgust"), ["'train' is without", "none of disgust"]),
         (lambda tree: shutil.rmtree(tree / "test"), ["'validation' is without", "among 0"]),
-        (
-            lambda tree: [file.unlink() for file in tree.glob("test/sad/Private*")],
-            ["'test' is without", "none of sad"],
-        ),
         (saved("train/suprise/a.png"), ["Unknown class", "folders suprise", "dataset: folders"]),
         (number_classes, ["Unknown class", "0, 1, 2, 3, 4, 5, 6", "neutral is before sad"]),
         (lambda tree: (tree / FEAR).write_text("hello"), ["no image", FEAR, "cannot be identified"]),
@@ -373,12 +364,12 @@ def test_rows_are_refused_by_their_line(tmp_path, row, words, place):
 VOTES = ["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF"]
 
 
-def write_votes(path, winners):
-    """A row for each row of `write_csv`; `winners` replaces some by the text of the votes."""
+def write_votes(path):
+    """A row for each row of `write_csv`, of its own class."""
     own = ["anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral"] * 3
     rows = []
     for row, (line, name) in enumerate(zip(csv_rows(), own, strict=True)):
-        votes = winners.get(row, ",".join("9" if column == name else "0" for column in VOTES))
+        votes = ",".join("9" if column == name else "0" for column in VOTES)
         rows.append(f"{line.rsplit(',', 1)[1]},fer{row:07d}.png,{votes}")
     path.write_text("\n".join([f"Usage,Image name,{','.join(VOTES)}", *rows]) + "\n")
 
@@ -387,7 +378,7 @@ def test_ferplus_leaves_out_what_is_no_face_or_has_no_majority(tmp_path):
     rows = csv_rows()
     extra = [csv_row(1, grey(70 + number), "PrivateTest") for number in range(5)]
     (tmp_path / "fer2013.csv").write_text("\n".join(["emotion,pixels,Usage", *rows, *extra]) + "\n")
-    write_votes(tmp_path / "fer2013new.csv", {})
+    write_votes(tmp_path / "fer2013new.csv")
     votes = {
         "no majority": "5,5,0,0,0,0,0,0,0,0",
         "contempt": "1,0,0,0,0,0,0,9,0,0",
@@ -401,7 +392,6 @@ def test_ferplus_leaves_out_what_is_no_face_or_has_no_majority(tmp_path):
     original = load_fer2013(tmp_path, "official")
     assert (len(splits.test), len(original.test)) == (8, 12)
     assert CLASSES[splits.test.labels[-1]] == "happy" and splits.test.ids[-1] == "PrivateTest/000025"
-    assert splits.train.labels.tolist() == original.train.labels.tolist()
     assert splits.dataset == "ferplus" and splits.fingerprint != original.fingerprint
     assert "left out 4 images: 1 contempt, 1 no majority, 1 not a face, 1 unknown." in splits.notes[0]
     # Beside the CSV or an archive of it, and inside one; other votes are other data.
@@ -417,7 +407,7 @@ def test_where_ferplus_cannot_be_used(tree, tmp_path):
     table = write_csv(tmp_path / "csv.csv")
     refused(loading(tree, labels="ferplus"), "FER+", "a tree of images", "microsoft/FERPlus")
     refused(loading(table, labels="ferplus"), "no fer2013new.csv")
-    write_votes(tmp_path / "fer2013new.csv", {})
+    write_votes(tmp_path / "fer2013new.csv")
     text = (tmp_path / "fer2013new.csv").read_text()
     for old, new, words in (
         ("PrivateTest,fer0000020.png", "Training,fer0000020.png", ["does not fit", "21 rows"]),

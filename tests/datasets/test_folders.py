@@ -166,9 +166,7 @@ def test_a_class_folder_without_images_is_named(tmp_path):
     (folder / "films").mkdir()
     (folder / "films" / "a.mp4").write_bytes(b"film")
     for path in (folder, zip_with_folders(folder, tmp_path / "a.zip")):
-        refused(
-            lambda path=path: load_folders(path, "random"), "films (no image among films/a.mp4), horse (empty)"
-        )
+        refused(lambda path=path: load_folders(path, "random"), "films (holds films/a.mp4), horse (holds nothing)")
     for name in ("@eaDir", ".Trash-1000", "$RECYCLE.BIN"):
         save(grey(0), folder / name / "x.png")
     shutil.rmtree(folder / "horse")

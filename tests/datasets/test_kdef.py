@@ -101,24 +101,12 @@ def ids_of(splits):
 # Names
 
 
-@pytest.mark.parametrize(
-    "stem",
-    [
-        "AF31W",
-        "CF01ANS",
-        "AX01ANS",
-        "AF00ANS",
-        "AF36ANS",
-        "AF01XXS",
-        "AF01ANSR",
-        "AF01AN",
-        "AF01ANS (1)",
-        "AF0１ANS",
-    ],
-)
-def test_an_invalid_name(tree, stem):
-    write(tree, f"{stem}.JPG", jpeg(1))
-    said(load_kdef(tree, size=16), "Left out (1), invalid file name (expected session", f"AF01ANHL): {stem}.JPG.")
+def test_invalid_names(tree):
+    stems = "AF00ANS,AF01AN,AF01ANS (1),AF01ANSR,AF01XXS,AF0１ANS,AF31W,AF36ANS,AX01ANS,CF01ANS".split(",")
+    for stem in stems:
+        write(tree, f"{stem}.JPG", jpeg(1))
+    names = ", ".join(f"{stem}.JPG" for stem in sorted(stems))
+    said(load_kdef(tree, size=16), "Left out (10), invalid file name (expected session", f"AF01ANHL): {names}.")
 
 
 # The whole data set
@@ -220,6 +208,9 @@ def test_crop_is_the_middle_square(tmp_path):
     assert cropped[1:-1, :, [0, 2]].max() < 40
     reference = Image.fromarray(full[100:662]).resize((96, 96), Image.Resampling.BOX)
     assert np.abs(cropped[2:-2].astype(int) - np.asarray(reference)[2:-2]).mean() < 1.5
+    # Nothing is resampled at the size of the pictures.
+    np.testing.assert_array_equal(first(path, size=762, aspect="pad")[:, 100:662], full)
+    np.testing.assert_array_equal(first(path, size=562), full[100:662])
 
 
 def test_squash_is_the_whole_picture(tmp_path):
@@ -239,12 +230,6 @@ def test_pad_is_the_whole_picture_as_it_is_proportioned(tmp_path):
     reference = np.asarray(Image.fromarray(full).resize((71, 96), Image.Resampling.BOX))
     assert np.abs(padded[:, 12:83].astype(int) - reference).mean() < 3
     assert (padded[:, :12] == padded[:, 12:13]).all() and (padded[:, 83:] == padded[:, 82:83]).all()
-
-
-def test_nothing_is_resampled_at_the_size_of_the_pictures(tmp_path):
-    path, full = striped(tmp_path)
-    np.testing.assert_array_equal(first(path, size=762, aspect="pad")[:, 100:662], full)
-    np.testing.assert_array_equal(first(path, size=562), full[100:662])
 
 
 def test_without_colour_there_is_one_channel_of_luminance(tree):
@@ -277,10 +262,10 @@ def test_every_form_gives_the_same_data(small_tree, tree, tmp_path):
     for file in tree.rglob("*.JPG"):
         write(lower, f"{file.parent.name}/{file.name}".lower(), file.read_bytes())
     classes = reorganised(tree, tmp_path / "classes")
-    forms = [
-        *(small_tree, tree, lower, classes),
-        *(zip_of(small_tree, tmp_path / "a.zip"), zip_of(classes, tmp_path / "b.zip")),
-    ]
+    flat = tmp_path / "flat"
+    for file in tree.rglob("*.JPG"):
+        write(flat, file.name, file.read_bytes())
+    forms = [small_tree, tree, lower, classes, flat, zip_of(small_tree, tmp_path / "a.zip")]
     for protocol in ("random", "subject"):
         assert len({load_kdef(form, protocol, size=16).fingerprint for form in forms}) == 1
 
@@ -306,13 +291,12 @@ def test_a_study_leads_here(tree):
 
 def test_missing_pictures_are_named(tree):
     shutil.rmtree(tree / "AF02")
-    for session in "AB":
-        shutil.rmtree(tree / f"{session}M03")
-    for file in tree.rglob("*FR.JPG"):
+    shutil.rmtree(tree / "AM03")
+    shutil.rmtree(tree / "BM03")
+    for file in [*tree.rglob("*FR.JPG"), tree / "AF01" / "AF01ANS.JPG"]:
         file.unlink()
-    (tree / "AF01" / "AF01ANS.JPG").unlink()
     splits = load_kdef(tree, size=16)
-    # Five persons are left, one of them with one session: 9 folders of 28 without full right profiles, less one.
+    # Five subjects are left, one of them with one session: 9 folders of 28 without full right profiles, less one.
     assert account(splits) == ({"used": 251, "missing": 4649}, 4900)
     said(splits, "Missing: AF01AFFR, AF01ANFR, AF01ANS, AF01DIFR", "and 4,599 more")
     # At the other angles the sentence is about these.
@@ -344,19 +328,6 @@ def test_files_that_are_no_picture_are_left_out_and_listed(tree):
     assert len(ids_of(splits)) == 416
 
 
-def test_a_damaged_entry_of_a_zip_is_left_out_and_listed(tree, tmp_path):
-    path = zip_of(tree, tmp_path / "kdef.zip")
-    with zipfile.ZipFile(path) as archive:
-        entry = archive.getinfo("BM02/BM02HAS.JPG")
-    content = bytearray(path.read_bytes())
-    place = entry.header_offset + 30 + len(entry.filename) + entry.file_size // 2
-    content[place] ^= 255
-    path.write_bytes(content)
-    splits = load_kdef(path, size=16)
-    assert account(splits)[0]["damaged or not an image"] == 1
-    said(splits, "damaged or not an image: BM02/BM02HAS.JPG.")
-
-
 def test_mixed_forms_are_read_once(tree):
     before = load_kdef(tree, size=16)
     for name in ("AF01ANS", "BM03ANFL"):
@@ -375,10 +346,7 @@ def test_of_a_misnamed_and_a_well_named_file_the_latter_is_read(tree):
         write(tree, f"{name[:4]}/{name}.JPG", jpeg(5000))
     write(tree, "AF31/AF31V.JPG", jpeg(5001))
     write(tree, "AM31/AM31H.JPG", jpeg(5002))
-    said(
-        load_kdef(tree, size=16),
-        "Left out (2), a second file of an image: AF31/AF31V.JPG, AM31/AM31H.JPG.",
-    )
+    said(load_kdef(tree, size=16), "Left out (2), a second file of an image: AF31/AF31V.JPG, AM31/AM31H.JPG.")
 
 
 def test_a_folder_that_contradicts_the_name(tree, tmp_path):
@@ -390,20 +358,6 @@ def test_a_folder_that_contradicts_the_name(tree, tmp_path):
     classes = reorganised(tree, tmp_path / "classes")
     shutil.move(classes / "happy/AM01HAS.JPG", classes / "sad/AM01HAS.JPG")
     assert "AM01HAS" not in ids_of(load_kdef(classes, size=16))
-
-
-def test_folders_of_other_names_say_nothing(tree, tmp_path):
-    flat = tmp_path / "flat"
-    for file in tree.rglob("*.JPG"):
-        write(flat, file.name, file.read_bytes())
-    assert load_kdef(flat, size=16).fingerprint == load_kdef(tree, size=16).fingerprint
-
-
-def test_one_sex_alone_is_cut_and_told(tree):
-    for session in "AB":
-        for person in ("M01", "M02", "M03"):
-            shutil.rmtree(tree / f"{session}{person}")
-    said(load_kdef(tree, "subject", size=16), "train has 2 female and 0 male, validation has 1 female and 0 male")
 
 
 def test_where_no_study_is_possible(tree, tmp_path):
