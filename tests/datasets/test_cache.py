@@ -37,12 +37,6 @@ def same(one, other):
     return one[0].class_names == other[0].class_names and one[1] == other[1]
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("FER_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
 @pytest.fixture
 def source(tmp_path):
     path = tmp_path / "archive.zip"
@@ -110,10 +104,10 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_entry_is_recognised_and_made_again(source, tmp_path, damage):
-    reader, cache = Reader(), tmp_path / "cache"
+def test_a_damaged_entry_is_recognised_and_made_again(source, own_cache, damage):
+    reader = Reader()
     whole = cached_images(source, {}, reader)
-    (entry,) = cache.glob("*")
+    (entry,) = own_cache.glob("*")
     entry.write_bytes(DAMAGE[damage](entry.read_bytes()))
     with pytest.warns(UserWarning, match="damaged"):
         again = cached_images(source, {}, reader)

@@ -33,11 +33,6 @@ EMOTIONS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 REAL = os.environ.get("FER2013_ARCHIVE", "")
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("FER_CACHE", str(tmp_path / "cache"))
-
-
 @pytest.fixture(scope="module")
 def whole_tree(tmp_path_factory):
     return write_tree(tmp_path_factory.mktemp("whole"))

@@ -18,11 +18,6 @@ from fer_lib.parameters import Parameters
 COLOURS = {"cat": (200, 30, 30), "dog": (30, 200, 30), "émeu": (30, 30, 200)}
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("FER_CACHE", str(tmp_path / "cache"))
-
-
 def write(folder, splits=("",), number=10, size=(40, 30)):
     """So many images a class and split, of the colour of their class, with a white bar at the left."""
     for split in splits:

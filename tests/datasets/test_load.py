@@ -15,20 +15,15 @@ def archive(tmp_path_factory):
     return make_synthetic(tmp_path_factory.mktemp("faces") / "archive.zip", images_per_class=10, seed=3)
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("FER_CACHE", str(tmp_path))
-
-
-def test_generated_faces_are_drawn_once_and_named_so(tmp_path):
+def test_generated_faces_are_drawn_once_and_named_so(own_cache):
     parameters = Parameters(generated_images=70, protocol="official")
     splits = load(parameters)
     assert (splits.dataset, splits.protocol) == ("synthetic", "official")
     assert splits.train.images.shape[1:] == (48, 48, 1)
     assert 60 <= sum(len(faces) for _, faces in splits.items()) <= 100
-    before = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
+    before = {file: file.stat().st_mtime_ns for file in own_cache.iterdir()}
     assert load(parameters).fingerprint == splits.fingerprint
-    assert {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == before
+    assert {file: file.stat().st_mtime_ns for file in own_cache.iterdir()} == before
 
 
 def test_a_path_may_come_from_the_call_or_from_the_parameters(archive):
