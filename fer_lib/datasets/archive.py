@@ -29,8 +29,8 @@ MAX_PIXELS = 80_000_000
 MAX_DECODED_BYTES = 16 << 30
 MAX_TABLE_BYTES = 1 << 30  # a CSV of FER-2013 has 300 MB
 MAX_INFLATED_BYTES = 4 << 30
-# Files that claim to be images; of others the first bytes decide.
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff")
+# Files that claim to be images; of others the content decides.
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif")
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
 ASPECTS: dict[str, Callable[..., Image.Image]] = {
     "crop": ImageOps.fit, "pad": ImageOps.contain, "squash": Image.Image.resize,
@@ -42,20 +42,14 @@ _CLUTTER = re.compile(
     r"|thumbs\.db|desktop\.ini|icon\r)",
     re.IGNORECASE | re.DOTALL,
 )
-_HEIC = rb".{4}ftyp(hei|hev|mif1|msf1|avi)"
-_IMAGE = re.compile(
-    rb"\xff\xd8\xff|\x89PNG|BM.{4}\0{4}|RIFF.{4}WEBP|GIF8|II\*\0|MM\0\*|P[1-6]\s|" + _HEIC, re.DOTALL
-)
 # First bytes of what is saved under the name of data, what it is, and what to do.
 _FOREIGN = (
     (rb"Rar!|7z\xbc\xaf\x27\x1c", "a RAR or 7z archive", "Extract it and give the folder"),
     (rb"PAR1|\x89HDF", "a Parquet or HDF5 table", "Give fer2013.csv, or the images in a folder for each class"),
     (rb"version https://git-lfs", "a Git LFS pointer, not the data", "Run `git lfs pull` in its repository"),
     (rb"(\xef\xbb\xbf)?\s*<", "a web page", "Its download may need a login: download the data in a browser"),
-    (_HEIC, "an HEIC or AVIF image", "Convert it to JPEG or PNG"),
+    (rb".{4}ftyp(hei|hev|mif1|msf1|avi)", "an HEIC or AVIF image", "Convert it to JPEG or PNG"),
 )
-
-
 # Name -> size in bytes, and what opens it as a binary stream; the name of a folder ends with a slash.
 Entries = dict[str, tuple[int, Callable[[], Any]]]
 
@@ -98,13 +92,13 @@ class Files:
 
     @functools.cached_property
     def images(self) -> list[str]:
-        """The names of the images, by their suffix or, where it is another one, by their first bytes."""
+        """The names of the images, by their suffix or, where it is another one, by their content."""
         return [name for name in self.names if name.lower().endswith(SUFFIXES) or self._is_image(name)]
 
     def _is_image(self, name: str) -> bool:
         try:
-            with self.open(name) as stream:
-                return bool(_IMAGE.match(stream.read(32)))
+            with self.open(name) as stream, Image.open(stream, formats=FORMATS):
+                return True
         except DataError:
             return False
 

@@ -73,7 +73,7 @@ def test_what_systems_leave_behind_is_no_file(folder):
         assert files.folders == ["a", "b", "c"]
 
 
-def test_what_an_image_is_its_first_bytes_decide_where_the_suffix_is_another(tmp_path):
+def test_what_an_image_is_its_content_decides_where_the_suffix_is_another(tmp_path):
     picture = grey(0, 8)
     for name, kind in (("a.jfif", "JPEG"), ("b.pgm", "PPM"), ("c", "BMP"), ("d.image", "WEBP"), ("e.x", "TIFF")):
         picture.save(tmp_path / name, kind)
