@@ -76,7 +76,7 @@ def load_folders(
     source, nested = find_file(path, "The data"), group == "parent"
     how = {"dataset": "folders", "size": size, "colour": colour, "aspect": aspect, "nested": nested}
     images, notes = cached_images(source, how, lambda: _read(source, size, colour, aspect, nested))
-    advice = None
+    advice = ""
     if group is not None:
         subjects = _subjects(images.ids.tolist(), group, source)
         images = dataclasses.replace(images, metadata=images.metadata.assign(subject=subjects))

@@ -142,7 +142,6 @@ def _read(path: Path, size: int, angles: Sequence[str], colour: bool, aspect: st
 
 
 def _fault(pixels: np.ndarray, header: Header | DataError) -> str:
-    """Why an image cannot be used, or ""."""
     if isinstance(header, DataError):
         return "damaged or not an image"
     return "blank" if pixels.std(axis=(0, 1)).max() < BLANK_DEVIATION else ""
@@ -169,15 +168,9 @@ def _held_out(ids: Iterable[str], metadata: pd.DataFrame, protocol: str) -> np.n
 def _divide(images: ImageSet, notes: Sequence[str], protocol: str, path: Path) -> Splits:
     held_out = _held_out(images.ids, images.metadata, protocol)
     train, validation = images.subset(~held_out), images.subset(held_out)
-    if protocol == "random":
-        subjects = validation.metadata["subject"].value_counts()
-        known = subjects[subjects.index.isin(train.metadata["subject"])]
-        share = f"({known.sum():,} of its {subjects.sum():,} images)"
-        note = f"The random split leaks: {len(known)} of {len(subjects)} validation subjects {share} are in train."
-    else:
-        sexes = [part.metadata.groupby("sex")["subject"].nunique() for part in (train, validation)]
-        texts = [f"{number.get('F', 0)} female and {number.get('M', 0)} male" for number in sexes]
-        note = f"No subject is in two splits: train has {texts[0]}, validation has {texts[1]}."
+    subjects, known = (set(part.metadata["subject"]) for part in (validation, train))
+    leak = "The random split leaks: " if protocol == "random" else ""
+    note = f"{leak}{len(subjects & known)} of {len(subjects)} validation subjects are also in train."
     two_subjects = "Protocol 'subject' needs at least two subjects of one sex. " if protocol == "subject" else ""
     parts, advice = {"train": train, "validation": validation}, two_subjects + " ".join(notes)
     return divided(parts, "kdef", protocol, [*notes, note], path, advice)

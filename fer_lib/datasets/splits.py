@@ -111,12 +111,7 @@ def require_one_of(name: str, value: str, known: Iterable[str]) -> None:
 
 
 def divided(
-    parts: dict[str, ImageSet],
-    dataset: str,
-    protocol: str,
-    notes: Iterable[str],
-    path: Path,
-    advice: str | None = None,
+    parts: dict[str, ImageSet], dataset: str, protocol: str, notes: Iterable[str], path: Path, advice: str = ""
 ) -> Splits:
     """Return the `Splits` of a dict of split -> `ImageSet`; DataError unless each has an image of each class."""
     splits = Splits(parts["train"], parts.get("validation"), parts.get("test"), dataset, protocol, tuple(notes))
