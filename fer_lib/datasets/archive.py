@@ -82,7 +82,8 @@ class Files:
 
     def __init__(self, path: Path, entries: Entries) -> None:
         # Windows writes `\\`, and tar `./`.
-        names = {"/".join(p for p in re.split(r"[/\\]", name) if p not in ("", ".")): name for name in entries}
+        parts = {name: re.split(r"[/\\]", name) for name in entries}
+        names = {"/".join(part for part in parts[name] if part not in ("", ".")): name for name in entries}
         folders = {name for name, entry in names.items() if entry[-1:] in ("/", "\\")}
         self.path, self._entries = path, {name: entries[names[name]] for name in names.keys() - folders}
         self.names = sorted(name for name in self._entries if not _CLUTTER.fullmatch(name))
@@ -133,15 +134,13 @@ def open_files(path: Path) -> Iterator[Files]:
     """
     with contextlib.ExitStack() as stack:
         with damage(path):
-            if path.is_dir():
-                sizes = {name: status.st_size for name, status in list_folder(path).items()}
-                entries = {
-                    name: (size, functools.partial(open_regular, path / name)) for name, size in sizes.items()
-                }
-            else:
-                entries = _archive(path, stack)
-            files = Files(path, entries)
+            files = Files(path, _folder(path) if path.is_dir() else _archive(path, stack))
         yield files
+
+
+def _folder(path: Path) -> Entries:
+    statuses = list_folder(path).items()
+    return {name: (status.st_size, functools.partial(open_regular, path / name)) for name, status in statuses}
 
 
 def _archive(path: Path, stack: contextlib.ExitStack) -> Entries:

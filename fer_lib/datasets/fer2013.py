@@ -103,14 +103,14 @@ def load_fer2013(path: str | Path, protocol: str = "paper", labels: str = "origi
 
 def published_counts(protocol: str) -> dict[str, list[int]]:
     """Images of each class that a whole FER-2013 gives: a dict of split -> list of 7 int, as CLASS_NAMES."""
-    if protocol == "official":
-        return {split: list(PUBLISHED[usage]) for split, usage in OFFICIAL_USAGES.items()}
-    test = np.add(PUBLISHED["PublicTest"], PUBLISHED["PrivateTest"]).tolist()
-    left_out = [int(PAPER_VALIDATION_SHARE * n) for n in PUBLISHED["Training"]]
-    train = np.subtract(PUBLISHED["Training"], left_out).tolist()
-    if protocol == "whole_test":
-        return {"train": train, "validation": left_out, "test": test}
-    return {"train": train, "validation": [int(PAPER_VALIDATION_SHARE * n) for n in test]}
+    train, public, private = (np.array(counts) for counts in PUBLISHED.values())
+    left_out, first = ((PAPER_VALIDATION_SHARE * counts).astype(int) for counts in (train, public + private))
+    splits = {
+        "official": {"train": train, "validation": public, "test": private},
+        "whole_test": {"train": train - left_out, "validation": left_out, "test": public + private},
+        "paper": {"train": train - left_out, "validation": first},
+    }
+    return {split: counts.tolist() for split, counts in splits[protocol].items()}
 
 
 def _read(path: Path, labels: str, votes: Path | None) -> tuple[ImageSet, list[str]]:
