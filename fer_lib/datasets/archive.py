@@ -23,7 +23,6 @@ from tqdm import tqdm
 from fer_lib.errors import DataError, shown
 from fer_lib.files import open_regular
 
-MAX_FILES = 1_000_000  # also the end of a link to a folder above
 MAX_IMAGE_BYTES = 64 << 20
 MAX_PIXELS = 80_000_000
 MAX_DECODED_BYTES = 16 << 30
@@ -240,9 +239,9 @@ def list_folder(path: Path) -> dict[str, os.stat_result]:
 
     with damage(path):
         for folder, below, names in os.walk(path, onerror=refuse, followlinks=True):
-            for place in (os.path.join(folder, name) for name in (*names, *(f"{name}/" for name in below))):
+            for name in (*names, *(f"{name}/" for name in below)):
+                place = os.path.join(folder, name)
                 statuses[place.removeprefix(os.path.join(path, ""))] = os.stat(place)
-            _limit(path, len(statuses), MAX_FILES, "files")
     return statuses
 
 
