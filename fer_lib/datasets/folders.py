@@ -119,10 +119,11 @@ def read_tree(
     rows = dict(sorted(rows.items()))
     pixels, results = decode(files, [image.path for image in rows.values()], size, colour, aspect)
     headers = [result for result in results if isinstance(result, Header)]
-    if errors := [result for result in results if isinstance(result, DataError)]:
-        what = f"{len(errors):,} of the {len(rows):,} images cannot be read. The first: {errors[0].what}"
-        where, first = listed([str(error.where) for error in errors], 3), errors[0]
-        raise DataError(what, where, first.expected, first.found, first.advice)
+    pairs = zip(rows.values(), results, strict=True)
+    if errors := {image.path: result for image, result in pairs if isinstance(result, DataError)}:
+        first = next(iter(errors.values()))
+        what = f"{len(errors):,} of the {len(rows):,} images cannot be read. The first: {first.what}"
+        raise DataError(what, files.where(listed(errors, 3)), first.expected, first.found, first.advice)
     positions = {name: label for label, name in enumerate(class_names)}
     labels = np.array([positions[classes[image.class_name]] for image in rows.values()], np.int64)
     whole = ImageSet(pixels, labels, np.array(list(rows)), class_names)
