@@ -1,6 +1,7 @@
 """Small copies of data sets, written with Pillow and `zipfile` by rules of their own; `face_set`; `refused`."""
 
 import io
+import itertools
 import tarfile
 import zipfile
 
@@ -56,14 +57,8 @@ def encoded(image, quality=95):
 
 
 def names_of(persons):
-    angles = ("FL", "HL", "S", "HR", "FR")
-    return [
-        f"{session}{who}{code}{angle}"
-        for session in "AB"
-        for who in persons
-        for code in KDEF_CODES
-        for angle in angles
-    ]
+    parts = itertools.product("AB", persons, KDEF_CODES, ("FL", "HL", "S", "HR", "FR"))
+    return ["".join(part) for part in parts]
 
 
 def write_kdef(folder, persons):
@@ -106,12 +101,12 @@ def csv_rows():
     return [csv_row(emotion, grey(emotion), usage) for usage in USAGES for emotion in range(7)]
 
 
-def write_csv(path, header="emotion,pixels,Usage", rows=None):
+def write_csv(path, rows=None):
     """`rows` replaces some of the 21 good rows; key 21 appends."""
     lines = csv_rows()
     for place, line in sorted((rows or {}).items()):
         lines[place : place + 1] = [line]
-    path.write_text("\n".join([header, *lines]) + "\n")
+    path.write_text("\n".join(["emotion,pixels,Usage", *lines]) + "\n")
     return path
 
 

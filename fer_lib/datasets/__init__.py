@@ -18,15 +18,8 @@ __all__ = [
 
 
 def load(parameters: Parameters, data: str | Path | None = None) -> Splits:
-    """Return the `Splits` that a study asks for.
-
-    Args:
-        parameters: the keys of "The data" and `image_size` count here.
-        data: the path of the data; `parameters.data` when None. Generated faces are drawn into the cache instead.
-    """
+    """Return the `Splits` that a study asks for; `data` is their path, `parameters.data` when None."""
     dataset, path, where = parameters.dataset, data or parameters.data, f"dataset: {parameters.dataset}"
-    if getattr(parameters, "train_limit", None) is not None:  # until the parameter itself is gone
-        raise ParameterError("All training images are used", "key train_limit", "no limit", parameters.train_limit)
     options = {key: getattr(parameters, key) for key in DATASETS[dataset].keys}
     if dataset == "synthetic":
         if path is not None:

@@ -1,13 +1,9 @@
-"""The files of a data set, in a folder, in an archive or alone: read in place, and decoded if they are images.
+"""The files of a data set, in a folder, in an archive or alone: read in place, and decoded if they are images."""
 
-Nothing is extracted, so the names in an archive are only names. What is read from it is limited.
-"""
-
-import bz2
 import contextlib
+import functools
 import gzip
 import io
-import lzma
 import math
 import os
 import re
@@ -17,8 +13,6 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
-from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -29,14 +23,13 @@ from tqdm import tqdm
 from fer_lib.errors import DataError, shown
 from fer_lib.files import open_regular
 
-MAX_FILES = 1_000_000  # also the end of a link to a folder above
 MAX_IMAGE_BYTES = 64 << 20
 MAX_PIXELS = 80_000_000
 MAX_DECODED_BYTES = 16 << 30
 MAX_TABLE_BYTES = 1 << 30  # a CSV of FER-2013 has 300 MB
 MAX_INFLATED_BYTES = 4 << 30
-# Files that claim to be images; of others the first bytes decide.
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff")
+# Files that claim to be images; of others the content decides.
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif")
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
 ASPECTS: dict[str, Callable[..., Image.Image]] = {
     "crop": ImageOps.fit, "pad": ImageOps.contain, "squash": Image.Image.resize,
@@ -48,22 +41,16 @@ _CLUTTER = re.compile(
     r"|thumbs\.db|desktop\.ini|icon\r)",
     re.IGNORECASE | re.DOTALL,
 )
-_COMPRESSED: dict[bytes, Any] = {
-    b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open,
-}  # fmt: skip
-_HEIC = rb".{4}ftyp(hei|hev|mif1|msf1|avi)"
-_IMAGE = re.compile(
-    rb"\xff\xd8\xff|\x89PNG|BM.{4}\0{4}|RIFF.{4}WEBP|GIF8|II\*\0|MM\0\*|P[1-6]\s|" + _HEIC, re.DOTALL
-)
 # First bytes of what is saved under the name of data, what it is, and what to do.
 _FOREIGN = (
     (rb"Rar!|7z\xbc\xaf\x27\x1c", "a RAR or 7z archive", "Extract it and give the folder"),
     (rb"PAR1|\x89HDF", "a Parquet or HDF5 table", "Give fer2013.csv, or the images in a folder for each class"),
     (rb"version https://git-lfs", "a Git LFS pointer, not the data", "Run `git lfs pull` in its repository"),
     (rb"(\xef\xbb\xbf)?\s*<", "a web page", "Its download may need a login: download the data in a browser"),
-    (_HEIC, "an HEIC or AVIF image", "Convert it to JPEG or PNG"),
-    (rb"\x89PNG|\xff\xd8\xff", "a single image", "Give the folder that holds the images of all classes"),
+    (rb".{4}ftyp(hei|hev|mif1|msf1|avi)", "an HEIC or AVIF image", "Convert it to JPEG or PNG"),
 )
+# Name -> size in bytes, and what opens it as a binary stream; the name of a folder ends with a slash.
+Entries = dict[str, tuple[int, Callable[[], Any]]]
 
 
 class Header(NamedTuple):
@@ -90,38 +77,28 @@ def listed(names: Iterable[str], most: int = 10) -> str:
 
 
 class Files:
-    """Files that are read in place.
+    """Files that are read in place, in the folder, archive or file `path`; names have `/` between folders."""
 
-    Args:
-        path: the folder, archive or file that holds them.
-        sizes: name, with `/` between folders -> bytes.
-        open_stream: `open_stream(name)` opens one of them: a context with a binary stream.
-        folders: those that hold no file may be among them.
-    """
+    def __init__(self, path: Path, entries: Entries) -> None:
+        # Windows writes `\\`, and tar `./`.
+        parts = {name: re.split(r"[/\\]", name) for name in entries}
+        names = {"/".join(part for part in parts[name] if part not in ("", ".")): name for name in entries}
+        folders = {name for name, entry in names.items() if entry[-1:] in ("/", "\\")}
+        self.path, self._entries = path, {name: entries[names[name]] for name in names.keys() - folders}
+        self.names = sorted(name for name in self._entries if not _CLUTTER.fullmatch(name))
+        self.clutter = sorted(self._entries.keys() - set(self.names))
+        folders |= {name.rpartition("/")[0] for name in self.names}
+        self.folders = sorted(folder for folder in folders if folder and not _CLUTTER.fullmatch(folder))
 
-    def __init__(
-        self,
-        path: Path,
-        sizes: dict[str, int],
-        open_stream: Callable[[str], AbstractContextManager[Any]],
-        folders: Iterable[str] = (),
-    ) -> None:
-        _limit(path, len(sizes), MAX_FILES, "files")
-        self.path, self._sizes, self._open = path, sizes, open_stream
-        self.names = sorted(name for name in sizes if not _CLUTTER.fullmatch(name))
-        self.clutter = sorted(sizes.keys() - set(self.names))
-        parents = {name.rpartition("/")[0] for name in [*self.names, *(f"{folder}/" for folder in folders)]}
-        self.folders = sorted(parent for parent in parents if parent and not _CLUTTER.fullmatch(parent))
-
-    @cached_property
+    @functools.cached_property
     def images(self) -> list[str]:
-        """The names of the images, by their suffix or, where it is another one, by their first bytes."""
+        """The names of the images, by their suffix or, where it is another one, by their content."""
         return [name for name in self.names if name.lower().endswith(SUFFIXES) or self._is_image(name)]
 
     def _is_image(self, name: str) -> bool:
         try:
-            with self.open(name) as stream:
-                return bool(_IMAGE.match(stream.read(32)))
+            with self.open(name) as stream, Image.open(stream, formats=FORMATS):
+                return True
         except DataError:
             return False
 
@@ -136,61 +113,54 @@ class Files:
     @contextlib.contextmanager
     def open(self, name: str, most: int = MAX_TABLE_BYTES) -> Iterator[IO[bytes]]:
         """Open a file of at most `most` bytes: a context with a binary stream; DataError where it is damaged."""
+        size, open_stream = self._entries[name]
         with damage(self.where(name)):
-            _limit(self.where(name), self._sizes[name], most, "bytes")
-            with self._open(name) as stream:
+            _limit(self.where(name), size, most, "bytes")
+            with open_stream() as stream:
                 yield stream
 
     def read(self, name: str) -> bytes:
         """Return the bytes of an image file, which must not exceed MAX_IMAGE_BYTES."""
         with self.open(name, MAX_IMAGE_BYTES) as stream:
-            return stream.read(MAX_IMAGE_BYTES + 1)
+            return stream.read()
 
 
 @contextlib.contextmanager
 def open_files(path: Path) -> Iterator[Files]:
-    """Open a folder, an archive (zip, tar, compressed tar) or a single file, compressed or not: yields `Files`.
+    """Open a folder, an archive (zip, tar, tar.gz) or a single file, gzipped or not: yields `Files`.
 
     DataError where it is of another kind, truncated, encrypted, or exceeds a limit.
     """
-    if path.is_dir():
-        statuses, folders = list_folder(path)
-        sizes = {name: status.st_size for name, status in statuses.items()}
-        yield Files(path, sizes, lambda name: open_regular(path / name), folders)
-        return
     with contextlib.ExitStack() as stack:
         with damage(path):
-            file, name = stack.enter_context(open_regular(path)), path.name
-            for magic, inflate in _COMPRESSED.items():
-                if file.peek(512).startswith(magic):
-                    file, name = stack.enter_context(_inflated(file, inflate, path)), path.stem
-            head = file.peek(512)
-            check_kind(head, path)
-            if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
-                archive = stack.enter_context(zipfile.ZipFile(file))
-                entries = {entry.filename: (entry, entry.is_dir()) for entry in archive.infolist()}
-                files = _entries(path, entries, archive.open, "file_size")
-            elif head[257:262] == b"ustar":
-                tar = stack.enter_context(tarfile.open(fileobj=file, mode="r:"))
-                members = {member.name: (member, member.isdir()) for member in tar}
-                # None for a device: no context, and so damage.
-                files = _entries(path, members, tar.extractfile, "size")
-            elif path.suffix.lower() in (".zip", ".tar"):
-                raise DataError("The file is not a zip or tar archive", path, found=f"it begins with {head[:8]}")
-            else:
-                size = os.fstat(file.fileno()).st_size
-                files = Files(path, {name: size}, lambda name: contextlib.nullcontext(file))
+            files = Files(path, _folder(path) if path.is_dir() else _archive(path, stack))
         yield files
 
 
-def _entries(path: Path, entries: dict[str, tuple], open_entry: Callable, size: str) -> Files:
-    r"""Return the `Files` of an archive whose entries are `name -> (entry, is a folder)`; Windows writes `\`."""
-    paths = {
-        "/".join(part for part in re.split(r"[/\\]", name) if part not in ("", ".")): name for name in entries
-    }
-    files = {path: entries[name][0] for path, name in paths.items() if not entries[name][1] and name[-1:] != "\\"}
-    sizes = {name: getattr(entry, size) for name, entry in files.items()}
-    return Files(path, sizes, lambda name: open_entry(files[name]), paths.keys() - files.keys())
+def _folder(path: Path) -> Entries:
+    statuses = list_folder(path).items()
+    return {name: (status.st_size, functools.partial(open_regular, path / name)) for name, status in statuses}
+
+
+def _archive(path: Path, stack: contextlib.ExitStack) -> Entries:
+    """The entries of an archive, or the file itself, which stay open until the stack is closed."""
+    file, name = stack.enter_context(open_regular(path)), path.name
+    if file.peek(2).startswith(b"\x1f\x8b"):
+        file, name = stack.enter_context(_inflated(file, path)), path.stem
+    head = file.peek(512)
+    check_kind(head, path)
+    if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
+        archive = stack.enter_context(zipfile.ZipFile(file))
+        infos = archive.infolist()
+        return {info.filename: (info.file_size, functools.partial(archive.open, info)) for info in infos}
+    if head[257:262] == b"ustar":
+        tar = stack.enter_context(tarfile.TarFile(fileobj=file))
+        names = {member.name + "/" * member.isdir(): member for member in tar}
+        # None for a device: no context, and so damage.
+        return {name: (member.size, functools.partial(tar.extractfile, member)) for name, member in names.items()}
+    if path.suffix.lower() in (".zip", ".tar"):
+        raise DataError("The file is not a zip or tar archive", path, found=f"it begins with {head[:8]}")
+    return {name: (os.fstat(file.fileno()).st_size, lambda: contextlib.nullcontext(file))}
 
 
 def decode(
@@ -199,13 +169,12 @@ def decode(
     """Decode the files `names` of an open folder or archive into squares of `size` pixels.
 
     Args:
-        files: an open folder or archive.
-        names: files of it.
+        files, names: an open folder or archive, and files of it.
         size: side of the square images, in pixels.
         colour: 3 channels (RGB); otherwise 1, luminance.
         aspect: `"crop"`: the largest square in the middle. Of KDEF's 562 x 762 pixels it keeps the whole width and
-            rows 100 to 662: the publisher centred eyes and mouths on one grid, only hair and chest are cut off.
-            `"pad"`: the whole image, its outermost pixels repeated beside it. `"squash"`: the whole, stretched.
+            rows 100 to 662: only hair and chest are cut off. `"pad"`: the whole image, its outermost pixels
+            repeated beside it. `"squash"`: the whole, stretched.
 
     Returns:
         uint8 `(n, size, size, channels)` in the order of `names`; and for each its `Header`, or the DataError of
@@ -226,8 +195,7 @@ def decode(
         except DataError as error:
             return error
 
-    # Threads, for Pillow decodes and resizes without Python's lock: they take 4 % more processor time and on two
-    # cores half the time. No bar where stderr is a log file.
+    # Threads, for Pillow decodes and resizes without Python's lock. No bar where stderr is a log file.
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         results = pool.map(fill, range(len(names)))
         return images, list(tqdm(results, "Decoding images", len(names), unit=" images", disable=None))
@@ -256,32 +224,25 @@ def _decoded(content: bytes, where: str, shape: tuple[int, int, int], aspect: st
     except DataError:
         raise
     except Exception as error:  # Pillow's decoders let errors of many kinds through
-        if not content.startswith((b"\x89PNG", b"\xff\xd8\xff")):
-            check_kind(content[:512], where)
+        check_kind(content[:512], where)
         found = "a file that cannot be identified" if "cannot identify" in str(error) else str(error)
         advice = "Remove it, or convert it to JPEG or PNG"
         raise DataError("A file is no image, or damaged", where, " or ".join(FORMATS), found, advice) from error
 
 
-def list_folder(path: Path) -> tuple[dict[str, os.stat_result], list[str]]:
-    """List what is in a folder and below, links followed: name, with `/` -> status of a file; and the folders."""
-    files: dict[str, os.stat_result] = {}
-    folders: list[str] = []
+def list_folder(path: Path) -> dict[str, os.stat_result]:
+    """List what is in a folder and below, links followed: name, with a slash after that of a folder -> status."""
+    statuses: dict[str, os.stat_result] = {}
 
     def refuse(error: OSError) -> None:
         raise error
 
     with damage(path):
         for folder, below, names in os.walk(path, onerror=refuse, followlinks=True):
-            prefix = "" if folder == str(path) else f"{Path(folder).relative_to(path).as_posix()}/"
-            folders += [prefix + name for name in below]
-            for name in names:
+            for name in (*names, *(f"{name}/" for name in below)):
                 place = os.path.join(folder, name)
-                # A link that leads nowhere is listed like a damaged file: only who opens it needs to care.
-                files[prefix + name] = os.stat(place, follow_symlinks=os.path.exists(place))
-            # Here and not at the end: a link to `/` would go on for very long.
-            _limit(path, len(files) + len(folders), MAX_FILES, "files")
-    return files, folders
+                statuses[place.removeprefix(os.path.join(path, ""))] = os.stat(place)
+    return statuses
 
 
 @contextlib.contextmanager
@@ -298,14 +259,12 @@ def damage(where: object) -> Iterator[None]:
         raise DataError("A file is truncated or damaged", where, None, error, advice) from error
 
 
-def _inflated(file: IO[bytes], inflate: Callable[..., IO[bytes]], path: Path) -> Any:
-    """Uncompress into a temporary file; a bomb is noticed by its ratio."""
-    # A CSV of FER-2013 shrinks to a third, a bomb to a thousandth.
-    most = min(MAX_INFLATED_BYTES, max(64 << 20, 50 * os.fstat(file.fileno()).st_size))
+def _inflated(file: IO[bytes], path: Path) -> Any:
+    """The uncompressed content, in a temporary file."""
     whole = tempfile.TemporaryFile()  # noqa: SIM115, the caller's context
-    with inflate(file) as stream:
+    with gzip.open(file) as stream:
         while piece := stream.read(1 << 20):
-            _limit(path, whole.tell() + len(piece), most, "bytes")
+            _limit(path, whole.tell() + len(piece), MAX_INFLATED_BYTES, "bytes")
             whole.write(piece)
     whole.seek(0)
     return whole

@@ -30,15 +30,11 @@ Finding = tuple[bool, str]  # whether it is a problem, and a sentence
 class Flaws:
     """What `check` found."""
 
-    totals: (
-        pd.Series
-    )  # images, distinct, copies (the rest), groups of copies, contradicting, constant, leaked, near
+    totals: pd.Series  # images, distinct, copies (the rest), groups, contradicting, constant, leaked, near
     counts: pd.DataFrame  # of images: a row per class, a column per split
     constant: pd.DataFrame  # a row per image of one grey value: split, id, class, value
     duplicates: pd.DataFrame  # a row per image that is not unique: group, split, id, class, contradicting
-    leaks: (
-        pd.DataFrame
-    )  # a row per image that is also in train: split, id, class; train_id, train_class: its first
+    leaks: pd.DataFrame  # a row per image that is also in train: split, id, class; train_id, train_class
     near: pd.DataFrame  # a row per other image with a near copy in train: as leaks; correlation, mirrored
     sharpness: pd.DataFrame  # a row per split: images, sharpness (median), to_train (the ratio)
     problems: tuple[str, ...]  # with any of them a study must not be made
@@ -59,14 +55,13 @@ def check(splits: Splits) -> Flaws:
     near = _near(splits, images)
     by_split = images.groupby(images["split"].to_numpy(), sort=False)
     sharp = by_split["sharpness"].agg(images="size", sharpness="median")
-    # All-black splits have sharpness 0; their ratio is not a number, and `_judged` reports them.
-    sharp["to_train"] = sharp["sharpness"] / (sharp.loc["train", "sharpness"] or np.nan)
+    sharp["to_train"] = sharp["sharpness"] / sharp.loc["train", "sharpness"]
     groups, distinct = duplicates.groupby("group")["contradicting"].first(), images["pixels"].nunique()
     totals = pd.Series({
         "images": len(images), "distinct": distinct, "copies": len(images) - distinct, "groups": len(groups),
         "contradicting": int(groups.sum()), "constant": len(constant), "leaked": len(leaks), "near": len(near),
     })  # fmt: skip
-    findings = [*_structure(splits, counts, images), *_against_published(splits, sharp)]
+    findings = [*_subjects(splits), *_against_published(splits, sharp)]
     findings += [*_judged(totals, counts, leaks, near), *_altered(sharp)]
     problems, warnings = (tuple(text for bad, text in findings if bad == wanted) for wanted in (True, False))
     return Flaws(totals, counts, constant, duplicates, leaks, near, sharp, problems, warnings)
@@ -81,9 +76,7 @@ def pixel_hashes(images: np.ndarray) -> np.ndarray:
     """A 128-bit hash of the shape and pixels of each image: a str array `(n,)`, equal exactly where images are."""
     shape = str(images.shape[1:]).encode()
     flat = np.ascontiguousarray(images).reshape(len(images), -1)
-    return np.array(
-        [hashlib.blake2b(row.data, digest_size=16, key=shape).hexdigest() for row in flat], dtype="U32"
-    )
+    return np.array([hashlib.blake2b(row.data, digest_size=16, key=shape).hexdigest() for row in flat], "U32")
 
 
 def sharpness(images: np.ndarray) -> np.ndarray:
@@ -99,27 +92,21 @@ def sharpness(images: np.ndarray) -> np.ndarray:
 def near_copies(images: np.ndarray, others: np.ndarray) -> pd.DataFrame:
     """Find for each of `others` its near copy in `images`: re-encoded, mirrored, or a neighbouring frame.
 
-    Of all `images` the one with the most similar thumbnail is compared pixel by pixel.
-
-    Args:
-        images: uint8 `(n, height, width, channels)`.
-        others: uint8 `(m, height, width, channels)`.
-
-    Returns:
-        A row per near copy: `other` and `image`, positions; `correlation` of their grey pixels; `mirrored`.
+    Of all `images`, uint8 `(n, height, width, channels)`, the one with the most similar thumbnail is compared.
+    Returns a row per near copy: `other` and `image`, positions; `correlation` of their grey pixels; `mirrored`.
     """
     pieces, thumbnails = [], _standardised(_thumbnails(images))
     for start in range(0, max(len(others), 1), _BLOCK):  # of none, one empty block
-        for mirrored, block in enumerate(
-            (others[start : start + _BLOCK], others[start : start + _BLOCK, :, ::-1])
-        ):
+        block = others[start : start + _BLOCK]
+        for mirrored in (False, True):
+            block = block[:, :, ::-1] if mirrored else block
             similar = _standardised(_thumbnails(block)) @ thumbnails.T
             best = similar.argmax(axis=1)
             chosen = np.flatnonzero(similar[np.arange(len(block)), best] > NEAR_THUMBNAIL)
             pair = (_standardised(part.mean(-1)) for part in (block[chosen], images[best[chosen]]))
             correlations = np.einsum("ij,ij->i", *pair)
             rows = {"other": start + chosen, "image": best[chosen], "correlation": correlations}
-            pieces.append(pd.DataFrame(rows).assign(mirrored=bool(mirrored)).query("correlation > @NEAR"))
+            pieces.append(pd.DataFrame(rows).assign(mirrored=mirrored).query("correlation > @NEAR"))
     found = pd.concat(pieces).sort_values(["other", "correlation"], ascending=[True, False])
     return found.drop_duplicates("other").reset_index(drop=True)
 
@@ -179,25 +166,17 @@ def _near(splits: Splits, images: pd.DataFrame) -> pd.DataFrame:
         rows = own.iloc[near["other"]][["split", "id", "class"]].reset_index(drop=True)
         rows[["train_id", "train_class"]] = train.loc[near["image"], ["id", "class"]].to_numpy()
         parts.append(rows.join(near[["correlation", "mirrored"]]))
-    columns = ["split", "id", "class", "train_id", "train_class", "correlation", "mirrored"]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    return pd.concat(parts, ignore_index=True)
 
 
-def _structure(splits: Splits, counts: pd.DataFrame, images: pd.DataFrame) -> Iterator[Finding]:
-    """Of classes, ids and subjects."""
-    for split, of_split in counts.items():
-        if missing := list(counts.index[of_split == 0]):
-            yield True, f"The split {split} has no image of {', '.join(missing)}."
-    repeated = images.loc[images["id"].duplicated(), "id"]
-    if len(repeated):
-        yield True, f"{len(repeated):,} ids stand for more than one image, the first is {shown(repeated.iloc[0])}."
-    # KDEF's random split says itself what it shares.
-    if "subject" in splits.train.metadata and (splits.dataset, splits.protocol) != ("kdef", "random"):
+def _subjects(splits: Splits) -> Iterator[Finding]:
+    """Of subjects in two splits that were given; KDEF's random split says itself what it shares."""
+    if "subject" in splits.train.metadata and splits.dataset != "kdef":
         train = set(splits.train.metadata["subject"])
         for name, part in splits.items()[1:]:
             if shared := sorted(train & set(part.metadata["subject"])):
-                text = f"{len(shared)} subjects are in both train and {name}, the first is {shown(shared[0])}."
-                yield splits.protocol == "subject", text
+                where = f"in both train and {name}, the first is {shown(shared[0])}"
+                yield False, f"{len(shared)} subjects are {where}."
 
 
 def _against_published(splits: Splits, sharp: pd.DataFrame) -> Iterator[Finding]:
@@ -207,9 +186,8 @@ def _against_published(splits: Splits, sharp: pd.DataFrame) -> Iterator[Finding]
         part = getattr(splits, name)
         counts, level = part.counts(), sharp.loc[name, "sharpness"] / PUBLISHED_SHARPNESS
         pairs = zip(counts.index, counts, expected, strict=True)
-        if more := [
-            f"{label} ({number:,} instead of {whole:,})" for label, number, whole in pairs if number > whole
-        ]:
+        more = [f"{label} ({number:,} instead of {whole:,})" for label, number, whole in pairs if number > whole]
+        if more:
             yield True, f"The split {name} has more images than FER-2013 as published: {', '.join(more)}."
         elif len(part) != sum(expected):
             text = f"The split {name} has {len(part):,} of the {sum(expected):,} images of FER-2013"
@@ -222,18 +200,17 @@ def _against_published(splits: Splits, sharp: pd.DataFrame) -> Iterator[Finding]
 def _judged(totals: pd.Series, counts: pd.DataFrame, leaks: pd.DataFrame, near: pd.DataFrame) -> Iterator[Finding]:
     """Of copies across splits, contradicting labels and blank images."""
     for split, number in leaks["split"].value_counts(sort=False).items():
-        total = counts[split].sum()
-        share, images = number / total, f"{number:,} of the {total:,} {split} images"
+        share, images = number / counts[split].sum(), f"{number:,} of the {counts[split].sum():,} {split} images"
         if share > MAX_LEAKED_SHARE:
             yield True, f"{images} ({share:.0%}) are also in train: accuracy on them would be memory."
         else:
             advice = "report accuracy with and without them"
             yield False, f"{images} ({percent(share)}) are exact copies of training images: {advice}."
     for split, pairs in near.groupby("split", sort=False):
+        images = f"{len(pairs):,} of the {counts[split].sum():,} {split} images"
         share = percent(len(pairs) / counts[split].sum())
-        images = f"{len(pairs):,} of the {counts[split].sum():,} {split} images ({share})"
         kind = f"correlation above {NEAR}; {pairs['mirrored'].sum():,} mirrored"
-        yield False, f"{images} have a near copy in train, beyond exact ones ({kind})."
+        yield False, f"{images} ({share}) have a near copy in train, beyond exact ones ({kind})."
     if totals["contradicting"]:
         share = f"{totals['contradicting']:,} of {totals['groups']:,}"
         yield False, f"{share} groups of identical images have different labels."
@@ -247,8 +224,7 @@ def _altered(sharp: pd.DataFrame) -> Iterator[Finding]:
     """Of a train split that is sharper or smoother than the others."""
     for split, row in sharp.drop(index="train").dropna().iterrows():
         enough = min(row["images"], sharp.loc["train", "images"]) >= SHARPNESS_MIN_IMAGES
-        ratio = 1 / row["to_train"] if row["to_train"] else np.inf
-        if enough and not 1 / SHARPNESS_FACTOR <= ratio <= SHARPNESS_FACTOR:
-            times = f"The train images are {ratio:.2f} times as sharp as the {split} images"
-            cause = f"train was {'blurred' if ratio < 1 else 'sharpened'}, or {split} is not of the same data"
-            yield True, f"{times} (median variance of the Laplacian): {cause}."
+        if enough and not 1 / SHARPNESS_FACTOR <= row["to_train"] <= SHARPNESS_FACTOR:
+            times = f"The {split} images are {row['to_train']:.2f} times as sharp as the train images"
+            cause = f"train was {'blurred' if row['to_train'] > 1 else 'sharpened'}"
+            yield True, f"{times} (median variance of the Laplacian): {cause}, or {split} is not of the same data."

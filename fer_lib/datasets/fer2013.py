@@ -3,12 +3,12 @@
 images        28,709 Training, 3,589 PublicTest, 3,589 PrivateTest; uint8, 48 x 48, 1 channel
 folder, zip,  `train/` and `test/` (Public and Private together), or a folder for each of the three splits;
 tar           below, a folder for each of 7 classes
-CSV           `fer2013.csv` or `icml_face_data.csv`, alone, in a folder or an archive: a row an image, its
+CSV           `fer2013.csv` or `icml_face_data.csv`, alone, in a folder or an archive: one row per image, its
               emotion as 0..6, 48 * 48 grey values between blanks, usage
 FER+          `fer2013new.csv` (Barsoum et al., 2016): other labels for the CSV's rows
 """
 
-import codecs
+import contextlib
 import dataclasses
 import shutil
 import warnings
@@ -20,11 +20,11 @@ import numpy as np
 import pandas as pd
 
 from fer_lib.datasets import folders
-from fer_lib.datasets.archive import Files, Header, check_kind, damage, decode, listed, open_files
-from fer_lib.datasets.cache import cached_splits, state_hash
-from fer_lib.datasets.splits import CLASS_NAMES, ImageSet, Splits, require_every_class, require_one_of
+from fer_lib.datasets.archive import Files, Header, check_kind, listed, open_files
+from fer_lib.datasets.cache import cached_images, state_hash
+from fer_lib.datasets.splits import CLASS_NAMES, ImageSet, Splits, divided, require_one_of
 from fer_lib.errors import DataError, ParameterError, RunError, shown
-from fer_lib.files import find_file, open_regular
+from fer_lib.files import find_file
 
 OFFICIAL_USAGES = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
 PAPER_VALIDATION_SHARE = 0.2
@@ -51,20 +51,19 @@ def fetch_fer2013(target: str | Path) -> Path:
     RunError where kagglehub, an extra, is not installed, or the download failed.
     """
     target = Path(target).expanduser()
-    by_hand = "download it in a browser from kaggle.com/datasets/msambare/fer2013 and give its path with --data"
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ParameterError("The target of the download is not empty", target, "an empty folder, or nothing yet")
     try:
         import kagglehub
-    except ImportError as error:
-        advice = f"pip install 'fer-study[fetch]', or {by_hand}"
-        raise RunError("Downloading needs kagglehub, which is not installed", advice=advice) from error
-    try:
+
         shutil.copytree(kagglehub.dataset_download(KAGGLE_HANDLE), target, dirs_exist_ok=True)
     # kagglehub lets the errors of several libraries through: no network, no such version, a quota, a full disk.
     except Exception as error:
+        advice = "Check the network and the free space"
+        if isinstance(error, ImportError):
+            advice = "pip install 'fer-study[fetch]'"
         where, found = f"kaggle.com/datasets/{KAGGLE_HANDLE}", f"{type(error).__name__}: {error}"
-        advice = f"Check the network and the free space, or {by_hand}"
+        advice += ", or download it in a browser and give its path with --data"
         raise RunError("The download failed", where, None, found, advice) from error
     return target
 
@@ -78,8 +77,8 @@ def load_fer2013(path: str | Path, protocol: str = "paper", labels: str = "origi
             taken from `train/` and its `validation` subset from `test/`: per class, of the files sorted by name,
             all but the first `int(0.2 * n)` of `train/` (22,968 images) and the first `int(0.2 * n)` of `test/`
             (1,432); no test split. Only the tree with `train/` and `test/` can give it.
-            `"whole_test"`, the paper's training images, scored on all of `test/` (7,178, the paper's 1,432 among
-            them); validation is the fifth of `train/` that the paper leaves out (5,741). The same tree.
+            `"whole_test"`, the paper's training images, scored on all of `test/` (7,178); validation is the fifth
+            of `train/` that the paper leaves out (5,741). The same tree.
             `"official"`, the splits of the challenge: Training (28,709), PublicTest (3,589), PrivateTest (3,589).
         labels: `"original"`; or `"ferplus"`, the majority of FER+'s ten votes: `fer2013new.csv` beside the CSV.
             Images without a majority for one of the seven classes are left out.
@@ -91,50 +90,45 @@ def load_fer2013(path: str | Path, protocol: str = "paper", labels: str = "origi
     require_one_of("protocol", protocol, ("paper", "whole_test", "official"))
     require_one_of("labels", labels, ("original", "ferplus"))
     source = find_file(path, "FER-2013", advice=WHERE_TO_GET_IT)
-    # Of FER+: beside a CSV or an archive. Those inside of it are found when it is read.
-    beside = [] if labels == "original" or source.is_dir() else sorted(source.parent.glob("*"))
-    votes = next((file for file in beside if file.name.lower() == folders.FERPLUS_NAME), None)
-    how = {"dataset": "fer2013", "protocol": protocol, "labels": labels, "votes": votes and state_hash(votes)}
-    return cached_splits(source, how, lambda: _read_splits(source, protocol, labels, votes))
+    # Of FER+: beside a CSV or an archive, or among the files.
+    votes = source.with_name(folders.FERPLUS_NAME)
+    beside = votes if labels == "ferplus" and source.is_file() and votes.exists() else None
+    how = {"dataset": "fer2013", "labels": labels, "votes": beside and state_hash(beside)}
+    images, notes = cached_images(source, how, lambda: _read(source, labels, beside))
+    parts = _divide(images, protocol, source)
+    if unused := len(images) - sum(map(len, parts.values())):
+        notes.append(f"{unused:,} of the {len(images):,} images are used by no split of this protocol.")
+    return divided(parts, "ferplus" if labels == "ferplus" else "fer2013", protocol, notes, source)
 
 
 def published_counts(protocol: str) -> dict[str, list[int]]:
     """Images of each class that a whole FER-2013 gives: a dict of split -> list of 7 int, as CLASS_NAMES."""
-    if protocol == "official":
-        return {split: list(PUBLISHED[usage]) for split, usage in OFFICIAL_USAGES.items()}
-    test = np.add(PUBLISHED["PublicTest"], PUBLISHED["PrivateTest"]).tolist()
-    left_out = [int(PAPER_VALIDATION_SHARE * n) for n in PUBLISHED["Training"]]
-    train = np.subtract(PUBLISHED["Training"], left_out).tolist()
-    if protocol == "whole_test":
-        return {"train": train, "validation": left_out, "test": test}
-    return {"train": train, "validation": [int(PAPER_VALIDATION_SHARE * n) for n in test]}
+    train, public, private = (np.array(counts) for counts in PUBLISHED.values())
+    left_out, first = ((PAPER_VALIDATION_SHARE * counts).astype(int) for counts in (train, public + private))
+    splits = {
+        "official": {"train": train, "validation": public, "test": private},
+        "whole_test": {"train": train - left_out, "validation": left_out, "test": public + private},
+        "paper": {"train": train - left_out, "validation": first},
+    }
+    return {split: counts.tolist() for split, counts in splits[protocol].items()}
 
 
-def _read_splits(path: Path, protocol: str, labels: str, votes: Path | None) -> Splits:
+def _read(path: Path, labels: str, votes: Path | None) -> tuple[ImageSet, list[str]]:
     with open_files(path) as files:
         tables = files.named(*folders.CSV_NAMES)
-        if not tables and len(files.names) == 1 and files.names[0].lower().endswith((".csv", ".tsv")):
+        if not tables and len(files.names) == 1 and files.names[0].lower().endswith(".csv"):
             tables = files.names
-        images, notes = _read_table(files, tables) if tables else _read_tree(files)
+        images, notes = _read_table(files, tables[0]) if tables else _read_tree(files)
         if labels == "ferplus":
             images, note = _with_votes(images, files, votes)
             notes.append(note)
-    parts = _official(images, path) if protocol == "official" else _paper(images, path, protocol)
-    if unused := len(images) - sum(map(len, parts.values())):
-        notes.append(f"{unused:,} of the {len(images):,} images are used by no split of this protocol.")
-    dataset = "ferplus" if labels == "ferplus" else "fer2013"
-    splits = Splits(parts["train"], parts["validation"], parts.get("test"), dataset, protocol, tuple(notes))
-    require_every_class(splits, path)
-    return splits
+    return images, notes
 
 
-def _read_table(files: Files, tables: list[str]) -> tuple[ImageSet, list[str]]:
+def _read_table(files: Files, name: str) -> tuple[ImageSet, list[str]]:
     """Every row of a CSV as an ImageSet in the order of the rows; and notes."""
-    if len(tables) > 1:
-        advice = "Give the path of the one to read"
-        raise DataError("There is more than one CSV of FER-2013", files.path, "one", listed(tables, 3), advice)
-    where = files.where(tables[0])
-    with files.open(tables[0]) as stream:
+    where = files.where(name)
+    with files.open(name) as stream:
         table = _parse(stream, where, ("emotion", "pixels", "usage"))
     emotions = table["emotion"].str.strip()
     _require(emotions.str.fullmatch(r"[0-6](\.0*)?"), emotions, "A label is out of range", where, "0..6")
@@ -143,8 +137,8 @@ def _read_table(files: Files, tables: list[str]) -> tuple[ImageSet, list[str]]:
     labels = np.array([CLASS_NAMES.index(CSV_CLASS_NAMES[int(text[0])]) for text in emotions], np.int64)
     ids = np.array([f"{usage}/{row:06d}" for row, usage in enumerate(usages)])
     whole = ImageSet(images, labels, ids, metadata=pd.DataFrame({"usage": usages.to_list(), "folder": ""}))
-    others = sorted(set(files.names) - {tables[0], *files.named(folders.FERPLUS_NAME)})
-    return whole, [f"Read {tables[0]}; left out {listed(others, 5)}."] if others else []
+    others = sorted(set(files.names) - {name, *files.named(folders.FERPLUS_NAME)})
+    return whole, [f"Read {name}; left out {listed(others, 5)}."] if others else []
 
 
 def _read_tree(files: Files) -> tuple[ImageSet, list[str]]:
@@ -153,25 +147,27 @@ def _read_tree(files: Files) -> tuple[ImageSet, list[str]]:
         expected = f"folders train/ and test/, or {' or '.join(folders.CSV_NAMES)}"
         raise folders.nothing_found(files, "FER-2013 images", expected, WHERE_TO_GET_IT)
     tree, notes = folders.find_tree(files, with_splits=True)
-    classes = folders.require_classes(files, tree)
+    names = {folder: folders.class_of(folder) for folder in sorted({image.class_name for image in tree})}
+    classes = {folder: name for folder, name in names.items() if name}
+    if unknown := sorted(names.keys() - classes.keys()):
+        advice = "`dataset: folders` reads any classes"
+        if all(folder.isdecimal() for folder in unknown):
+            advice = "Name the classes: fer2013.csv has neutral last, in the alphabet neutral is before sad"
+        raise DataError("Unknown class", files.path, ", ".join(CLASS_NAMES), f"folders {listed(unknown)}", advice)
     if renamed := [f"{folder} as {name}" for folder, name in classes.items() if name != folder]:
         notes.append(f"Read as classes: {listed(renamed, 21)}.")
     three = len({image.split for image in tree}) == 3
     usages = {image: _usage(files, image, three) for image in tree}
-    rows = folders.by_id(files, tree, lambda it: f"{usages[it][1]}/{classes[it.class_name]}/{it.name}")
-    paths = [image.path for image in rows.values()]
-    images, results = decode(files, paths, 48, False, "squash")
-    for name, result in zip(paths, results, strict=True):
-        if isinstance(result, DataError):
-            raise result
-        if result != Header(48, 48, "L", False):
+    ids = {image: f"{folder}/{classes[image.class_name]}/{image.name}" for image, (_, folder) in usages.items()}
+    images, headers = folders.read_tree(files, ids, classes, CLASS_NAMES, 48, False, "squash")
+    for image, header in headers.items():
+        if header != Header(48, 48, "L", False):
             expected = "48 x 48 pixels of 8-bit grey (Pillow's mode L)"
-            found = f"{result.width} x {result.height} pixels of mode {result.mode}"
+            found = f"{header.width} x {header.height} pixels of mode {header.mode}"
             advice = "`dataset: folders` reads images of any size, grey or colour"
-            raise DataError("An image is not as in FER-2013", files.where(name), expected, found, advice)
-    labels = np.array([CLASS_NAMES.index(classes[image.class_name]) for image in rows.values()], np.int64)
-    metadata = pd.DataFrame([usages[image] for image in rows.values()], columns=["usage", "folder"])
-    return ImageSet(images, labels, np.array(list(rows)), metadata=metadata), notes
+            raise DataError("An image is not as in FER-2013", files.where(image.path), expected, found, advice)
+    metadata = pd.DataFrame([usages[image] for image in headers], columns=["usage", "folder"])
+    return dataclasses.replace(images, metadata=metadata), notes
 
 
 def _usage(files: Files, image: folders.TreeImage, three: bool) -> tuple[str, str]:
@@ -203,34 +199,29 @@ def _read_votes(stream: IO[bytes], where: object) -> pd.DataFrame:
 
 def _parse(stream: IO[bytes], where: object, needed: Sequence[str]) -> pd.DataFrame:
     """All rows as text, by the number of their line; column names in lower case."""
-    head = stream.read(1 << 16)
+    check_kind(stream.read(512), where)
     stream.seek(0)
-    check_kind(head, where)
-    encoding = "utf-16" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
-    header = (head.decode(encoding, errors="replace").splitlines() or [""])[0]
-    delimiter = max(",;\t", key=header.count)
-    columns = [name.strip(' "').lower() for name in header.split(delimiter)]
-    if not set(needed) <= set(columns) or len(set(columns)) < len(columns):
-        found = f"the columns {shown(', '.join(columns))}" if header.strip() else "an empty first line"
-        advice = folders.FERPLUS_ADVICE if "nf" in columns else None
-        if "pixels" in columns:
-            advice = "The challenge's train.csv and test.csv lack columns; use fer2013.csv or icml_face_data.csv"
-        raise DataError("This is not the table of FER-2013", where, f"columns {', '.join(needed)}", found, advice)
     try:
         # pandas warns, and drops values, where the first row is longer than the header.
         with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
             table = pd.read_csv(
-                stream, sep=delimiter, names=columns, header=0, index_col=False, dtype=str, keep_default_na=False,
-                skip_blank_lines=False, encoding=encoding, encoding_errors="replace",
+                stream, index_col=False, dtype=str, keep_default_na=False, skip_blank_lines=False,
+                encoding="utf-8-sig", encoding_errors="replace",
             )  # fmt: skip
-    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
-        expected = f"{len(columns)} values in each line: {', '.join(columns)}"
-        raise DataError("The table cannot be read", where, expected, error, _JUNK) from error
+    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
+        raise DataError("The table cannot be read", where, "as many values in each line", error, _JUNK) from error
+    table.columns = [name.strip().lower() for name in table]
+    if not set(needed) <= set(table):
+        advice = folders.FERPLUS_ADVICE if "nf" in table else None
+        if "pixels" in table:
+            advice = "The challenge's train.csv and test.csv lack columns; use fer2013.csv or icml_face_data.csv"
+        found = f"the columns {shown(', '.join(table))}"
+        raise DataError("This is not the table of FER-2013", where, f"columns {', '.join(needed)}", found, advice)
     table.index += 2  # the header is line 1
-    table = table[table.ne("").any(axis=1)].fillna("")
+    table = table.fillna("")
     if table.empty:
         raise DataError("The table has no rows", where=where)
-    return table
+    return table[table.ne("").any(axis=1)]
 
 
 def _require(good: pd.Series, values: pd.Series, what: str, where: object, expected: str) -> None:
@@ -260,14 +251,15 @@ def _pixels(text: str, where: str) -> np.ndarray:
 
 def _with_votes(images: ImageSet, files: Files, beside: Path | None) -> tuple[ImageSet, str]:
     """The images that FER+ gives one of the seven classes, with these labels; and a note."""
-    inside = files.named(folders.FERPLUS_NAME)
     is_tree = images.metadata["folder"].any()
-    if is_tree or not (inside or beside):
+    if is_tree or not (files.named(folders.FERPLUS_NAME) or beside):
         expected = f"fer2013.csv, and beside it {folders.FERPLUS_NAME} of github.com/microsoft/FERPlus"
         found = "a tree of images" if is_tree else f"no {folders.FERPLUS_NAME}"
         raise DataError("The labels of FER+ cannot be used with these data", files.path, expected, found)
-    with damage(beside), open_regular(beside) if beside else files.open(inside[0]) as stream:
-        votes = _read_votes(stream, beside or files.where(inside[0]))
+    with open_files(beside) if beside else contextlib.nullcontext(files) as source:
+        (name, *_) = source.named(folders.FERPLUS_NAME)
+        with source.open(name) as stream:
+            votes = _read_votes(stream, source.where(name))
     if votes["usage"].tolist() != images.metadata["usage"].tolist():
         found = f"{len(votes):,} rows of votes for {len(images):,} images, or another order"
         raise DataError("FER+ does not fit the CSV", files.path, "a row for each row, of the same Usage", found)
@@ -279,28 +271,24 @@ def _with_votes(images: ImageSet, files: Files, beside: Path | None) -> tuple[Im
     return dataclasses.replace(images.subset(keep), labels=labels), note
 
 
-def _paper(images: ImageSet, path: Path, protocol: str) -> dict[str, ImageSet]:
-    if set(images.metadata["folder"]) != {"train", "test"}:
-        found = "a CSV, which has no file names" if not images.metadata["folder"].any() else "other splits"
+def _divide(images: ImageSet, protocol: str, path: Path) -> dict[str, ImageSet]:
+    usage, folder = images.metadata["usage"].to_numpy(), images.metadata["folder"].to_numpy()
+    if protocol == "official":
+        known = np.isin(usage, list(OFFICIAL_USAGES.values()))
+        if not known.all():
+            expected = "file names that begin with Training_, PublicTest_ or PrivateTest_, or a folder for each"
+            found, advice = images.ids[~known][0], "fer2013.csv can give it; protocol 'paper' needs no such names"
+            raise DataError("These files cannot give the protocol 'official'", path, expected, found, advice)
+        return {split: images.subset(usage == name) for split, name in OFFICIAL_USAGES.items()}
+    if set(folder) != {"train", "test"}:
+        found = "other splits" if folder.any() else "a CSV, which has no file names"
         expected = "train/ and test/, such as in the archive of kaggle.com/datasets/msambare/fer2013"
         raise DataError(f"These data cannot give the protocol '{protocol}'", path, expected, found, "Use official")
     # The first int(0.2 n) of a class folder's n files. The ids are sorted by code point, as Keras' iterator does.
     of_class = pd.Series(images.ids.tolist()).str.rpartition("/")[0]
     groups = of_class.groupby(of_class)
     first = (groups.cumcount() < (PAPER_VALIDATION_SHARE * groups.transform("size")).astype(int)).to_numpy()
-    in_train = (images.metadata["folder"] == "train").to_numpy()
-    train = images.subset(in_train & ~first)
+    in_train, train = folder == "train", images.subset((folder == "train") & ~first)
     if protocol == "whole_test":
         return {"train": train, "validation": images.subset(in_train & first), "test": images.subset(~in_train)}
     return {"train": train, "validation": images.subset(~in_train & first)}
-
-
-def _official(images: ImageSet, path: Path) -> dict[str, ImageSet]:
-    usage = images.metadata["usage"].to_numpy()
-    known = np.isin(usage, list(OFFICIAL_USAGES.values()))
-    if not known.all():
-        expected = "file names that begin with Training_, PublicTest_ or PrivateTest_, or a folder for each"
-        found = f"{np.count_nonzero(~known):,} names that do not, such as {images.ids[~known][0]}"
-        advice = "fer2013.csv and icml_face_data.csv can give it; protocol 'paper' needs no such names"
-        raise DataError("These files cannot give the protocol 'official'", path, expected, found, advice)
-    return {split: images.subset(usage == name) for split, name in OFFICIAL_USAGES.items()}

@@ -5,11 +5,9 @@ data set; copies name the folders in many ways: `Training`, `PublicTest`, `val`;
 """
 
 import dataclasses
-import difflib
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -17,16 +15,9 @@ import numpy as np
 import pandas as pd
 
 from fer_lib.datasets.archive import ASPECTS, Files, Header, check_kind, decode, listed, open_files
-from fer_lib.datasets.cache import cached_splits
-from fer_lib.datasets.splits import (
-    CLASS_NAMES,
-    ImageSet,
-    Splits,
-    fifth_of_each,
-    require_every_class,
-    require_one_of,
-)
-from fer_lib.errors import DataError, shown
+from fer_lib.datasets.cache import cached_images
+from fer_lib.datasets.splits import CLASS_NAMES, ImageSet, Splits, divided, fifth_of_each, require_one_of
+from fer_lib.errors import DataError
 from fer_lib.files import find_file
 
 SPLITS = {
@@ -46,15 +37,11 @@ _NO_IDS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class TreeImage(NamedTuple):
-    """The path of an image and its parts.
-
-    `split` is train, validation, test, or "" where no folder says; `class_name` is the folder's name, `name` the
-    file's, after the subject's folder where there is one.
-    """
+    """The path of an image and its parts: `name` is the file's, after the subject's folder if there is one."""
 
     root: str
-    split: str
-    class_name: str
+    split: str  # train, validation, test, or "" where no folder says
+    class_name: str  # the folder's
     name: str
     path: str
 
@@ -88,45 +75,63 @@ def load_folders(
     require_one_of("aspect", aspect, ASPECTS)
     source, nested = find_file(path, "The data"), group == "parent"
     how = {"dataset": "folders", "size": size, "colour": colour, "aspect": aspect, "nested": nested}
-    # Undivided, so that both protocols share one entry of the cache.
-    whole = cached_splits(source, how, lambda: _read(source, size, colour, aspect, nested))
-    images, advice = whole.train, None
+    images, notes = cached_images(source, how, lambda: _read(source, size, colour, aspect, nested))
+    advice = ""
     if group is not None:
         subjects = _subjects(images.ids.tolist(), group, source)
         images = dataclasses.replace(images, metadata=images.metadata.assign(subject=subjects))
         advice = "Each class needs images of two subjects or more"
-    parts = _divide(images, protocol, source)
-    splits = Splits(parts["train"], parts.get("validation"), parts.get("test"), "folders", protocol, whole.notes)
-    require_every_class(splits, source, advice)
-    return splits
+    return divided(_divide(images, protocol, source), "folders", protocol, notes, source, advice)
 
 
-def _read(path: Path, size: int, colour: bool, aspect: str, nested: bool) -> Splits:
+def _read(path: Path, size: int, colour: bool, aspect: str, nested: bool) -> tuple[ImageSet, list[str]]:
     with open_files(path) as files:
         tree, notes = find_tree(files, with_splits=False, nested=nested)
         classes, merged = _classes(tree)
-        class_names = sorted(set(classes.values()))
+        class_names = tuple(sorted(set(classes.values())))
         if not 2 <= len(class_names) <= 1000:
             found = f"{len(class_names):,}: {listed(class_names, 3)}"
             raise DataError("The number of classes is out of range", path, "2 to 1,000 folders", found)
         _require_images(files, tree, nested)
-        rows = by_id(files, tree, lambda image: f"{image.split}/{image.class_name}/{image.name}".lstrip("/"))
-        images, results = decode(files, [image.path for image in rows.values()], size, colour, aspect)
-    if errors := [result for result in results if isinstance(result, DataError)]:
-        what = f"{len(errors):,} of the {len(rows):,} images cannot be read. The first: {errors[0].what}"
-        where, first = listed([str(error.where) for error in errors], 3), errors[0]
-        raise DataError(what, where, first.expected, first.found, first.advice)
-    if transparent := sum(isinstance(result, Header) and result.transparent for result in results):
+        rows = {image: f"{image.split}/{image.class_name}/{image.name}".lstrip("/") for image in tree}
+        images, headers = read_tree(files, rows, classes, class_names, size, colour, aspect)
+    if transparent := sum(header.transparent for header in headers.values()):
         notes.append(f"{transparent:,} images have transparent pixels, which were laid on white.")
+    metadata = pd.DataFrame({"usage": [image.split for image in headers]})
+    return dataclasses.replace(images, metadata=metadata), [*notes, *merged]
+
+
+def read_tree(
+    files: Files, ids: dict[TreeImage, str], classes: dict[str, str], class_names: tuple[str, ...],
+    size: int, colour: bool, aspect: str,
+) -> tuple[ImageSet, dict[TreeImage, Header]]:  # fmt: skip
+    """Read the images of a tree, each with its id; `classes` are those of the folders.
+
+    Returns an `ImageSet` without metadata, sorted by id, in Unicode's form NFC; and the headers in its order.
+    """
+    rows: dict[str, TreeImage] = {}
+    for image, name in ids.items():
+        if _NO_IDS.search(image.path):
+            raise DataError("Invalid file name", files.path, "no control characters", image.path, "Rename it")
+        other = rows.setdefault(unicodedata.normalize("NFC", name), image)
+        if other is not image:
+            raise DataError("Two images have one name", files.path, found=f"{other.path} and {image.path}")
+    rows = dict(sorted(rows.items()))
+    pixels, results = decode(files, [image.path for image in rows.values()], size, colour, aspect)
+    headers = [result for result in results if isinstance(result, Header)]
+    pairs = zip(rows.values(), results, strict=True)
+    if errors := {image.path: result for image, result in pairs if isinstance(result, DataError)}:
+        first = next(iter(errors.values()))
+        what = f"{len(errors):,} of the {len(rows):,} images cannot be read. The first: {first.what}"
+        raise DataError(what, files.where(listed(errors, 3)), first.expected, first.found, first.advice)
     positions = {name: label for label, name in enumerate(class_names)}
     labels = np.array([positions[classes[image.class_name]] for image in rows.values()], np.int64)
-    metadata = pd.DataFrame({"usage": [image.split for image in rows.values()]})
-    whole = ImageSet(images, labels, np.array(list(rows)), tuple(class_names), metadata)
-    return Splits(whole, None, None, "folders", "undivided", (*notes, *merged))
+    whole = ImageSet(pixels, labels, np.array(list(rows)), class_names)
+    return whole, dict(zip(rows.values(), headers, strict=True))
 
 
 def _classes(tree: list[TreeImage]) -> tuple[dict[str, str], list[str]]:
-    """Return a dict of folder name -> class, and notes: names that look alike are one class."""
+    """A dict of folder -> class, and notes: names that look alike are one class."""
     alike = defaultdict(list)
     for name in sorted({image.class_name for image in tree}):
         alike[" ".join(unicodedata.normalize("NFC", name).casefold().split())].append(name)
@@ -136,19 +141,14 @@ def _classes(tree: list[TreeImage]) -> tuple[dict[str, str], list[str]]:
 
 
 def _require_images(files: Files, tree: list[TreeImage], nested: bool) -> None:
-    """DataError where a folder in a class's place holds no image: an empty one, or one of other files."""
-    below = "/subject/image" if nested else "/image"
-    with_splits, root = any(image.split for image in tree), tree[0].root
-    there = {(image.split, image.class_name) for image in tree}
-    empty = []
-    for folder in files.folders:
-        image = _place(f"{folder}{below}", with_splits, nested)
-        if image and image.root == root and (image.split, image.class_name) not in there:
-            others = [name for name in files.names if name.startswith(f"{folder}/")]
-            empty.append(f"{folder} ({f'no image among {listed(others, 2)}' if others else 'empty'})")
-    if empty:
+    """DataError where a folder beside those of classes holds no image: an empty one, or one of other files."""
+    classes = {image.path.rsplit("/", 2 if nested else 1)[0] for image in tree}
+    parents = {folder.rpartition("/")[0] for folder in classes}
+    if empty := [name for name in files.folders if name.rpartition("/")[0] in parents and name not in classes]:
+        there = {folder: [name for name in files.names if name.startswith(f"{folder}/")] for folder in empty}
+        found = listed([f"{folder} (holds {listed(names, 2) or 'nothing'})" for folder, names in there.items()], 5)
         advice = "Add images, convert what it holds to JPEG or PNG, or remove the folder"
-        raise DataError("A class folder holds no image", files.path, "images in each", listed(empty, 5), advice)
+        raise DataError("A class folder holds no image", files.path, "images in each", found, advice)
 
 
 def _subjects(ids: list[str], group: str, path: Path) -> list[str]:
@@ -183,9 +183,8 @@ def _held_out(train: ImageSet) -> np.ndarray:
     if "subject" not in train.metadata:
         return fifth_of_each(train.ids, train.labels)
     subjects = train.metadata["subject"]
-    counts = pd.DataFrame({"subject": subjects, "label": train.labels}).value_counts().reset_index()
-    counts = counts.sort_values(["count", "label"], ascending=[False, True], kind="stable")
-    return fifth_of_each(subjects, subjects.map(counts.drop_duplicates("subject").set_index("subject")["label"]))
+    labels = pd.Series(train.labels).groupby(subjects)
+    return fifth_of_each(subjects, labels.transform(lambda of_subject: of_subject.mode()[0]))
 
 
 def class_of(folder: str) -> str | None:
@@ -234,43 +233,9 @@ def _place(path: str, with_splits: bool, nested: bool = False) -> TreeImage | No
     return TreeImage("".join(f"{parent}/" for parent in parents), split, folder, name, path)
 
 
-def by_id(files: Files, tree: list[TreeImage], id_of: Callable[[TreeImage], str]) -> dict[str, TreeImage]:
-    """Return a dict of `id_of(image)`, in NFC -> `TreeImage`, sorted by id; DataError where two have one id."""
-    rows: dict[str, TreeImage] = {}
-    for image in tree:
-        if _NO_IDS.search(image.path):
-            raise DataError("Invalid file name", files.path, "no control characters", image.path, "Rename it")
-        other = rows.setdefault(unicodedata.normalize("NFC", id_of(image)), image)
-        if other is not image:
-            raise DataError("Two images have one name", files.path, found=f"{other.path} and {image.path}")
-    return dict(sorted(rows.items()))
-
-
-def require_classes(files: Files, tree: list[TreeImage]) -> dict[str, str]:
-    """Return a sorted dict of folder -> class; DataError unless each split has the seven classes and no others."""
-    found = {folder: class_of(folder) for folder in sorted({image.class_name for image in tree})}
-    classes = {folder: name for folder, name in found.items() if name is not None}
-    expected = f"folders {', '.join(CLASS_NAMES)}"
-    if unknown := sorted(found.keys() - classes.keys()):
-        near = {folder: difflib.get_close_matches(folder.lower(), _CLASSES, 1) for folder in unknown}
-        hints = [f"{shown(folder)} is perhaps {_CLASSES[names[0]]}" for folder, names in near.items() if names]
-        if all(folder.isdecimal() for folder in unknown):
-            order = "fer2013.csv has neutral last, in the alphabet neutral is before sad"
-            hints = [f"Numbers are ambiguous: {order}. Name the classes"]
-        advice = ". ".join([*hints, "`dataset: folders` reads any classes"])
-        raise DataError("Unknown class", files.path, expected, f"the folders {listed(unknown)}", advice)
-    there = {f"{image.split}/{classes[image.class_name]}" for image in tree}
-    splits = {"train"} | ({image.split for image in tree} - {"train"} or {"test"})
-    wanted = {f"{split}/{name}" for split in splits for name in CLASS_NAMES}
-    if missing := sorted(wanted - there):
-        expected = f"images in {expected} of each split"
-        raise DataError("Class folders are missing or empty", files.path, expected, f"none in {listed(missing)}")
-    return classes
-
-
 def nothing_found(files: Files, what: str, expected: str, where_to_get_it: str | None = None) -> DataError:
     """The DataError where a data set is not there: what is there instead, as far as it is recognised."""
-    names, here = files.names, shown(files.path.resolve().name)
+    names, here = files.names, files.path.resolve().name
     archives = [name for name in names if name.lower().endswith((".zip", ".tar", ".gz", ".csv"))]
     with_class = [name for name in names if class_of(PurePosixPath(name).parent.name)]
     advice = where_to_get_it
@@ -280,16 +245,14 @@ def nothing_found(files: Files, what: str, expected: str, where_to_get_it: str |
         advice = "This is KDEF: set dataset: kdef"
     elif files.named(*CSV_NAMES) or any(_place(name, True) for name in with_class):
         advice = "This is FER-2013: set dataset: fer2013"
-    elif with_class and SPLITS.get(here.lower()):
+    elif with_class and here.lower() in SPLITS:
         advice = f"This is {here}/ itself: give its parent, which holds all splits"
-    elif with_class:
-        advice = "There are folders of classes, but none of splits: `dataset: folders` reads them"
     elif names and names == files.images:
-        advice = "There are images, but no folders of classes: give the folder that holds them all"
+        advice = "`dataset: folders` reads images in folders of classes: give the folder that holds them all"
     elif archives and files.path.is_dir():
         advice = f"Give the path of the one to read, such as {files.path / archives[0]}"
     elif names:
         with files.open(names[0]) as stream:
             check_kind(stream.read(512), files.where(names[0]))
-    found = f"{len(names):,} file{'s' * (len(names) > 1)}, such as {listed(names, 3)}" if names else "no file"
+    found = f"{len(names):,} files, such as {listed(names, 3)}" if names else "no file"
     return DataError(f"No {what} found", files.path, expected, found, advice)

@@ -5,11 +5,10 @@
     original tree   140 folders, a subject's session each: `AF01/AF01ANHL.JPG`
     reorganised     7 folders, a class each: `angry/AF01ANHL.JPG`
 
-Ten of the published images are black; so at most 4,890 can be used. The name of a file says what it shows,
-wherever it is: `AF01ANHL` is session A, female, subject 01, angry, half left. Its folder can only contradict it.
+Ten of the published images are black. The name of a file says what it shows, wherever it is: `AF01ANHL` is session
+A, female, subject 01, angry, half left. Its folder can only contradict it.
 """
 
-import dataclasses
 import itertools
 import re
 from collections import Counter, defaultdict
@@ -20,16 +19,9 @@ import numpy as np
 import pandas as pd
 
 from fer_lib.datasets.archive import ASPECTS, Files, Header, decode, listed, open_files
-from fer_lib.datasets.cache import cached_splits
+from fer_lib.datasets.cache import cached_images
 from fer_lib.datasets.folders import KDEF_NAME, class_of, nothing_found
-from fer_lib.datasets.splits import (
-    CLASS_NAMES,
-    ImageSet,
-    Splits,
-    fifth_of_each,
-    require_every_class,
-    require_one_of,
-)
+from fer_lib.datasets.splits import CLASS_NAMES, ImageSet, Splits, divided, fifth_of_each, require_one_of
 from fer_lib.errors import DataError, ParameterError
 from fer_lib.files import find_file
 
@@ -48,7 +40,6 @@ SIZE = (562, 762)
 # The largest standard deviation of a colour channel, 0..255; portraits have 20 and more, noise on black far less.
 BLANK_DEVIATION = 5.0
 _SITTING = re.compile(r"[AB][FM]\d\d", re.IGNORECASE)
-CONTRADICTING = "in a folder that contradicts the name"
 INVALID = "invalid file name (expected session, sex, subject, expression, angle, such as AF01ANHL)"
 WHERE_TO_GET_IT = "KDEF is given to researchers on request, see kdef.se"
 
@@ -68,8 +59,7 @@ def load_kdef(
         protocol: `"random"`: one image in five of each class is for validation. It is what the paper and most
             others do, and it leaks: nearly every subject, in the same session and with the same expression from
             another angle, is in the training set too. `"subject"`: one subject in five of each sex (7 of 35).
-        size: side of the square images in pixels, 8 to 1024. All 4,900 in colour are 0.14 GB at 96 pixels, 4.6 GB
-            at 562, 8.5 GB at 762, and twice that while loading.
+        size: side of the square images in pixels.
         angles: those of `ANGLES` to use.
         colour, aspect: see `archive.decode`.
 
@@ -81,15 +71,12 @@ def load_kdef(
     require_one_of("aspect", aspect, ASPECTS)
     if isinstance(angles, str) or not angles or not set(angles) <= set(ANGLES):
         raise ParameterError("Unknown angles", expected=f"some of {', '.join(ANGLES)}", found=repr(angles))
-    if not (isinstance(size, int) and 8 <= size <= 1024):
-        raise ParameterError("Size out of range", expected="8 to 1024 pixels", found=repr(size))
     # In KDEF's order, so that the same angles in another order are the same data.
     angles = tuple(angle for angle in ANGLES if angle in angles)
     source = find_file(path, "KDEF", advice=WHERE_TO_GET_IT)
     how = {"dataset": "kdef", "size": size, "angles": angles, "colour": bool(colour), "aspect": aspect}
-    # Undivided, so that both protocols share one entry of the cache.
-    whole = cached_splits(source, how, lambda: _read(source, size, angles, colour, aspect))
-    return _divide(whole.train, whole.notes, protocol, source)
+    images, notes = cached_images(source, how, lambda: _read(source, size, angles, colour, aspect))
+    return _divide(images, notes, protocol, source)
 
 
 def find_images(files: Files) -> tuple[dict[str, str], list[str]]:
@@ -101,31 +88,22 @@ def find_images(files: Files) -> tuple[dict[str, str], list[str]]:
     for file in files.names:
         path = PurePosixPath(file)
         stem, folder = path.stem.upper(), path.parent.name
-        name, of_class = MISNAMED.get(stem, stem), class_of(folder)
-        rank = 0 if _SITTING.fullmatch(folder) else 1 if of_class else 2  # the original tree is preferred
+        name, of_class, of_sitting = MISNAMED.get(stem, stem), class_of(folder), _SITTING.fullmatch(folder)
         if path.suffix.lower() not in (".jpg", ".jpeg"):
             left_out["not a JPEG by the suffix"].append(file)
         elif not KDEF_NAME.fullmatch(name):
-            averaged = "akdef" in (part.lower() for part in path.parts[:-1])
-            left_out["the average of several subjects (AKDEF)" if averaged else INVALID].append(file)
-        elif (folder.upper() != name[:4]) if rank == 0 else of_class not in (None, EXPRESSIONS[name[4:6]]):
-            left_out[CONTRADICTING].append(file)
+            left_out[INVALID].append(file)
+        elif (folder.upper() != name[:4]) if of_sitting else of_class not in (None, EXPRESSIONS[name[4:6]]):
+            left_out["in a folder that contradicts the name"].append(file)
         else:
-            candidates[name].append((stem in MISNAMED, rank, file))
+            candidates[name].append((stem in MISNAMED, not of_sitting, file))
     if not candidates:
         expected = "JPEG files such as AF01/AF01ANHL.JPG or angry/AF01ANHL.JPG"
-        error = nothing_found(files, "KDEF images", expected, WHERE_TO_GET_IT)
-        if contradicting := left_out[CONTRADICTING]:
-            error.found = f"only images {CONTRADICTING}, such as {listed(contradicting, 3)}"
-        raise error
+        raise nothing_found(files, "KDEF images", expected, WHERE_TO_GET_IT)
     chosen = {name: min(candidates[name]) for name in sorted(candidates)}
     left_out["a second file of an image"] = [file for name in chosen for *_, file in sorted(candidates[name])[1:]]
-    left_out["what operating systems and editors leave behind"] = files.clutter
     misnamed = {name: file for name, (is_misnamed, _, file) in chosen.items() if is_misnamed}
     notes = [f"{file} has an invalid name; it is known to be {name}." for name, file in misnamed.items()]
-    if others := [file for _, rank, file in chosen.values() if rank == 2]:
-        folders = "for their folders are named neither after a subject (AF01) nor after a class (angry)"
-        notes.append(f"Read by their names alone ({len(others):,}), {folders}: {listed(others, 3)}.")
     notes += [_left_out(reason, names) for reason, names in left_out.items() if names]
     return {name: file for name, (*_, file) in chosen.items()}, notes
 
@@ -133,58 +111,39 @@ def find_images(files: Files) -> tuple[dict[str, str], list[str]]:
 def known_to_train(splits: Splits, protocol: str) -> pd.DataFrame:
     """What train would know of each validation image, were all images of `splits` divided by `protocol`.
 
-    A DataFrame, one row per validation image: `id`; `subject_known`, whether it is in train; `known_by`, the id
-    of the nearest train image of the same subject, session and expression by its angle, or "".
+    A DataFrame, one row per validation image: `id`; `subject_known`, whether train has images of the subject.
     """
-    images = pd.concat([part.metadata.assign(id=part.ids) for _, part in splits.items()])
-    images = images.assign(place=images["angle"].map(ANGLES.index)).sort_values(["place", "id"])
+    images = pd.concat([part.metadata.assign(id=part.ids) for _, part in splits.items()], ignore_index=True)
     held_out = _held_out(images["id"], images, protocol)
-    train, validation, same = images[~held_out], images[held_out], ["subject", "session", "expression"]
-    known = pd.merge_asof(validation, train, on="place", by=same, direction="nearest", suffixes=("", "_known"))
-    known["subject_known"] = known["subject"].isin(train["subject"])
-    known["known_by"] = known["id_known"].fillna("")
-    return known.sort_values("id", ignore_index=True)[["id", "subject_known", "known_by"]]
+    known = images["subject"].isin(images["subject"][~held_out])
+    return images[["id"]].assign(subject_known=known)[held_out].sort_values("id", ignore_index=True)
 
 
 def _left_out(reason: str, names: list[str]) -> str:
     return f"Left out ({len(names):,}), {reason}: {listed(names, 50)}."
 
 
-def _read(path: Path, size: int, angles: Sequence[str], colour: bool, aspect: str) -> Splits:
-    """All usable images, undivided, as the train split of a `Splits`: what the cache keeps."""
+def _read(path: Path, size: int, angles: Sequence[str], colour: bool, aspect: str) -> tuple[ImageSet, list[str]]:
+    """All usable images, and notes: what the cache keeps."""
     with open_files(path) as files:
         chosen, notes = find_images(files)
         names = [name for name in chosen if name[6:] in angles]
         images, results = decode(files, [chosen[name] for name in names], size, colour, aspect)
-    headers = Counter(result for result in results if not isinstance(result, DataError))
-    # By number, then by size, so that the answer does not depend on the order of the files.
-    common = max(headers, key=lambda header: (headers[header], header), default=Header(*SIZE, "RGB", False))
-    faults = np.array([_fault(*each, common) for each in zip(images, results, strict=True)], dtype=str)
+    faults = np.array([_fault(*each) for each in zip(images, results, strict=True)], dtype=str)
     for fault in sorted(set(faults) - {""}):
         notes.append(_left_out(fault, [chosen[names[index]] for index in np.flatnonzero(faults == fault)]))
-    notes = [*_account(names, Counter(faults), angles), *notes]
-    keep = faults == ""
-    if not keep.any():
-        others = listed([angle for angle in ANGLES if angle in {name[6:] for name in chosen} - set(angles)])
-        more = f" There are images at other `angles`: {others}" if others else ""
-        raise DataError("None of KDEF's images can be used", path, advice=" ".join(notes) + more)
-    grey = " and grey" if colour and common.mode == "L" else ""
-    if common[:2] != SIZE or grey:
-        enlarged = " They are enlarged." if min(common[:2]) < size else ""
-        notes.append(f"Not as published: the images are {common.width} x {common.height} pixels{grey}.{enlarged}")
+    if others := sum(isinstance(each, Header) and each[:2] != SIZE for each in results):
+        notes.append(f"Not as published: {others:,} images are not of {SIZE[0]} x {SIZE[1]} pixels.")
     rows = [("", name[0], name[1], name[1:4], name[4:6], name[6:]) for name in names]
     metadata = pd.DataFrame(rows, columns=["usage", "session", "sex", "subject", "expression", "angle"])
     labels = metadata["expression"].map(EXPRESSIONS).map(CLASS_NAMES.index).to_numpy(np.int64)
-    usable = ImageSet(images, labels, np.array(names), metadata=metadata).subset(keep)
-    return Splits(usable, None, None, "kdef", "undivided", notes=tuple(notes))
+    usable = ImageSet(images, labels, np.array(names, dtype=str), metadata=metadata).subset(faults == "")
+    return usable, [*_account(names, Counter(faults), angles), *notes]
 
 
-def _fault(pixels: np.ndarray, header: Header | DataError, common: Header) -> str:
-    """Why an image cannot be used, or ""."""
+def _fault(pixels: np.ndarray, header: Header | DataError) -> str:
     if isinstance(header, DataError):
         return "damaged or not an image"
-    if header[:2] != common[:2]:
-        return "of another size than the rest"
     return "blank" if pixels.std(axis=(0, 1)).max() < BLANK_DEVIATION else ""
 
 
@@ -192,8 +151,8 @@ def _account(names: list[str], faults: Counter, angles: Sequence[str]) -> Iterat
     """A sentence whose numbers add up to what a whole KDEF has, and one that names what is missing."""
     expected = [name for name in NAMES if name[6:] in angles]
     missing = sorted(set(expected) - set(names))
-    counts = faults + Counter(missing=len(missing))
-    parts = [f"{number:,} {fault or 'used'}" for fault, number in sorted(counts.items())]
+    counts = sorted((faults + Counter(missing=len(missing))).items())
+    parts = [f"{number:,} {fault or 'used'}" for fault, number in counts]
     yield f"Of the {len(expected):,} images of KDEF at {listed(angles)}: {', '.join(parts)}."
     if missing:
         yield f"Missing: {listed(missing, 50)}."
@@ -209,16 +168,9 @@ def _held_out(ids: Iterable[str], metadata: pd.DataFrame, protocol: str) -> np.n
 def _divide(images: ImageSet, notes: Sequence[str], protocol: str, path: Path) -> Splits:
     held_out = _held_out(images.ids, images.metadata, protocol)
     train, validation = images.subset(~held_out), images.subset(held_out)
-    splits = Splits(train, validation, None, "kdef", protocol)
+    subjects, known = (set(part.metadata["subject"]) for part in (validation, train))
+    leak = "The random split leaks: " if protocol == "random" else ""
+    note = f"{leak}{len(subjects & known)} of {len(subjects)} validation subjects are also in train."
     two_subjects = "Protocol 'subject' needs at least two subjects of one sex. " if protocol == "subject" else ""
-    require_every_class(splits, path, advice=two_subjects + " ".join(notes))
-    if protocol == "random":
-        subjects = validation.metadata["subject"].value_counts()
-        known = subjects[subjects.index.isin(train.metadata["subject"])]
-        share = f"({known.sum():,} of its {subjects.sum():,} images)"
-        note = f"The random split leaks: {len(known)} of {len(subjects)} validation subjects {share} are in train."
-    else:
-        sexes = {name: part.metadata.groupby("sex")["subject"].nunique() for name, part in splits.items()}
-        texts = [f"{name} has {n.get('F', 0)} female and {n.get('M', 0)} male" for name, n in sexes.items()]
-        note = f"No subject is in two splits: {', '.join(texts)}."
-    return dataclasses.replace(splits, notes=(*notes, note))
+    parts, advice = {"train": train, "validation": validation}, two_subjects + " ".join(notes)
+    return divided(parts, "kdef", protocol, [*notes, note], path, advice)

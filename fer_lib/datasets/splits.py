@@ -1,4 +1,4 @@
-"""Labelled images in memory: what every loader returns, and all that the study knows about the data."""
+"""Labelled images in memory: what every loader returns."""
 
 import hashlib
 from collections.abc import Iterable
@@ -21,9 +21,9 @@ class ImageSet:
         images: uint8 `(n, height, width, channels)`, 0 black to 255 white; 1 channel (grey) or 3 (RGB).
         labels: int64 `(n,)`, positions in `class_names`.
         ids: str `(n,)`, the stable name of each image in the files it came from, unique within the set.
-        metadata: a DataFrame of `n` rows in the order of the images. Column `usage`: the split that the
-            publisher gave the image; KDEF adds `session`, `sex`, `subject`, `expression` and `angle`, grouped
-            folders `subject`.
+        class_names: in the order of the labels.
+        metadata: a row per image. `usage`: the split that the publisher gave it; KDEF adds `session`, `sex`,
+            `subject`, `expression` and `angle`, grouped folders `subject`.
     """
 
     images: np.ndarray
@@ -43,8 +43,8 @@ class ImageSet:
             raise ValueError(f"`labels` must be int64 (n,), and `ids` str (n,). Received: {received[1:]}")
         if not np.isin(labels, range(last + 1)).all():
             raise ValueError(f"`labels` must lie in 0..{last}. Received: {np.unique(labels)}")
-        lengths = {name: len(getattr(self, name)) for name in ("images", "labels", "ids", "metadata")}
-        if len(set(lengths.values())) != 1:
+        lengths = [len(part) for part in (images, labels, self.ids, self.metadata)]
+        if len(set(lengths)) != 1:
             raise ValueError(f"All parts of an ImageSet must be of one length. Received: {lengths}")
 
     def __len__(self) -> int:
@@ -68,8 +68,7 @@ class Splits:
     Args:
         train, validation, test: an `ImageSet` to learn from, one to choose by, and one to open once, at the end;
             the last two may be None.
-        dataset: `"fer2013"`, `"ferplus"` (with the labels of FER+), `"kdef"`, `"synthetic"` or `"folders"`.
-        protocol: the name of the division, such as `"paper"` or `"official"`.
+        dataset, protocol: a key of `DATASETS`, and the name of the division.
         notes: sentences that say what was left out or mapped, and why.
         fingerprint: sha256 (hex) of the images, labels and ids of all splits; computed when not given.
     """
@@ -111,20 +110,23 @@ def require_one_of(name: str, value: str, known: Iterable[str]) -> None:
         raise ParameterError(f"Unknown {name}", expected=" or ".join(map(repr, known)), found=repr(value))
 
 
-def require_every_class(splits: Splits, path: Path, advice: str | None = None) -> None:
-    """DataError unless each split of a `Splits` has an image of each class."""
+def divided(
+    parts: dict[str, ImageSet], dataset: str, protocol: str, notes: Iterable[str], path: Path, advice: str = ""
+) -> Splits:
+    """Return the `Splits` of a dict of split -> `ImageSet`; DataError unless each has an image of each class."""
+    splits = Splits(parts["train"], parts.get("validation"), parts.get("test"), dataset, protocol, tuple(notes))
     for name, part in splits.items():
         counts = part.counts()
         if not counts.all():
             expected = f"images of all {len(counts)} classes in each split"
             found = f"none of {shown(', '.join(counts.index[counts == 0]))} among {len(part):,}"
             raise DataError(f"The split '{name}' is without images of a class", path, expected, found, advice)
+    return splits
 
 
 def fifth_of_each(names: Iterable, groups: Iterable) -> np.ndarray:
     """Draw a fifth of the names of each group, rounded, but at least one of two: a bool mask `(n,)`."""
-    # The order of hashes is as good as a random one, and depends neither on NumPy's version nor, but for a few
-    # names, on which others are there.
+    # The order of hashes is as good as a random one, and hardly depends on which other names are there.
     series = pd.Series(np.asarray(names))
     drawn: set = set()
     for _, group in series.groupby(np.asarray(groups)):

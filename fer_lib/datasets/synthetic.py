@@ -1,14 +1,13 @@
 """Draw grey faces with an expression and write them as FER-2013's zip, with the flaws of the real data.
 
-A fresh machine and the tests read them with the loader that reads the real data. What a network scores on them
-shows that a study runs, and says nothing about people. An expression is action units of the Facial Action Coding
-System (Ekman, Friesen and Hager, 2002). A point of a face is (u, v): its distance from the middle line, to the
-image's right, and its height, downwards from the middle of the head, both in half head widths.
+What a network scores on them shows that a study runs, and says nothing about people. An expression is action units
+of the Facial Action Coding System (Ekman, Friesen and Hager, 2002). A point of a face is (u, v): its distance from
+the middle line, to the image's right, and downwards from the middle of the head, both in half head widths.
 """
 
 import dataclasses
 import io
-import json
+import itertools
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ from PIL import Image, ImageDraw
 from fer_lib.datasets.cache import default_cache_dir
 from fer_lib.datasets.fer2013 import load_fer2013
 from fer_lib.datasets.splits import Splits
-from fer_lib.errors import DataError, ParameterError
+from fer_lib.errors import ParameterError
 from fer_lib.files import write_atomically
 
 VERSION = 3  # raised with any change to what is drawn or written: older faces are then drawn again
@@ -71,7 +70,8 @@ VIEW = {
     "zoom": (0.95, 1.1), "turn": (-0.2, 0.2), "roll": (-0.12, 0.12), "shift_x": (-0.08, 0.08),
     "shift_y": (-0.08, 0.08), "side": (-1, 1), "gain": (0.85, 1.1), "noise": (0, 5), "background": (50, 225),
 }  # fmt: skip
-SPAN, FINE = 2.1, 4  # the image's width in half head widths; each pixel is the mean of 4 x 4 drawn ones
+SIZE, FINE = 48, 4  # pixels; each is the mean of 4 x 4 drawn ones
+SPAN = 2.1  # the image's width in half head widths
 CROWN, TEMPLE, EYES, MOUTH = -1.3, -0.25, -0.02, 0.74  # heights on the head
 LINE, LIPS, INSIDE, TEETH, TONGUE = 30, 80, 30, 235, 110  # shades
 ACROSS = np.linspace(-1.0, 1.0, 21)  # along a mouth or an eye, from corner to corner
@@ -83,11 +83,11 @@ SHARES = {
 }  # fmt: skip
 # Usage -> its folder, its share of the images, and the fewest of a class: the paper's fifth is then not empty.
 USAGES = {"Training": ("train", 0.8, 5), "PublicTest": ("test", 0.1, 3), "PrivateTest": ("test", 0.1, 3)}
-# Usage, class and place of an image -> those of the Training image that replaces it; None: a black one.
+# Usage, class and place of an image -> those of the Training image that replaces it, or of none: a black one.
 FLAWS = {
     ("PublicTest", "happy", 0): ("Training", "happy", 0), ("PublicTest", "sad", 0): ("Training", "sad", 0),
     ("PrivateTest", "happy", 0): ("Training", "happy", 1), ("PrivateTest", "sad", 0): ("Training", "sad", 1),
-    ("Training", "sad", 2): ("Training", "neutral", 0), ("Training", "happy", 2): None,
+    ("Training", "sad", 2): ("Training", "neutral", 0), ("Training", "happy", 2): ("", "", 0),
 }  # fmt: skip
 Outline = tuple[np.ndarray, np.ndarray]  # u, v
 Drawn = tuple[Outline, float]  # and its shade
@@ -95,65 +95,36 @@ Effects = dict[str, float]
 
 
 def load_synthetic(protocol: str = "official", generated_images: int = 840) -> Splits:
-    """Draw about so many faces into the cache, and divide them as FER-2013 is by this protocol."""
+    """Draw about so many faces into the cache, once, and divide them as FER-2013 is by this protocol."""
     per_class = round(generated_images / len(SHARES))
-    path = make_synthetic(default_cache_dir() / f"generated-{per_class}.zip", images_per_class=per_class)
+    path = default_cache_dir() / f"generated-{VERSION}-{per_class}.zip"
+    if not path.exists():
+        make_synthetic(path, per_class)
     return dataclasses.replace(load_fer2013(path, protocol), dataset="synthetic")
 
 
-def make_synthetic(target: str | Path, images_per_class: int = 100, seed: int = 0, flaws: bool = True) -> Path:
-    """Draw faces and write them as FER-2013's zip, unless `target` holds just these; return its path.
+def make_synthetic(target: str | Path, images_per_class: int = 100, seed: int = 0) -> Path:
+    """Draw faces, with the flaws of `FLAWS`, and write them as FER-2013's zip; return its path.
 
-    The same arguments give the same bytes.
-
-    Args:
-        target: the file to write.
-        images_per_class: the mean over the classes, all three splits together; see `SHARES`.
-        seed: a whole number from 0.
-        flaws: whether to build in the known flaws, see `FLAWS`.
-
-    Raises:
-        ParameterError: a number is out of range.
-        DataError: something else is at `target` and is left alone (in the cache: is damaged and drawn again).
-        RunError: the file cannot be written; no half-written target stays behind.
+    The same arguments give the same bytes. `images_per_class` is the mean over the classes, all three splits
+    together; see `SHARES`. ParameterError where something is at `target`, which is left alone.
     """
-    for name, value, least, most in (("images_per_class", images_per_class, 1, 10_000), ("seed", seed, 0, 2**32)):
-        if type(value) is not int or not least <= value <= most:
-            expected = f"a whole number from {least:,} to {most:,}"
-            raise ParameterError("A number is out of range", name, expected, repr(value))
     target = Path(target).expanduser()
-    made_from = {"generated faces": VERSION, "images_per_class": images_per_class, "seed": seed, "flaws": flaws}
-    label = json.dumps(made_from).encode()
     if target.exists():
-        there = _label(target)
-        if there == label:
-            return target
-        if not there.startswith(b'{"generated faces"') and default_cache_dir() not in target.parents:
-            expected, advice = "nothing, or generated faces as they were written", "Choose another place"
-            raise DataError("Something else is where faces are to be written", target, expected, None, advice)
+        raise ParameterError("Something else is where faces are to be written", target, "nothing yet")
 
     def write(path: str) -> None:
         with zipfile.ZipFile(path, "w") as archive:
-            for name, jpeg in sorted(_images(images_per_class, seed, flaws)):
+            for name, jpeg in sorted(_images(images_per_class, seed)):
                 # A fixed date: the same bytes again.
                 archive.writestr(zipfile.ZipInfo(name, (2013, 7, 1, 0, 0, 0)), jpeg)
-            archive.comment = label
 
     write_atomically(target, write)
     return target
 
 
-def _label(target: Path) -> bytes:
-    """What a zip says that its faces were made from; nothing where it is damaged."""
-    try:
-        with zipfile.ZipFile(target) as archive:
-            return archive.comment if archive.testzip() is None else b""
-    except (OSError, zipfile.BadZipFile):
-        return b""
-
-
-def _images(images_per_class: int, seed: int, flaws: bool) -> Iterator[tuple[str, bytes]]:
-    """Yield name and bytes of each file."""
+def _images(images_per_class: int, seed: int) -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of each file."""
     rng = np.random.default_rng((seed, 0))
     places = [
         (usage, name, place)
@@ -163,43 +134,48 @@ def _images(images_per_class: int, seed: int, flaws: bool) -> Iterator[tuple[str
     ]
     numbers = 10_000_000 + rng.choice(90_000_000, len(places), replace=False)
     faces = {place: draw_face(seed, index, place[1]) for index, place in enumerate(places)}
-    if flaws:
-        black = np.zeros((48, 48), np.uint8)
-        faces |= {place: faces[source] if source else black for place, source in FLAWS.items()}
+    faces |= {place: faces.get(source, np.zeros((SIZE, SIZE), np.uint8)) for place, source in FLAWS.items()}
     for (usage, name, place), number in zip(places, numbers, strict=True):
         stream = io.BytesIO()
         Image.fromarray(faces[usage, name, place]).save(stream, "JPEG", quality=90)
         yield f"{USAGES[usage][0]}/{name}/{usage}_{number}.jpg", stream.getvalue()
 
 
-def draw_face(seed: int, index: int, expression: str, size: int = 48) -> np.ndarray:
-    """Draw face number `index`, each of another subject: uint8 `(size, size)`."""
+def draw_face(seed: int, index: int, expression: str) -> np.ndarray:
+    """Draw face number `index`, each of another subject: uint8 `(48, 48)`."""
     rng = np.random.default_rng((seed, 1, index))
     sides = random_expression(rng, expression)
-    subject, view = (SimpleNamespace(**_uniform(rng, limits)) for limits in (SUBJECT, VIEW))
+    subject, view = (
+        SimpleNamespace(**{name: rng.uniform(*between) for name, between in limits.items()})
+        for limits in (SUBJECT, VIEW)
+    )
     subject.hair = min(subject.hair, 0.6 * subject.skin)  # no feature drowns in dark skin
-    scale, whole = size * FINE * view.zoom / SPAN, (size * FINE, size * FINE)
-    middle = size * FINE * np.array([0.5 + view.shift_x, 0.46 + view.shift_y])
+    both = {effect: (sides[0][effect] + sides[1][effect]) / 2 for effect in sides[0]}
+    # From back to front.
+    parts = [_head(subject, both), _nose(subject, view, both), _mouth(subject, sides, both)]
+    for side, effects in zip((-1, 1), sides, strict=True):
+        parts += [_eye(subject, side, effects), _brow_and_furrows(subject, side, effects)]
+    whole = SIZE * FINE
+    scale, middle = whole * view.zoom / SPAN, whole * np.array([0.5 + view.shift_x, 0.46 + view.shift_y])
     turn = np.array([[np.cos(view.roll), -np.sin(view.roll)], [np.sin(view.roll), np.cos(view.roll)]])
-    image, shape = Image.new("L", whole, int(view.background)), Image.new("L", whole)
-    for (u, v), shade in _outlines(subject, view, sides):
+    image, shape = Image.new("L", (whole, whole), int(view.background)), Image.new("L", (whole, whole))
+    for (u, v), shade in itertools.chain(*parts):
         # A turned head moves its middle more than its edges.
         u = u + view.turn * np.sqrt(np.clip(1 - u**2, 0, 1))
         points = (middle + scale * np.stack([u, v], -1) @ turn.T).ravel().tolist()
         ImageDraw.Draw(image).polygon(points, int(np.clip(shade, 0, 255)))
         ImageDraw.Draw(shape).polygon(points, 255)
     # Light falls on the head from above and from one side; then the camera exposes.
-    x, y = ((np.arange(size) * FINE - middle[axis]) / scale for axis in (0, 1))
+    x, y = ((np.arange(SIZE) * FINE - middle[axis]) / scale for axis in (0, 1))
     depth = np.sqrt(np.clip(1 - x**2 - (y[:, None] / 1.25) ** 2, 0, 1))
     light = np.clip(0.15 - 0.5 * view.side * x - 0.2 * y[:, None] + 0.85 * depth, 0, 1)
     shadow = np.asarray(shape.reduce(FINE)) / 255 * (0.5 - 0.5 * light)
-    pixels = np.asarray(image.reduce(FINE)) * view.gain * (1 - shadow) + rng.normal(0, view.noise, (size, size))
+    pixels = np.asarray(image.reduce(FINE)) * view.gain * (1 - shadow) + rng.normal(0, view.noise, (SIZE, SIZE))
     return np.rint(np.clip(pixels, 0, 255)).astype(np.uint8)
 
 
 def random_expression(rng: np.random.Generator, expression: str) -> tuple[Effects, Effects]:
-    """Draw one showing of an expression: its effects in the image's left and right half; no face is symmetric."""
-    # A weak showing is what a network, as a person, takes for a neutral face.
+    """Draw one showing of an expression, weak or strong: its effects in the image's left and right half."""
     intensity = 0.5 + 0.5 * rng.beta(2.2, 1.4)
     prototype = EXPRESSIONS[expression][rng.integers(len(EXPRESSIONS[expression]))]
     units = {unit: strength * intensity * rng.uniform(0.8, 1.15) for unit, strength in prototype.items()}
@@ -218,21 +194,6 @@ def effects_of(units: dict[int, float], balance: float = 1.0) -> Effects:
     return total
 
 
-def _uniform(rng: np.random.Generator, limits: dict[str, tuple[float, float]]) -> dict[str, float]:
-    return {name: rng.uniform(*between) for name, between in limits.items()}
-
-
-def _outlines(subject: SimpleNamespace, view: SimpleNamespace, sides: tuple[Effects, Effects]) -> Iterator[Drawn]:
-    """Outlines of all that is drawn, each with its shade, from back to front."""
-    both = {effect: (sides[0][effect] + sides[1][effect]) / 2 for effect in sides[0]}
-    yield from _head(subject, subject.chin + 0.6 * both["jaw"])
-    yield from _nose(subject, view, both)
-    yield from _mouth(subject, sides, both)
-    for side, effects in zip((-1, 1), sides, strict=True):
-        yield from _eye(subject, side, effects)
-        yield from _brow_and_furrows(subject, side, effects)
-
-
 def _line(u: np.ndarray, v: np.ndarray, thickness: np.ndarray | float) -> Outline:
     """The outline of a line along (u, v), thickened across the direction from its first to its last point."""
     across = np.array([v[0] - v[-1], u[-1] - u[0]])
@@ -248,9 +209,9 @@ def _mix(first: float, second: float, share: float) -> float:
     return first * (1 - share) + second * share
 
 
-def _head(subject: SimpleNamespace, chin: float) -> Iterator[Drawn]:
+def _head(subject: SimpleNamespace, both: Effects) -> Iterator[Drawn]:
     """Hair behind the head, neck, hair on top, ears, and the skin that the hair leaves free."""
-    t = ACROSS
+    t, chin = ACROSS, subject.chin + 0.6 * both["jaw"]
     yield _band(1.06 * t, 0.1 - np.sqrt(1 - t**2), subject.hair_end - 0.25 * t**4), _mix(subject.hair, LINE, 0.25)
     yield _band(subject.neck * t, 0.2 + 0 * t, 2.2 + 0 * t), _mix(subject.skin, LINE, 0.3)
 
@@ -261,7 +222,7 @@ def _head(subject: SimpleNamespace, chin: float) -> Iterator[Drawn]:
     rows = (1 - np.cos(np.linspace(0, np.pi, 40))) / 2  # 0 to 1, denser at both ends
     v = CROWN + (0.3 - CROWN) * rows
     wide = 1.07 * half_width(v)
-    yield (np.concatenate([-wide, wide[::-1]]), np.concatenate([v, v[::-1]])), subject.hair
+    yield _band(v, -wide, wide)[::-1], subject.hair
     for side in (-1, 1):
         for size, shade in ((1, 0.1), (0.55, 0.3)):
             ear = side * subject.width + size * 0.09 * np.cos(CIRCLE), 0.14 + size * 0.24 * np.sin(CIRCLE)
@@ -270,7 +231,7 @@ def _head(subject: SimpleNamespace, chin: float) -> Iterator[Drawn]:
     rise = np.clip((v - subject.hairline) / (-0.3 - subject.hairline), 0, 1)
     left, right = (np.sin(np.pi / 2 * rise ** (0.5 - 0.35 * side * subject.parting)) for side in (-1, 1))
     wide = half_width(v)
-    yield (np.concatenate([-wide * left, (wide * right)[::-1]]), np.concatenate([v, v[::-1]])), subject.skin
+    yield _band(v, -wide * left, wide * right)[::-1], subject.skin
 
 
 def _eye(subject: SimpleNamespace, side: int, effects: Effects) -> Iterator[Drawn]:
@@ -301,7 +262,7 @@ def _nose(subject: SimpleNamespace, view: SimpleNamespace, both: Effects) -> Ite
     shaded = 1 if (view.turn if abs(view.turn) > 0.12 else view.side) > 0 else -1
     v = -0.15 + (base + 0.08) * t
     ridge, flank = 0.05 * shaded + 0 * t, shaded * (0.07 + (wide - 0.05) * t**2.2)
-    yield (np.concatenate([ridge, flank[::-1]]), np.concatenate([v, v[::-1]])), _mix(subject.skin, LINE, 0.15)
+    yield _band(v, ridge, flank)[::-1], _mix(subject.skin, LINE, 0.15)
     angle = np.pi * (0.97 * t - 0.35)
     wing, wing_v = wide - 0.055 + 0.065 * np.cos(angle), base - 0.02 + 0.07 * np.sin(angle)
     for side in (-1, 1):

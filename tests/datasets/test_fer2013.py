@@ -27,16 +27,10 @@ from PIL import Image
 
 from fer_lib.datasets.checks import check, copies_of
 from fer_lib.datasets.fer2013 import load_fer2013
-from fer_lib.errors import ParameterError
 
 # 0..6 of the CSV, from the challenge's page.
 EMOTIONS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 REAL = os.environ.get("FER2013_ARCHIVE", "")
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("FER_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture(scope="module")
@@ -102,17 +96,9 @@ def test_pixels_labels_and_ids_belong_together(whole_tree):
         assert name.split("/")[1] == CLASSES[label]
 
 
-@pytest.mark.parametrize(("protocol", "labels"), [("random", "original"), ("official", "mine")])
-def test_unknown_arguments(whole_tree, protocol, labels):
-    with pytest.raises(ParameterError, match=r"paper|ferplus"):
-        load_fer2013(whole_tree, protocol, labels)
-
-
-def test_the_second_load_does_not_decode(tree, tmp_path, monkeypatch):
-    archive = zip_of(tree, tmp_path / "a.zip")
-    first = load_fer2013(archive, "paper")
-    monkeypatch.setattr(Image, "open", None)
-    assert load_fer2013(archive, "paper").fingerprint == first.fingerprint
+def test_unknown_arguments(whole_tree):
+    refused(loading(whole_tree, "random"), "Unknown protocol", "'paper'", "'random'")
+    refused(loading(whole_tree, labels="mine"), "Unknown labels", "'ferplus'", "'mine'")
 
 
 # Forms of the tree: each gives the same data as the published one
@@ -135,22 +121,25 @@ def by_usage(folders):
     return lambda part, name, file: f"{dict(zip(USAGES, folders, strict=True))[file.split('_')[0]]}/{name}/{file}"
 
 
+def in_folders(name_of):
+    """`name_of(part)` in place of the folder of each part."""
+    return lambda tree: renamed(tree, lambda part, name, file: f"{name_of(part)}/{name}/{file}")
+
+
+def with_aliases(part, name, file):
+    return f"{part}/{ALIASES[CLASSES.index(name)]}/{file}"
+
+
 FORMS = {
     "zip": lambda tree: zip_of(tree, tree.with_name("a.zip")),
-    "zip below folders": lambda tree: zip_of(tree, tree.with_name("a.zip"), "archive/fer 2013/"),
-    "windows zip": lambda tree: zip_of(tree, tree.with_name("a.zip"), "archive/", separator="\\"),
+    "windows zip": lambda tree: zip_of(tree, tree.with_name("a.zip"), "archive/fer 2013/", separator="\\"),
     "tar.gz": lambda tree: tar_of(tree, tree.with_name("a.tar.gz")),
-    "Train and Test": lambda tree: renamed(tree, lambda part, name, file: f"{part.title()}/{name}/{file}"),
-    "train and validation": lambda tree: renamed(
-        tree, lambda part, name, file: f"{part.replace('test', 'validation')}/{name}/{file}"
-    ),
-    "train/train": lambda tree: renamed(tree, lambda part, name, file: f"{part}/{part}/{name}/{file}"),
+    "Train and Test": in_folders(str.title),
+    "train and validation": in_folders(lambda part: part.replace("test", "validation")),
+    "train/train": in_folders(lambda part: f"{part}/{part}"),
     "Training, PublicTest, PrivateTest": lambda tree: renamed(tree, by_usage(USAGES)),
     "train, val, test": lambda tree: renamed(tree, by_usage(["train", "val", "test"])),
-    "train, validation, test": lambda tree: renamed(tree, by_usage(["train", "validation", "test"])),
-    "aliases": lambda tree: renamed(
-        tree, lambda part, name, file: f"{part}/{ALIASES[CLASSES.index(name)]}/{file}"
-    ),
+    "aliases": lambda tree: renamed(tree, with_aliases),
 }
 
 
@@ -164,7 +153,7 @@ def test_every_form_of_the_tree_is_the_same_data(tree, form):
         splits = load_fer2013(path, protocol)
         assert splits.fingerprint == load_fer2013(tree, protocol).fingerprint
     notes = " ".join(splits.notes)
-    assert ("The tree is in" in notes) == (form in ("zip below folders", "windows zip", "tar.gz"))
+    assert ("The tree is in" in notes) == (form in ("windows zip", "tar.gz"))
     assert ("Read as classes" in notes and "afraid as fear" in notes) == (form == "aliases")
     assert "Left out 5 files that are not images: " in " ".join(load_fer2013(tree, "paper").notes)
 
@@ -183,107 +172,81 @@ def test_three_folders_say_the_usage_where_names_do_not(tree, folders):
 def test_two_folders_with_other_names_give_the_paper_protocol_alone(tree):
     new = renamed(tree, lambda part, name, file: f"{part}/{name}/im{file}")
     assert len(load_fer2013(new, "paper").train) == 63 - 10
-    refused(loading(new), "protocol 'official'", "icml_face_data.csv")
+    refused(loading(new), "protocol 'official'", "fer2013.csv")
 
 
-def test_jpeg_and_links_are_read(tree, tmp_path):
-    face = tree / "train" / "sad" / "Training_8.png"
-    Image.open(face).save(face.with_suffix(".JPG"), "JPEG", quality=95)
-    face.unlink()
+def test_links_are_read(tree, tmp_path):
     (tree / "train").rename(tmp_path / "elsewhere")
     (tree / "train").symlink_to(tmp_path / "elsewhere")
-    assert "train/sad/Training_8.JPG" in load_fer2013(tree, "official").train.ids
+    assert len(load_fer2013(tree, "official").train) == 63
 
 
 # Broken trees
 
 
-def change(kind):
-    """A change to a tree, by name."""
-    at = lambda tree, name: save(grey(0), tree / name)  # noqa: E731
-    return {
-        "missing class": lambda tree: (shutil.rmtree(tree / "train/disgust"), shutil.rmtree(tree / "test/sad")),
-        "missing test": lambda tree: shutil.rmtree(tree / "test"),
-        "no private sad": lambda tree: [file.unlink() for file in (tree / "test/sad").glob("Private*")],
-        "unknown": lambda tree: (at(tree, "train/suprise/a.png"), at(tree, "test/contempt/a.png")),
-        "numbers": lambda tree: [
+FEAR, HAPPY = "train/fear/Training_8.png", "test/happy/PublicTest_8.png"
+HUGE = Image.new("1", (8000, 8000))
+
+
+def number_classes(tree):
+    for part in ("train", "test"):
+        for number, name in enumerate(CLASSES):
             (tree / part / name).rename(tree / part / str(number))
-            for part in ("train", "test")
-            for number, name in enumerate(CLASSES)
-        ],
-        "text": lambda tree: (tree / "train/fear/Training_8.png").write_text("hello"),
-        "pointer": lambda tree: (tree / "train/fear/Training_8.png").write_text(
-            "version https://git-lfs.github.com"
-        ),
-        "half": lambda tree: os.truncate(tree / "train/fear/Training_8.png", 900),
-        "small": lambda tree: save(grey(0).resize((47, 48)), tree / "test/happy/PublicTest_8.png"),
-        "colour": lambda tree: save(grey(0).convert("RGB"), tree / "test/happy/PublicTest_8.png"),
-        "palette": lambda tree: save(grey(0).convert("P"), tree / "test/happy/PublicTest_8.png"),
-        "huge": lambda tree: save(Image.new("1", (8000, 8000)), tree / "test/happy/PublicTest_8.png"),
-        "elsewhere": lambda tree: (at(tree, "train/x.png"), at(tree, "top.png"), at(tree, "train/sad/deep/y.png")),
-        "mixed up": lambda tree: shutil.move(
-            tree / "test/sad/PublicTest_8.png", tree / "train/sad/PublicTest_8.png"
-        ),
-        "same name": lambda tree: at(tree, "train/Happiness/Training_8.png"),
-        "fifo": lambda tree: (
-            (tree / "train/sad/Training_8.png").unlink(),
-            os.mkfifo(tree / "train/sad/Training_8.png"),
-        ),
-    }[kind]
+
+
+def replace_by_fifo(tree):
+    (tree / FEAR).unlink()
+    os.mkfifo(tree / FEAR)
+
+
+def saved(name, image=grey(0)):  # noqa: B008
+    return lambda tree: save(image, tree / name)
 
 
 @pytest.mark.parametrize(
-    ("kind", "words"),
+    ("change", "words"),
     [
-        ("missing class", ["missing or empty", "none in test/sad, train/disgust"]),
-        ("missing test", ["missing", "test/angry"]),
-        ("no private sad", ["'test' is without", "none of sad"]),
-        ("unknown", ["Unknown class", "contempt, suprise", "suprise is perhaps surprise", "dataset: folders"]),
-        ("numbers", ["Unknown class", "0, 1, 2, 3, 4, 5, 6", "ambiguous", "neutral is before sad"]),
-        ("text", ["no image", "train/fear/Training_8.png", "cannot be identified"]),
-        ("pointer", ["Git LFS pointer", "train/fear/Training_8.png"]),
-        ("half", ["damaged", "train/fear/Training_8.png"]),
-        ("small", ["test/happy/PublicTest_8.png", "48 x 48", "47 x 48", "dataset: folders"]),
-        ("colour", ["test/happy/PublicTest_8.png", "mode RGB"]),
-        ("palette", ["test/happy/PublicTest_8.png", "mode P"]),
-        ("huge", ["not as in FER-2013", "8000 x 8000"]),
-        ("elsewhere", ["outside of the tree", "top.png, train/sad/deep/y.png, train/x.png"]),
-        ("mixed up", ["mixed up", "train/sad/PublicTest_8.png"]),
-        (
-            "same name",
-            ["Two images have one name", "train/Happiness/Training_8.png", "train/happy/Training_8.png"],
-        ),
-        ("fifo", ["not a regular file", "train/sad/Training_8.png"]),
+        (lambda tree: shutil.rmtree(tree / "train/disgust"), ["'train' is without", "none of disgust"]),
+        (lambda tree: shutil.rmtree(tree / "test"), ["'validation' is without", "among 0"]),
+        (saved("train/suprise/a.png"), ["Unknown class", "folders suprise", "dataset: folders"]),
+        (number_classes, ["Unknown class", "0, 1, 2, 3, 4, 5, 6", "neutral is before sad"]),
+        (lambda tree: (tree / FEAR).write_text("hello"), ["no image", FEAR, "cannot be identified"]),
+        (lambda tree: (tree / FEAR).write_text("version https://git-lfs.github.com"), ["Git LFS pointer", FEAR]),
+        (lambda tree: os.truncate(tree / FEAR, 900), ["damaged", FEAR]),
+        (saved(HAPPY, grey(0).resize((47, 48))), [HAPPY, "48 x 48", "47 x 48", "dataset: folders"]),
+        (saved(HAPPY, grey(0).convert("RGB")), [HAPPY, "mode RGB"]),
+        (saved(HAPPY, HUGE), ["not as in FER-2013", "8000 x 8000"]),
+        (saved("train/sad/deep/y.png"), ["outside of the tree", "train/sad/deep/y.png"]),
+        (saved("train/sad/PublicTest_8.png"), ["mixed up", "train/sad/PublicTest_8.png"]),
+        (saved("train/Happiness/Training_8.png"), ["Two images have one name", "train/happy/Training_8.png"]),
+        (replace_by_fifo, ["not a regular file", FEAR]),
     ],
 )
-def test_broken_trees(tree, tmp_path, kind, words):
-    change(kind)(tree)
+def test_broken_trees(tree, change, words):
+    change(tree)
     refused(loading(tree), *words)
-    if kind != "fifo":
-        refused(loading(zip_of(tree, tmp_path / "a.zip")), *words)
 
 
 # What is there instead
 
 
 def test_what_is_there_instead_is_recognised(tree, tmp_path):
-    def place(name, *files):
-        for file in files:
-            save(grey(0), tmp_path / name / file)
-        return tmp_path / name
-
-    write_votes(place("plus", "x.png") / "fer2013new.csv", {})
-    (tmp_path / "plus" / "x.png").unlink()
-    (place("packed", "x.png") / "archive.zip").write_bytes(b"PK")
-    (place("empty", "x.png") / "x.png").unlink()
-    (place("hugging", "x.png") / "train.parquet").write_bytes(b"PAR1...")
-    (tmp_path / "hugging" / "x.png").unlink()
+    for name, content in (
+        ("plus/fer2013new.csv", b"Usage,NF"),
+        ("packed/archive.zip", b"PK"),
+        ("hugging/train.parquet", b"PAR1..."),
+    ):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "empty").mkdir()
+    for name in ("mine/happy/a.png", "mine/sad/b.png", "KDEF/AF01/AF01ANS.jpg"):
+        save(grey(0), tmp_path / name)
     shutil.copytree(tree, tmp_path / "both" / "a")
     shutil.copytree(tree, tmp_path / "both" / "b")
     for path, words in (
         (tree / "train", ["This is train/ itself: give its parent"]),
-        (place("mine", "happy/a.png", "sad/b.png"), ["none of splits: `dataset: folders`"]),
-        (place("KDEF", "AF01/AF01ANS.jpg"), ["This is KDEF: set dataset: kdef"]),
+        (tmp_path / "mine", ["`dataset: folders`"]),
+        (tmp_path / "KDEF", ["This is KDEF: set dataset: kdef"]),
         (tmp_path / "plus", ["labels of FER+", "put fer2013.csv beside them"]),
         (tmp_path / "packed", ["Give the path of the one to read", "packed/archive.zip"]),
         (tmp_path / "hugging", ["Parquet"]),
@@ -297,46 +260,26 @@ def test_what_is_there_instead_is_recognised(tree, tmp_path):
 # The table
 
 
-def lines(path):
-    return [line.split(",") for line in path.read_text().splitlines()[1:]]
-
-
-def written(path, header, rows, encoding="utf-8", end="\n"):
-    path.write_bytes(end.join([header, *rows, ""]).encode(encoding))
-
-
+# Header, what separates rows, encoding, and the row of an emotion, pixels and usage.
+USAGE_ALIASES = {"Training": "train", "PublicTest": "Val", "PrivateTest": "TEST"}
 TABLES = {
-    "icml": lambda path: written(
-        path, "emotion, Usage, pixels", [f"{e},{u},{p}" for e, p, u in lines(path)], "utf-8-sig", "\r\n"
-    ),
-    "semicolons": lambda path: written(path, "emotion;pixels;Usage", [";".join(row) for row in lines(path)]),
-    "tabs": lambda path: written(path, "emotion\tpixels\tUsage", ["\t".join(row) for row in lines(path)]),
-    "utf-16": lambda path: written(path, "emotion,pixels,Usage", [",".join(row) for row in lines(path)], "utf-16"),
-    "headers": lambda path: written(path, '"EMOTION","Pixels","usage"', [",".join(row) for row in lines(path)]),
-    "quoted": lambda path: written(path, "emotion,pixels,Usage", [f'{e},"{p}",{u}' for e, p, u in lines(path)]),
-    "labels 1.0": lambda path: written(
-        path, "emotion,pixels,Usage", [f"{e}.0,{p},{u}" for e, p, u in lines(path)]
-    ),
-    "usages": lambda path: written(
-        path,
-        "emotion,pixels,Usage",
-        [f"{e},{p},{dict(Training='train', PublicTest='Val', PrivateTest='TEST')[u]}" for e, p, u in lines(path)],
-    ),
-    "blank lines": lambda path: written(
-        path, "emotion,pixels,Usage", [",".join(row) + "\n" for row in lines(path)]
-    ),
+    "icml": ("emotion, Usage, pixels", "\r\n", "utf-8-sig", lambda e, p, u: f"{e},{u},{p}"),
+    "headers": ('"EMOTION","Pixels","usage"', "\n", "utf-8", lambda e, p, u: f"{e},{p},{u}"),
+    "quoted": ("emotion,pixels,Usage", "\n", "utf-8", lambda e, p, u: f'{e},"{p}",{u}'),
+    "labels 1.0": ("emotion,pixels,Usage", "\n", "utf-8", lambda e, p, u: f"{e}.0,{p},{u}"),
+    "usages": ("emotion,pixels,Usage", "\n", "utf-8", lambda e, p, u: f"{e},{p},{USAGE_ALIASES[u]}"),
+    "blank lines": ("emotion,pixels,Usage", "\n\n", "utf-8", lambda e, p, u: f"{e},{p},{u}"),
 }
 
 
 @pytest.mark.parametrize("form", TABLES)
 def test_every_form_of_the_table_is_the_same_data(tmp_path, form):
-    expected = load_fer2013(write_csv(tmp_path / "fer2013.csv"), "official").fingerprint
-    TABLES[form](tmp_path / "fer2013.csv")
-    assert load_fer2013(tmp_path / "fer2013.csv", "official").fingerprint == expected
-
-
-def test_labels_are_named_alphabetically(tmp_path):
-    splits = load_fer2013(write_csv(tmp_path / "fer2013.csv"), "official")
+    expected = load_fer2013(write_csv(tmp_path / "fer2013.csv"), "official")
+    header, end, encoding, row = TABLES[form]
+    text = end.join([header, *(row(*line.split(",")) for line in csv_rows()), ""])
+    (tmp_path / "fer2013.csv").write_bytes(text.encode(encoding))
+    splits = load_fer2013(tmp_path / "fer2013.csv", "official")
+    assert splits.fingerprint == expected.fingerprint
     for usage, (_, faces) in zip(USAGES, splits.items(), strict=True):
         assert [CLASSES[label] for label in faces.labels] == EMOTIONS
         assert set(faces.metadata["usage"]) == {usage}
@@ -355,12 +298,15 @@ def test_a_table_in_a_folder_and_in_archives(tmp_path):
     for path in (folder, zipped, tar_of(folder, tmp_path / "fer2013.tar.gz")):
         splits = load_fer2013(path, "official")
         assert splits.fingerprint == plain and "test.csv" in splits.notes[0]
-    write_csv(folder / "icml_face_data.csv")
-    refused(loading(folder), "more than one CSV", "FER2013.CSV, icml_face_data.csv")
 
 
-def test_the_paper_protocol_needs_file_names(tmp_path):
+def test_what_a_table_cannot_give(tmp_path):
     refused(loading(write_csv(tmp_path / "fer2013.csv"), "paper"), "'paper'", "a CSV, which has no file names")
+    rows = {20: csv_row(0, grey(0), "PrivateTest")}
+    refused(loading(write_csv(tmp_path / "fer2013.csv", rows=rows)), "'test'", "neutral")
+    for text in ("", "emotion,pixels,Usage\n", "\x00\x01\x02\n\n\xff"):
+        (tmp_path / "fer2013.csv").write_text(text)
+        refused(loading(tmp_path / "fer2013.csv"), "fer2013.csv", "table")
 
 
 GOOD = csv_row(0, grey(0), "Training")
@@ -372,19 +318,14 @@ GOOD = csv_row(0, grey(0), "Training")
         ("pixels", ["columns emotion, pixels, usage", "Found: the columns pixels.", "test.csv"]),
         ("emotion,pixels", ["Found: the columns emotion, pixels.", "train.csv"]),
         ("a,b,c", ["Found: the columns a, b, c"]),
-        ("", ["not the table of FER-2013", "empty first line"]),
+        ("", ["not the table of FER-2013"]),
         ("usage,image name,neutral,unknown,NF", ["labels of FER+", "put fer2013.csv beside them"]),
         ("<html>", ["web page"]),
     ],
 )
 def test_headers(tmp_path, header, words):
-    refused(loading(write_csv(tmp_path / "fer2013.csv", header)), "fer2013.csv", *words)
-
-
-@pytest.mark.parametrize("text", ["", "emotion,pixels,Usage\n", "\x00\x01\x02\n\n\xff"])
-def test_no_table(tmp_path, text):
-    (tmp_path / "fer2013.csv").write_text(text)
-    refused(loading(tmp_path / "fer2013.csv"), "fer2013.csv", "table")
+    (tmp_path / "fer2013.csv").write_text(f"{header}\n0{',0' * header.count(',')}\n")
+    refused(loading(tmp_path / "fer2013.csv"), "fer2013.csv", *words)
 
 
 @pytest.mark.parametrize(
@@ -393,37 +334,25 @@ def test_no_table(tmp_path, text):
         ("3,1 2 3,Training", ["wrong number of pixels", "2304", "Found: 3"]),
         (GOOD.replace(" ", " 1 ", 1), ["wrong number of pixels", "Found: 2305"]),
         (GOOD.replace(",Training", ""), ["Unknown Usage", "Found: ''", "junk"]),
-        (GOOD + ",extra", ["3 values in each line"]),
+        (GOOD + ",extra", ["as many values in each line"]),
         ("junk", ["label", "'junk'"]),
         ("\x1b[2J" * 100, ["label", "\\x1b[2J"]),
         ("7" + GOOD[1:], ["label", "0..6", "'7'"]),
-        ("-1" + GOOD[1:], ["label", "'-1'"]),
         ("1.5" + GOOD[1:], ["label", "'1.5'"]),
         (GOOD[1:], ["label", "''"]),
         (GOOD.replace("Training", "training set"), ["Unknown Usage", "'training set'", "PublicTest"]),
         ("0,256" + " 0" * 2303 + ",Training", ["0..255", "'256'"]),
-        ("0,-1" + " 0" * 2303 + ",Training", ["0..255", "'-1'"]),
         ("0,0.5" + " 0" * 2303 + ",Training", ["integers", "'0.5'"]),
-        ("0,nan" + " 0" * 2303 + ",Training", ["integers", "'nan'"]),
         ("0," + "9" * 9000 + " 0" * 2303 + ",Training", ["0..255", "9 …"]),
         ("0,,Training", ["number of pixels", "Found: 0"]),
         ('"0,1 2 3', ["EOF inside string"]),
     ],
 )
-@pytest.mark.parametrize("place", [4, 21])
+@pytest.mark.parametrize("place", [0, 4, 21])
 def test_rows_are_refused_by_their_line(tmp_path, row, words, place):
     # The header is line 1, so the row at place 4 is line 6; 21 is one after the last good row.
     message = refused(loading(write_csv(tmp_path / "fer2013.csv", rows={place: row})), *words)
-    assert f"line {place + 2}" in message or "row" in message
-
-
-def test_a_first_row_with_too_many_values(tmp_path):
-    refused(loading(write_csv(tmp_path / "fer2013.csv", rows={0: GOOD + ",1,2"})), "cannot be read", "3 values")
-
-
-def test_a_split_without_a_class(tmp_path):
-    rows = {20: csv_row(0, grey(0), "PrivateTest")}
-    refused(loading(write_csv(tmp_path / "fer2013.csv", rows=rows)), "'test'", "neutral")
+    assert f"line {place + 2}" in message or "each line" in message
 
 
 # FER+
@@ -431,12 +360,12 @@ def test_a_split_without_a_class(tmp_path):
 VOTES = ["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF"]
 
 
-def write_votes(path, winners):
-    """A row for each row of `write_csv`; `winners` replaces some by the text of the votes."""
+def write_votes(path):
+    """A row for each row of `write_csv`, of its own class."""
     own = ["anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral"] * 3
     rows = []
     for row, (line, name) in enumerate(zip(csv_rows(), own, strict=True)):
-        votes = winners.get(row, ",".join("9" if column == name else "0" for column in VOTES))
+        votes = ",".join("9" if column == name else "0" for column in VOTES)
         rows.append(f"{line.rsplit(',', 1)[1]},fer{row:07d}.png,{votes}")
     path.write_text("\n".join([f"Usage,Image name,{','.join(VOTES)}", *rows]) + "\n")
 
@@ -445,7 +374,7 @@ def test_ferplus_leaves_out_what_is_no_face_or_has_no_majority(tmp_path):
     rows = csv_rows()
     extra = [csv_row(1, grey(70 + number), "PrivateTest") for number in range(5)]
     (tmp_path / "fer2013.csv").write_text("\n".join(["emotion,pixels,Usage", *rows, *extra]) + "\n")
-    write_votes(tmp_path / "fer2013new.csv", {})
+    write_votes(tmp_path / "fer2013new.csv")
     votes = {
         "no majority": "5,5,0,0,0,0,0,0,0,0",
         "contempt": "1,0,0,0,0,0,0,9,0,0",
@@ -459,7 +388,6 @@ def test_ferplus_leaves_out_what_is_no_face_or_has_no_majority(tmp_path):
     original = load_fer2013(tmp_path, "official")
     assert (len(splits.test), len(original.test)) == (8, 12)
     assert CLASSES[splits.test.labels[-1]] == "happy" and splits.test.ids[-1] == "PrivateTest/000025"
-    assert splits.train.labels.tolist() == original.train.labels.tolist()
     assert splits.dataset == "ferplus" and splits.fingerprint != original.fingerprint
     assert "left out 4 images: 1 contempt, 1 no majority, 1 not a face, 1 unknown." in splits.notes[0]
     # Beside the CSV or an archive of it, and inside one; other votes are other data.
@@ -475,19 +403,16 @@ def test_where_ferplus_cannot_be_used(tree, tmp_path):
     table = write_csv(tmp_path / "csv.csv")
     refused(loading(tree, labels="ferplus"), "FER+", "a tree of images", "microsoft/FERPlus")
     refused(loading(table, labels="ferplus"), "no fer2013new.csv")
-    write_votes(tmp_path / "fer2013new.csv", {})
+    write_votes(tmp_path / "fer2013new.csv")
     text = (tmp_path / "fer2013new.csv").read_text()
     for old, new, words in (
         ("PrivateTest,fer0000020.png", "Training,fer0000020.png", ["does not fit", "21 rows"]),
         (text.splitlines()[-1] + "\n", "", ["does not fit", "20 rows of votes for 21 images"]),
         ("9,", "many,", ["A vote is not a number", "line ", "'many'"]),
-        (",NF", "", ["columns usage, neutral, unknown, nf"]),
+        (",NF", ",none", ["columns usage, neutral, unknown, nf"]),
     ):
         (tmp_path / "fer2013new.csv").write_text(text.replace(old, new))
         refused(loading(table, labels="ferplus"), *words)
-    (tmp_path / "fer2013new.csv").unlink()
-    os.mkfifo(tmp_path / "fer2013new.csv")
-    refused(loading(table, labels="ferplus"), "not a regular file", "fer2013new.csv")
 
 
 @pytest.mark.skipif(not os.path.isfile(REAL), reason="FER2013_ARCHIVE does not name the real archive")

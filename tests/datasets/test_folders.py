@@ -1,5 +1,6 @@
 """Images of one's own: any classes, sizes and colours, in the folders of classes alone or of splits above them."""
 
+import itertools
 import shutil
 import tracemalloc
 import unicodedata
@@ -7,20 +8,14 @@ import zipfile
 
 import numpy as np
 import pytest
-from data_files import grey, refused, save, tar_of, zip_of
+from data_files import grey, refused, save, tar_of, write_csv, zip_of
 from PIL import Image
 
 from fer_lib.datasets import load, load_folders
 from fer_lib.datasets.checks import check
-from fer_lib.errors import ParameterError
 from fer_lib.parameters import Parameters
 
 COLOURS = {"cat": (200, 30, 30), "dog": (30, 200, 30), "émeu": (30, 30, 200)}
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("FER_CACHE", str(tmp_path / "cache"))
 
 
 def write(folder, splits=("",), number=10, size=(40, 30)):
@@ -36,11 +31,8 @@ def write(folder, splits=("",), number=10, size=(40, 30)):
 
 
 def images_by_id(splits):
-    return {
-        name: image
-        for _, part in splits.items()
-        for name, image in zip(part.ids.tolist(), part.images, strict=True)
-    }
+    pairs = (zip(part.ids.tolist(), part.images, strict=True) for _, part in splits.items())
+    return dict(itertools.chain(*pairs))
 
 
 def zip_with_folders(folder, path):
@@ -121,19 +113,18 @@ def test_what_cannot_be_read_is_listed_whole(tmp_path):
     folder = write(tmp_path / "zoo")
     for name in ("cat/0.png", "dog/3.png"):
         (folder / name).write_bytes(b"not an image")
-    refused(
-        lambda: load_folders(folder, "random"),
-        "2 of the 30 images cannot be read", "cat/0.png", "dog/3.png", "Remove it, or convert it",
-    )  # fmt: skip
+    words = ["2 of the 30 images cannot be read", "cat/0.png", "dog/3.png", "Remove it, or convert it"]
+    refused(lambda: load_folders(folder, "random"), *words)
 
 
 def test_deep_and_heic_images_are_to_be_converted_not_removed(tmp_path):
     folder = write(tmp_path / "zoo")
-    Image.fromarray(np.zeros((9, 9), np.uint16)).save(folder / "dog" / "deep.png")
+    deep, heic = folder / "dog" / "deep.png", folder / "cat" / "IMG_1.HEIC"
+    Image.fromarray(np.zeros((9, 9), np.uint16)).save(deep)
     message = refused(lambda: load_folders(folder, "random"), "8 bits", "I;16", "dog/deep.png", "Convert it")
     assert "emove" not in message
-    (folder / "dog" / "deep.png").unlink()
-    (folder / "cat" / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
+    deep.unlink()
+    heic.write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
     message = refused(
         lambda: load_folders(folder, "random"), "HEIC", "cat/IMG_1.HEIC", "Convert it to JPEG or PNG"
     )
@@ -150,26 +141,18 @@ def test_transparent_pixels_are_white_and_told(tmp_path):
     assert "1 images have transparent pixels, which were laid on white." in splits.notes
 
 
-def test_class_names_that_look_alike_are_one_class(tmp_path):
+def test_class_names_are_text_and_those_that_look_alike_are_one_class(tmp_path):
     folder = write(tmp_path / "zoo", ["train", "test"])
     nfd = unicodedata.normalize("NFD", "émeu")
     (folder / "test" / "émeu").rename(folder / "test" / nfd)
     (folder / "test" / "dog").rename(folder / "test" / "Dog")
+    for split in ("train", "test"):
+        (folder / split / "cat").rename(folder / split / "nan")
     splits = load_folders(folder, size=16)
-    assert splits.class_names == ("Dog", "cat", "émeu") and splits.test.counts().tolist() == [10] * 3
+    assert splits.class_names == ("Dog", "nan", "émeu") and splits.test.counts().tolist() == [10] * 3
     assert {"test/émeu/test0.png", "test/Dog/test0.png", "train/dog/train1.png"} <= images_by_id(splits).keys()
-    assert "Read as one class: 'Dog', 'dog'." in splits.notes
-    assert r"Read as one class: 'e\u0301meu', '\xe9meu'." in splits.notes
-
-
-def test_names_of_classes_are_text(tmp_path):
-    for name in ("NA", "nan", "null", "1", "total", "$x$"):
-        for number in range(2):
-            save(grey(number, 16), tmp_path / "odd" / name / f"{number}.png")
-    splits = load_folders(tmp_path / "odd", "random", size=16)
-    assert splits.class_names == ("$x$", "1", "NA", "nan", "null", "total")
-    counts = check(splits).counts
-    assert counts.loc["total", "train"] == counts.loc["NA", "validation"] == 1
+    assert {"Read as one class: 'Dog', 'dog'.", r"Read as one class: 'e\u0301meu', '\xe9meu'."} <= {*splits.notes}
+    assert check(splits).counts.loc["nan", "train"] == 8
 
 
 def test_a_class_folder_without_images_is_named(tmp_path):
@@ -178,9 +161,7 @@ def test_a_class_folder_without_images_is_named(tmp_path):
     (folder / "films").mkdir()
     (folder / "films" / "a.mp4").write_bytes(b"film")
     for path in (folder, zip_with_folders(folder, tmp_path / "a.zip")):
-        refused(
-            lambda path=path: load_folders(path, "random"), "films (no image among films/a.mp4), horse (empty)"
-        )
+        refused(lambda path=path: load_folders(path, "random"), "films (holds films/a.mp4), horse (holds nothing)")
     for name in ("@eaDir", ".Trash-1000", "$RECYCLE.BIN"):
         save(grey(0), folder / name / "x.png")
     shutil.rmtree(folder / "horse")
@@ -191,7 +172,7 @@ def test_a_class_folder_without_images_is_named(tmp_path):
 # Subjects
 
 
-def write_subjects(folder, per_class=1):
+def write_subjects(folder):
     """10 subjects, each with three images of both classes."""
     for subject in range(10):
         for number, name in enumerate(("sad", "happy")):
@@ -249,11 +230,9 @@ def test_where_subjects_cannot_be_told(tmp_path):
 def test_where_no_study_is_possible(tmp_path):
     folder = write(tmp_path / "zoo")
     refused(lambda: load_folders(folder), "A split is missing", "folders of classes alone", "Use protocol: random")
-    refused(lambda: load_folders(folder / "cat", "random"), "No images in folders", "no folders of classes")
-    with pytest.raises(ParameterError, match="official"):
-        load_folders(folder, "paper")
-    with pytest.raises(ParameterError, match="Unknown aspect"):
-        load_folders(folder, "random", aspect="stretch")
+    refused(lambda: load_folders(folder / "cat", "random"), "No images in folders", "folder that holds them all")
+    refused(lambda: load_folders(folder, "paper"), "official")
+    refused(lambda: load_folders(folder, "random", aspect="stretch"), "Unknown aspect")
     for file in [*(folder / "dog").iterdir()][1:]:
         file.unlink()
     refused(lambda: load_folders(folder, "random"), "'validation' is without", "none of dog")
@@ -262,29 +241,12 @@ def test_where_no_study_is_possible(tmp_path):
     refused(lambda: load_folders(folder, "random"), "number of classes", "2 to 1,000", "1: cat")
     save(grey(0), folder / "loose.png")
     refused(lambda: load_folders(folder, "random"), "outside of the tree", "loose.png")
-    (tmp_path / "table").mkdir()
-    (tmp_path / "table" / "fer2013.csv").write_text("emotion,pixels,Usage\n")
-    refused(lambda: load_folders(tmp_path / "table", "random"), "This is FER-2013: set dataset: fer2013")
-    for split in ("train", "val"):
-        for name in ("cat", "dog"):
-            save(grey(0), tmp_path / "twice" / split / name / "a.png")
-    save(grey(0), tmp_path / "twice" / "Validation" / "cat" / "a.png")
-    refused(
-        lambda: load_folders(tmp_path / "twice"),
-        "Two images have one name",
-        "Validation/cat/a.png",
-        "val/cat/a.png",
-    )
-
-
-def test_a_thousand_classes(tmp_path):
-    for number in range(1001):
-        for index in range(2):
-            save(grey(number + index, 8), tmp_path / "many" / f"c{number:04d}" / f"{index}.png")
-    refused(lambda: load_folders(tmp_path / "many", "random", size=8), "number of classes", "1,001")
-    shutil.rmtree(tmp_path / "many" / "c1000")
-    splits = load_folders(tmp_path / "many", "random", size=8)
-    assert len(splits.class_names) == 1000 and splits.train.counts().tolist() == [1] * 1000
+    write_csv(tmp_path / "fer2013.csv")
+    refused(lambda: load_folders(tmp_path / "fer2013.csv", "random"), "This is FER-2013: set dataset: fer2013")
+    for place in ("train/cat", "train/dog", "val/cat", "val/dog", "Validation/cat"):
+        save(grey(0), tmp_path / "twice" / place / "a.png")
+    words = ["Two images have one name", "Validation/cat/a.png", "val/cat/a.png"]
+    refused(lambda: load_folders(tmp_path / "twice"), *words)
 
 
 def test_loading_needs_two_copies_of_the_images_at_most_and_keeps_one(tmp_path):

@@ -1,7 +1,4 @@
-"""KDEF in both of its forms and by both protocols, and every way in which a copy of it can be broken.
-
-The trees are written here with Pillow, by loops of their own over KDEF's grammar; one is generated.
-"""
+"""KDEF in both of its forms and by both protocols, and every way in which a copy of it can be broken."""
 
 import functools
 import io
@@ -12,27 +9,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from data_files import CLASSES, encoded, jpeg, names_of, refused, write_kdef, zip_of
 from data_files import KDEF_CODES as CODES
-from data_files import encoded, jpeg, names_of, write_kdef, zip_of
 from PIL import Image
 
 from fer_lib.datasets import kdef, load
 from fer_lib.datasets.checks import check
 from fer_lib.datasets.kdef import known_to_train, load_kdef
-from fer_lib.errors import DataError, ParameterError
 from fer_lib.parameters import Parameters
 
-CLASSES = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 # From the literature on KDEF.
 BLACK = {
     *("AF01SUFR", "AF10AFFR", "AF11NEHL", "AF20DIHL", "AM25DIFL"),
     *("AM34DIFR", "BF13NEHR", "BM21DIFL", "BM22DIHL", "BM24DIFL"),
 }
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("FER_CACHE", str(tmp_path / "cache"))
 
 
 def write(folder, name, content):
@@ -95,37 +85,23 @@ def account(splits):
     return counts, int(total.replace(",", ""))
 
 
+def loading(path, **arguments):
+    return lambda: load_kdef(path, **({"size": 16} | arguments))
+
+
 def ids_of(splits):
     return {name for _, faces in splits.items() for name in faces.ids.tolist()}
-
-
-def refused(path, *words, **arguments):
-    """The message of the DataError; it is one paragraph and has each of the words in it."""
-    with pytest.raises((DataError, ParameterError)) as caught:
-        load_kdef(path, **({"size": 16} | arguments))
-    message = str(caught.value)
-    assert message.isprintable() and caught.value.exit_status == 2
-    for word in words:
-        assert word in message, message
 
 
 # Names
 
 
-@pytest.mark.parametrize(
-    "stem",
-    [
-        *("AF31W", "CF01ANS", "AX01ANS", "AF00ANS", "AF36ANS", "AF1ANS", "AF01ANGS", "AF01XXS", "AF01ANSR"),
-        *("AF01AN", "AF01ANF", "AF01ANS (1)", "AF0１ANS"),
-    ],
-)
-def test_an_invalid_name(tree, stem):
-    write(tree, f"{stem}.JPG", jpeg(1))
-    said(
-        load_kdef(tree, size=16),
-        "Left out (1), invalid file name (expected session, sex",
-        f"AF01ANHL): {stem}.JPG.",
-    )
+def test_invalid_names(tree):
+    stems = ["AF00ANS", "AF01AN", "AF01ANS (1)", "AF01ANSR", "AF01XXS", "AF0１ANS", "AF31W", "AF36ANS", "CF01ANS"]
+    for stem in stems:
+        write(tree, f"{stem}.JPG", jpeg(1))
+    names = ", ".join(f"{stem}.JPG" for stem in sorted(stems))
+    said(load_kdef(tree, size=16), "Left out (9), invalid file name (expected session", f"AF01ANHL): {names}.")
 
 
 # The whole data set
@@ -149,7 +125,7 @@ def test_random_takes_a_fifth_of_each_class(load_whole):
     assert (splits.test, splits.dataset, splits.protocol) == (None, "kdef", "random")
     assert set(splits.train.ids).isdisjoint(splits.validation.ids)
     assert set(splits.validation.metadata["subject"]) <= set(splits.train.metadata["subject"])
-    said(splits, "70 of 70 validation subjects (979 of its 979 images) are in train")
+    said(splits, "leaks: 70 of 70 validation subjects are also in train")
 
 
 def test_subject_keeps_persons_whole_and_the_sexes_even(load_whole):
@@ -161,28 +137,16 @@ def test_subject_keeps_persons_whole_and_the_sexes_even(load_whole):
         by_person = faces.metadata.groupby("subject")
         assert (by_person["session"].nunique() == 2).all()
         assert by_person["sex"].first().value_counts().to_dict() == {"F": of_each_sex, "M": of_each_sex}
-    said(splits, "train has 28 female and 28 male, validation has 7 female and 7 male")
+    said(splits, "0 of 14 validation subjects are also in train")
 
 
 def test_what_train_knows_is_told_for_both_protocols_whatever_the_cut(load_whole):
     random, subject = load_whole("random"), load_whole("subject")
     for splits in (random, subject):
         known = known_to_train(splits, "random")
-        assert set(known["id"]) == set(random.validation.ids) and known["subject_known"].all()
-        # A sitting is all of a name but its angle, the rest after six letters.
-        sittings = {name[:6] for name in random.train.ids.tolist()}
-        assert (known["known_by"] != "").tolist() == [name[:6] in sittings for name in known["id"]]
+        assert known["id"].tolist() == sorted(random.validation.ids.tolist()) and known["subject_known"].all()
         strangers = known_to_train(splits, "subject")
-        assert set(strangers["id"]) == set(subject.validation.ids)
-        assert not strangers["subject_known"].any() and (strangers["known_by"] == "").all()
-    known, places = known.set_index("id")["known_by"], {"FL": 0, "HL": 1, "S": 2, "HR": 3, "FR": 4}
-    for name, other in known[known != ""].items():
-        steps = {
-            sibling: abs(places[sibling[6:]] - places[name[6:]])
-            for sibling in random.train.ids.tolist()
-            if sibling[:6] == name[:6]
-        }
-        assert other[:6] == name[:6] and steps[other] == min(steps.values())
+        assert set(strangers["id"]) == set(subject.validation.ids) and not strangers["subject_known"].any()
 
 
 def test_a_split_depends_hardly_on_what_is_missing(tree):
@@ -239,6 +203,9 @@ def test_crop_is_the_middle_square(tmp_path):
     assert cropped[1:-1, :, [0, 2]].max() < 40
     reference = Image.fromarray(full[100:662]).resize((96, 96), Image.Resampling.BOX)
     assert np.abs(cropped[2:-2].astype(int) - np.asarray(reference)[2:-2]).mean() < 1.5
+    # Nothing is resampled at the size of the pictures.
+    np.testing.assert_array_equal(first(path, size=762, aspect="pad")[:, 100:662], full)
+    np.testing.assert_array_equal(first(path, size=562), full[100:662])
 
 
 def test_squash_is_the_whole_picture(tmp_path):
@@ -260,34 +227,6 @@ def test_pad_is_the_whole_picture_as_it_is_proportioned(tmp_path):
     assert (padded[:, :12] == padded[:, 12:13]).all() and (padded[:, 83:] == padded[:, 82:83]).all()
 
 
-def test_nothing_is_resampled_at_the_size_of_the_pictures(tmp_path):
-    path, full = striped(tmp_path)
-    np.testing.assert_array_equal(first(path, size=762, aspect="pad")[:, 100:662], full)
-    np.testing.assert_array_equal(first(path, size=562), full[100:662])
-
-
-@pytest.mark.parametrize("size", [40, 96, 141, 200, 281, 400, 700])
-def test_every_reduced_scale_shows_the_same(tmp_path, size):
-    path, full = striped(tmp_path)
-    reference = Image.fromarray(full[100:662]).resize((size, size), Image.Resampling.BICUBIC)
-    inner = slice(size // 12, -(size // 12))
-    difference = first(path, size=size).astype(int) - np.asarray(reference)
-    assert np.abs(difference[inner]).mean() < 2
-
-
-@pytest.mark.parametrize("size", [40, 96, 200, 400])
-def test_the_rectangle_is_not_rounded_to_the_pixels_of_a_reduced_scale(tmp_path, size):
-    ramp = np.broadcast_to(np.arange(762)[:, None, None] / 3, (762, 562, 3))
-    content = encoded(Image.fromarray(np.rint(ramp).astype(np.uint8)), quality=98)
-    for person in ("F01", "F02"):
-        for code in CODES:
-            write(tmp_path, f"A{person}/A{person}{code}S.JPG", content)
-    # The brightness of a ramp tells where a row lies: its middle in the original, less half a pixel, by 3.
-    middles = 100 + (np.arange(size) + 0.5) * 562 / size - 0.5
-    difference = first(tmp_path, size=size).mean((1, 2)) - middles / 3
-    assert np.abs(difference[2:-2].mean()) < 0.3 and np.abs(difference[2:-2]).max() < 1
-
-
 def test_without_colour_there_is_one_channel_of_luminance(tree):
     colour, grey = (load_kdef(tree, size=32, colour=colour).train.images for colour in (True, False))
     assert grey.shape == (336, 32, 32, 1)
@@ -301,9 +240,7 @@ def test_grey_or_small_pictures_are_not_as_published(tmp_path):
         write(tmp_path, f"KDEF/{name[:4]}/{name}.jpg", jpeg(seed, mode="L"))
     splits = load_kdef(tmp_path, size=64)
     assert splits.train.images.shape[1:] == (64, 64, 3)
-    said(splits, "Not as published: the images are 56 x 76 pixels and grey. They are enlarged.")
-    assert "enlarged" not in said(load_kdef(tmp_path, size=32))
-    assert "grey" not in said(load_kdef(tmp_path, size=32, colour=False))
+    said(splits, "Not as published: 140 images are not of 562 x 762 pixels.")
 
 
 # Forms
@@ -320,10 +257,10 @@ def test_every_form_gives_the_same_data(small_tree, tree, tmp_path):
     for file in tree.rglob("*.JPG"):
         write(lower, f"{file.parent.name}/{file.name}".lower(), file.read_bytes())
     classes = reorganised(tree, tmp_path / "classes")
-    forms = [
-        *(small_tree, tree, lower, classes),
-        *(zip_of(small_tree, tmp_path / "a.zip"), zip_of(classes, tmp_path / "b.zip")),
-    ]
+    flat = tmp_path / "flat"
+    for file in tree.rglob("*.JPG"):
+        write(flat, file.name, file.read_bytes())
+    forms = [small_tree, tree, lower, classes, flat, zip_of(small_tree, tmp_path / "a.zip")]
     for protocol in ("random", "subject"):
         assert len({load_kdef(form, protocol, size=16).fingerprint for form in forms}) == 1
 
@@ -349,13 +286,12 @@ def test_a_study_leads_here(tree):
 
 def test_missing_pictures_are_named(tree):
     shutil.rmtree(tree / "AF02")
-    for session in "AB":
-        shutil.rmtree(tree / f"{session}M03")
-    for file in tree.rglob("*FR.JPG"):
+    shutil.rmtree(tree / "AM03")
+    shutil.rmtree(tree / "BM03")
+    for file in [*tree.rglob("*FR.JPG"), tree / "AF01" / "AF01ANS.JPG"]:
         file.unlink()
-    (tree / "AF01" / "AF01ANS.JPG").unlink()
     splits = load_kdef(tree, size=16)
-    # Five persons are left, one of them with one session: 9 folders of 28 without full right profiles, less one.
+    # Five subjects are left, one of them with one session: 9 folders of 28 without full right profiles, less one.
     assert account(splits) == ({"used": 251, "missing": 4649}, 4900)
     said(splits, "Missing: AF01AFFR, AF01ANFR, AF01ANS, AF01DIFR", "and 4,599 more")
     # At the other angles the sentence is about these.
@@ -363,19 +299,15 @@ def test_missing_pictures_are_named(tree):
 
 
 def test_extra_files_are_left_out_and_listed(tree):
-    for name in (
-        *(".DS_Store", "AF01/.DS_Store", "AF01/Thumbs.db", "AF01/._AF01ANS.JPG", "readme.txt"),
-        *("AF01/AF01ANS_thumb.JPG", "AF01/AF01ANS (1).JPG", "AF01/AF99ANS.JPG", "AF01/AF01ANS.png"),
-        "AKDEF/FANS.JPG",
-    ):
+    for name in ("AF01/._AF01ANS.JPG", "readme.txt", "AF01/AF01ANS (1).JPG", "AF01/AF01ANS.png", "AKDEF/FANS.JPG"):
         write(tree, name, jpeg(1))
     splits = load_kdef(tree, size=16)
     assert ids_of(splits) == set(names_of(["F01", "F02", "F03", "M01", "M02", "M03"]))
-    text = said(splits, "Left out (4), what operating systems and editors leave behind")
-    assert "Left out (3), invalid file name (" in text
-    assert "such as AF01ANHL): AF01/AF01ANS (1).JPG, AF01/AF01ANS_thumb.JPG, AF01/AF99ANS.JPG." in text
-    assert "Left out (2), not a JPEG by the suffix: AF01/AF01ANS.png, readme.txt." in text
-    assert "Left out (1), the average of several subjects (AKDEF): AKDEF/FANS.JPG." in text
+    said(
+        splits,
+        "such as AF01ANHL): AF01/AF01ANS (1).JPG, AKDEF/FANS.JPG.",
+        "Left out (2), not a JPEG by the suffix: AF01/AF01ANS.png, readme.txt.",
+    )
 
 
 def test_files_that_are_no_picture_are_left_out_and_listed(tree):
@@ -383,36 +315,12 @@ def test_files_that_are_no_picture_are_left_out_and_listed(tree):
     (tree / "AF01/AF01ANS.JPG").write_bytes(b"")
     (tree / "AF01/AF01HAS.JPG").write_bytes(whole[: len(whole) // 2])
     (tree / "AF01/AF01SAS.JPG").write_bytes(b"not a picture at all")
-    (tree / "AF01/AF01SUS.JPG").write_bytes(jpeg(1, size=(28, 38)))
     Image.new("RGB", (56, 76), (200, 10, 10)).save(tree / "AF01/AF01DIS.JPG")
-    (tree / "AF01/AF01NES.JPG").unlink()
-    (tree / "AF01/AF01NES.JPG").symlink_to(tree / "nowhere.JPG")
     splits = load_kdef(tree, size=16)
-    assert account(splits)[0] == {
-        "used": 414,
-        "blank": 1,
-        "damaged or not an image": 4,
-        "of another size than the rest": 1,
-        "missing": 4480,
-    }
-    said(splits, "blank: AF01/AF01DIS.JPG.", "rest: AF01/AF01SUS.JPG.")
-    said(
-        splits, "damaged or not an image: AF01/AF01ANS.JPG, AF01/AF01HAS.JPG, AF01/AF01NES.JPG, AF01/AF01SAS.JPG."
-    )
-    assert len(ids_of(splits)) == 414
-
-
-def test_a_damaged_entry_of_a_zip_is_left_out_and_listed(tree, tmp_path):
-    path = zip_of(tree, tmp_path / "kdef.zip")
-    with zipfile.ZipFile(path) as archive:
-        entry = archive.getinfo("BM02/BM02HAS.JPG")
-    content = bytearray(path.read_bytes())
-    place = entry.header_offset + 30 + len(entry.filename) + entry.file_size // 2
-    content[place] ^= 255
-    path.write_bytes(content)
-    splits = load_kdef(path, size=16)
-    assert account(splits)[0]["damaged or not an image"] == 1
-    said(splits, "damaged or not an image: BM02/BM02HAS.JPG.")
+    assert account(splits)[0] == {"used": 416, "blank": 1, "damaged or not an image": 3, "missing": 4480}
+    damaged = "damaged or not an image: AF01/AF01ANS.JPG, AF01/AF01HAS.JPG, AF01/AF01SAS.JPG."
+    said(splits, "blank: AF01/AF01DIS.JPG.", damaged)
+    assert len(ids_of(splits)) == 416
 
 
 def test_mixed_forms_are_read_once(tree):
@@ -433,10 +341,7 @@ def test_of_a_misnamed_and_a_well_named_file_the_latter_is_read(tree):
         write(tree, f"{name[:4]}/{name}.JPG", jpeg(5000))
     write(tree, "AF31/AF31V.JPG", jpeg(5001))
     write(tree, "AM31/AM31H.JPG", jpeg(5002))
-    said(
-        load_kdef(tree, size=16),
-        "Left out (2), a second file of an image: AF31/AF31V.JPG, AM31/AM31H.JPG.",
-    )
+    said(load_kdef(tree, size=16), "Left out (2), a second file of an image: AF31/AF31V.JPG, AM31/AM31H.JPG.")
 
 
 def test_a_folder_that_contradicts_the_name(tree, tmp_path):
@@ -450,78 +355,30 @@ def test_a_folder_that_contradicts_the_name(tree, tmp_path):
     assert "AM01HAS" not in ids_of(load_kdef(classes, size=16))
 
 
-def test_folders_of_other_names_say_nothing(tree, tmp_path):
-    flat = tmp_path / "flat"
-    for file in tree.rglob("*.JPG"):
-        write(flat, file.name, file.read_bytes())
-    splits = load_kdef(flat, size=16)
-    assert splits.fingerprint == load_kdef(tree, size=16).fingerprint
-    said(splits, "Read by their names alone (420)", "AF01AFFL.JPG, AF01AFFR.JPG, AF01AFHL.JPG and 417 more")
-
-
-def test_one_sex_alone_is_cut_and_told(tree):
-    for session in "AB":
-        for person in ("M01", "M02", "M03"):
-            shutil.rmtree(tree / f"{session}{person}")
-    said(load_kdef(tree, "subject", size=16), "train has 2 female and 0 male, validation has 1 female and 0 male")
-
-
-def test_every_file_that_costs_a_picture_is_named(tree):
-    lost = sorted(tree.rglob("AF0*S.JPG"))
-    for file in lost:
-        file.write_bytes(b"")
-    said(
-        load_kdef(tree, size=16), *(file.name for file in lost), f"Left out ({len(lost)}), damaged or not an image"
-    )
-
-
 def test_where_no_study_is_possible(tree, tmp_path):
-    refused(tmp_path / "nowhere", "KDEF cannot be found", "nowhere", "kdef.se")
+    refused(loading(tmp_path / "nowhere"), "KDEF cannot be found", "nowhere", "kdef.se")
     (tmp_path / "empty").mkdir()
-    refused(tmp_path / "empty", "No KDEF images found", "AF01/AF01ANHL.JPG", "no file")
+    refused(loading(tmp_path / "empty"), "No KDEF images found", "AF01/AF01ANHL.JPG", "no file")
     write(tmp_path, "fer/train/angry/Training_1.jpg", jpeg(1))
-    refused(tmp_path / "fer", "This is FER-2013: set dataset: fer2013")
-    refused(tmp_path / "fer", "Found: 1 file, such as train/angry/Training_1.jpg")
-    write(tmp_path, "wrong/AF02/AF01ANS.JPG", jpeg(1))
-    refused(tmp_path / "wrong", "only images in a folder that contradicts the name", "AF02/AF01ANS.JPG")
-    refused(write(tmp_path, "kdef.csv", b"emotion,pixels"), "No KDEF images found", "kdef.csv")
-    refused(write(tmp_path, "kdef.zip", zip_of(tree, tmp_path / "z.zip").read_bytes()[:5000]), "truncated")
-    refused(tree / "AF01", "'validation' is without", "at least two subjects of one sex", protocol="subject")
-    refused(tree / "AF01", "among 0", protocol="subject")
-    for file in [*tree.rglob("*HAS.JPG"), *tree.rglob("*HA[FH]*.JPG")]:
+    refused(loading(tmp_path / "fer"), "This is FER-2013: set dataset: fer2013", "train/angry/Training_1.jpg")
+    refused(loading(write(tmp_path, "kdef.csv", b"emotion,pixels")), "No KDEF images found", "kdef.csv")
+    refused(
+        loading(tree / "AF01", protocol="subject"), "'validation' is without", "two subjects of one sex", "among 0"
+    )
+    refused(loading(tree, angles=("S",), aspect="stretch"), "Unknown aspect")
+    for file in tree.rglob("*HA*.JPG"):
         file.write_bytes(b"")
     # Why they cannot be used stands in the same sentence.
-    refused(tree, "without images of a class", "none of happy", "60 damaged or not an image")
-    for file in [*tree.rglob("*HAS.JPG"), *tree.rglob("*HA[FH]*.JPG")]:
-        file.unlink()
-    refused(tree, "Missing: AF01HAFL, AF01HAFR")
-
-
-def test_where_all_pictures_are_black_or_at_other_angles(tmp_path):
+    refused(loading(tree), "without images of a class", "none of happy", "60 damaged or not an image")
     black = encoded(Image.new("RGB", (56, 76)))
-    for name in names_of(["F01"]):
-        if name.endswith("S"):
-            write(tmp_path, f"KDEF/{name[:4]}/{name}.JPG", black)
-    refused(tmp_path, "None of KDEF's images can be used", "14 blank")
-    refused(tmp_path, "None of KDEF's images can be used", "980 missing", "`angles`: S.", angles=("HL",))
+    for code in CODES:
+        write(tmp_path, f"black/AF01/AF01{code}S.JPG", black)
+    refused(loading(tmp_path / "black"), "'train' is without", "7 blank")
+    refused(loading(tmp_path / "black", angles=("HL",)), "'train' is without", "980 missing")
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [
-        {"protocol": "official"},
-        {"aspect": "stretch"},
-        {"angles": ()},
-        {"angles": "FL"},
-        {"angles": ("S", "LEFT")},
-        {"size": 0},
-        {"size": 96.0},
-        {"size": (96, 96)},
-        {"size": None},
-    ],
-    ids=str,
+    "wrong", [{"protocol": "official"}, {"angles": ()}, {"angles": "FL"}, {"angles": ("S", "LEFT")}], ids=str
 )
 def test_arguments_out_of_range(tmp_path, wrong):
-    with pytest.raises(ParameterError) as caught:
-        load_kdef(tmp_path, **wrong)
-    assert caught.value.exit_status == 2 and repr(*wrong.values()) in str(caught.value)
+    refused(loading(tmp_path, **wrong), repr(*wrong.values()))

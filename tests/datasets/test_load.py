@@ -15,30 +15,22 @@ def archive(tmp_path_factory):
     return make_synthetic(tmp_path_factory.mktemp("faces") / "archive.zip", images_per_class=10, seed=3)
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("FER_CACHE", str(tmp_path))
-
-
-def test_generated_faces_are_drawn_once_and_named_so(tmp_path):
+def test_generated_faces_are_drawn_once_and_named_so(own_cache):
     parameters = Parameters(generated_images=70, protocol="official")
     splits = load(parameters)
     assert (splits.dataset, splits.protocol) == ("synthetic", "official")
     assert splits.train.images.shape[1:] == (48, 48, 1)
     assert 60 <= sum(len(faces) for _, faces in splits.items()) <= 100
-    before = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
+    before = {file: file.stat().st_mtime_ns for file in own_cache.iterdir()}
     assert load(parameters).fingerprint == splits.fingerprint
-    assert {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == before
+    assert {file: file.stat().st_mtime_ns for file in own_cache.iterdir()} == before
 
 
 def test_a_path_may_come_from_the_call_or_from_the_parameters(archive):
-    expected = load_fer2013(archive, "official").fingerprint
-    given = load(Parameters(dataset="fer2013", protocol="official"), archive)
+    expected, study = load_fer2013(archive, "official").fingerprint, {"dataset": "fer2013", "protocol": "official"}
+    assert load(Parameters(**study, data=str(archive))).fingerprint == expected
+    given = load(Parameters(**study, data="nowhere"), archive)
     assert given.fingerprint == expected and given.dataset == "fer2013"
-    assert load(Parameters(dataset="fer2013", protocol="official", data=str(archive))).fingerprint == expected
-    assert (
-        load(Parameters(dataset="fer2013", protocol="official", data="nowhere"), archive).fingerprint == expected
-    )
 
 
 def test_a_path_that_is_missing_or_not_wanted(archive):
@@ -50,8 +42,6 @@ def test_a_path_that_is_missing_or_not_wanted(archive):
 
 def test_reading_data_needs_neither_keras_nor_a_backend():
     code = "import sys, fer_lib.datasets.checks; print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
-    assert "numpy" in loaded
-    assert {"keras", "tensorflow", "jax", "torch"}.isdisjoint(loaded)
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "numpy" in loaded.split()
+    assert {"keras", "tensorflow", "jax", "torch"}.isdisjoint(loaded.split())

@@ -7,13 +7,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from data_files import CLASSES
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 from fer_lib.datasets import make_synthetic, synthetic
-from fer_lib.errors import DataError, ParameterError, RunError
+from fer_lib.errors import ParameterError, RunError
 
-CLASSES = ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"]
 SMALL = {"images_per_class": 12, "seed": 3}
 
 
@@ -47,53 +47,29 @@ def test_splits_are_eight_to_one_to_one_and_disgust_is_rare_but_present(tmp_path
     assert len(set(parts)) == 21 and min(Counter(parts).values()) >= 3
 
 
-def test_flaws_are_as_many_as_stated(archive, tmp_path):
-    def flaws(path):
-        groups, constant = {}, 0
-        for name, image in read_zip(path).items():
-            pixels = np.asarray(image)
-            groups.setdefault(pixels.tobytes(), []).append(name.split("/")[1:])
-            constant += pixels.min() == pixels.max()
-        pairs = [sorted(members, key=lambda member: member[1]) for members in groups.values() if len(members) > 1]
-        across = Counter(first[1].partition("_")[0] for first, last in pairs if last[1][:5] != first[1][:5])
-        return dict(across), len(pairs), sum(first[0] != last[0] for first, last in pairs), constant
-
-    assert flaws(archive) == ({"PublicTest": 2, "PrivateTest": 2}, 5, 1, 1)
-    assert flaws(make_synthetic(tmp_path / "unique.zip", flaws=False, **SMALL)) == ({}, 0, 0, 0)
+def test_flaws_are_as_many_as_stated(archive):
+    groups, constant = {}, 0
+    for name, image in read_zip(archive).items():
+        pixels = np.asarray(image)
+        groups.setdefault(pixels.tobytes(), []).append(name.split("/")[1:])
+        constant += pixels.min() == pixels.max()
+    pairs = [sorted(members, key=lambda member: member[1]) for members in groups.values() if len(members) > 1]
+    across = Counter(first[1].partition("_")[0] for first, last in pairs if last[1][:5] != first[1][:5])
+    assert across == {"PublicTest": 2, "PrivateTest": 2} and constant == 1
+    assert (len(pairs), sum(first[0] != last[0] for first, last in pairs)) == (5, 1)
 
 
-def test_the_same_arguments_give_the_same_bytes_and_others_replace_them(archive, tmp_path):
+def test_the_same_arguments_give_the_same_bytes(archive, tmp_path):
     path = make_synthetic(tmp_path / "again.zip", **SMALL)
     assert path.read_bytes() == archive.read_bytes()
-    assert make_synthetic(path, images_per_class=12, seed=4).read_bytes() != archive.read_bytes()
-    assert [file.name for file in tmp_path.iterdir()] == ["again.zip"]
-
-
-def test_a_finished_target_is_found_again_and_not_drawn(tmp_path, monkeypatch):
-    path = make_synthetic(tmp_path / "a.zip", images_per_class=1)
-    monkeypatch.setattr(synthetic, "draw_face", lambda *face: pytest.fail("drawn again"))
-    before = path.stat().st_mtime_ns
-    assert make_synthetic(path, images_per_class=1) == path and path.stat().st_mtime_ns == before
+    assert make_synthetic(tmp_path / "other.zip", 12, seed=4).read_bytes() != archive.read_bytes()
 
 
 def test_what_others_put_there_is_never_touched(tmp_path):
-    path = make_synthetic(tmp_path / "a.zip", images_per_class=1)
-    for content in (b"the real one", path.read_bytes()[:-100], b""):
-        path.write_bytes(content)
-        with pytest.raises(DataError, match="Something else is"):
-            make_synthetic(path, images_per_class=1)
-        assert path.read_bytes() == content
-
-
-@pytest.mark.parametrize(
-    "damage", [lambda data: data[:-100], lambda data: data.replace(b"JFIF", b"JFIG", 1), lambda data: b""]
-)
-def test_what_is_damaged_in_the_cache_is_drawn_again(tmp_path, monkeypatch, damage):
-    monkeypatch.setenv("FER_CACHE", str(tmp_path))
-    path = make_synthetic(tmp_path / "generated.zip", images_per_class=1)
-    whole = path.read_bytes()
-    path.write_bytes(damage(whole))
-    assert make_synthetic(path, images_per_class=1).read_bytes() == whole
+    (tmp_path / "a.zip").write_bytes(b"the real one")
+    with pytest.raises(ParameterError, match="Something else is"):
+        make_synthetic(tmp_path / "a.zip", images_per_class=1)
+    assert (tmp_path / "a.zip").read_bytes() == b"the real one"
 
 
 def test_an_interrupted_target_does_not_exist(tmp_path, monkeypatch):
@@ -106,21 +82,6 @@ def test_an_interrupted_target_does_not_exist(tmp_path, monkeypatch):
         make_synthetic(tmp_path / "file" / "fer.zip", images_per_class=1)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "named"),
-    [
-        ({"images_per_class": 0}, "images_per_class"),
-        ({"images_per_class": 2.5}, "images_per_class"),
-        ({"images_per_class": 10**8}, "1 to 10,000"),
-        ({"seed": -1}, "seed"),
-    ],
-)
-def test_impossible_arguments_are_refused(tmp_path, arguments, named):
-    with pytest.raises(ParameterError, match=named):
-        make_synthetic(tmp_path / "target", **arguments)
-    assert list(tmp_path.iterdir()) == []
-
-
 # The drawing
 
 
@@ -130,7 +91,7 @@ def test_every_expression_contracts_its_own_muscles():
         "angry": {4, 7}, "disgust": {9, 10}, "fear": {1, 2, 4, 5, 20}, "happy": {6, 12}, "neutral": set(),
         "sad": {1, 4, 15}, "surprise": {1, 2, 5},
     }  # fmt: skip
-    assert list(synthetic.EXPRESSIONS) == CLASSES
+    assert tuple(synthetic.EXPRESSIONS) == CLASSES
     for name, variants in synthetic.EXPRESSIONS.items():
         assert all(core[name] <= variant.keys() <= synthetic.ACTION_UNITS.keys() for variant in variants)
     assert all(variant.keys() & {26, 27} for variant in synthetic.EXPRESSIONS["surprise"])
@@ -138,14 +99,7 @@ def test_every_expression_contracts_its_own_muscles():
 
 
 def test_expressions_differ_by_geometry(monkeypatch):
-    frontal = {
-        "turn": (0, 0),
-        "roll": (0, 0),
-        "shift_x": (0, 0),
-        "shift_y": (0, 0),
-        "side": (0, 0),
-        "noise": (0, 0),
-    }
+    frontal = dict.fromkeys(("turn", "roll", "shift_x", "shift_y", "side", "noise"), (0, 0))
     monkeypatch.setattr(synthetic, "VIEW", synthetic.VIEW | frontal)
 
     def faces(seed, count):
@@ -180,6 +134,4 @@ def test_faces_differ_in_light_and_subject_and_halves_differ():
     assert (halves > 10).sum() > 40 and (halves < -10).sum() > 40  # light from either side
     assert faces.mean(axis=(1, 2)).std() > 20
     left, right = synthetic.random_expression(np.random.default_rng(0), "happy")
-    assert left["corner_up"] != right["corner_up"] and left["corner_up"] == pytest.approx(
-        right["corner_up"], rel=0.3
-    )
+    assert left["corner_up"] != right["corner_up"] == pytest.approx(left["corner_up"], rel=0.3)
