@@ -78,7 +78,7 @@ def _fused_on_tensorflow(inputs: Any, gamma: Any, beta: Any, mean: Any, variance
     """Return the normalised maps, mean and biased variance; those of the batch where none are given."""
     import tensorflow as tf
 
-    own = {"mean": [], "variance": []} if mean is None else {"mean": mean, "variance": variance}
+    own: dict[str, Any] = {"mean": [], "variance": []} if mean is None else {"mean": mean, "variance": variance}
     outputs, new_mean, unbiased, *_ = tf.raw_ops.FusedBatchNormV3(
         x=inputs, scale=gamma, offset=beta, epsilon=epsilon, is_training=mean is None, **own
     )

@@ -23,7 +23,7 @@ class ImageTable(keras.layers.Layer):
     edge repeated, then flipped. All of it is two matrix products an image, rows . image . columns^T.
 
     Args:
-        images: uint8, (n, height, width, channels); ValueError for others.
+        images: uint8, (n, height, width, channels), as an `ImageSet` has them.
         size: side of the returned images, in pixels, resized as by Pillow's BILINEAR, without rounding.
 
     A dictionary of `row`, int32, (batch,), and `transform`, float32, (batch, 3), see `draw_transforms`, becomes
@@ -32,8 +32,6 @@ class ImageTable(keras.layers.Layer):
 
     def __init__(self, images, size, **kwargs):
         super().__init__(trainable=False, **kwargs)
-        if images.dtype != np.uint8 or images.ndim != 4:
-            raise ValueError(f"`images` must be uint8 of rank 4. Received: {images.dtype}, shape {images.shape}")
         self.size = size
         self.table = self.add_weight(
             images.shape, lambda shape, dtype: images, dtype="uint8", trainable=False, name="table"
@@ -55,10 +53,7 @@ class ImageTable(keras.layers.Layer):
 
 
 def translation_matrix(shift, size):
-    """Return matrices, float32, (batch, size, size): output pixel i shows input coordinate i + shift * size.
-
-    Linear between pixels, the edge pixel repeated outside, so each row sums to 1. `shift`: float32, (batch,).
-    """
+    """Return matrices, float32, (batch, size, size), by which pixel i shows i + shift * size, edges repeated."""
     pixels = ops.arange(size, dtype="float32")
     sources = ops.clip(pixels[None] + shift[:, None] * size, 0.0, size - 1.0)  # (batch, size)
     return ops.maximum(0.0, 1.0 - ops.abs(sources[:, :, None] - pixels))
@@ -97,15 +92,12 @@ def identity_transforms(count):
 
 
 def batches(inputs, labels=None, batch_size=64):
-    """Return arrays in batches of their order for `fit(shuffle=False)` and, without labels, `predict`.
-
-    `inputs` as `ImageTable` takes them. The last batch may have fewer rows.
-    """
+    """Return an `ImageTable`'s inputs in batches of their order for `fit(shuffle=False)` or, alone, `predict`."""
     arrays = inputs if labels is None else (inputs, labels)
     if keras.config.backend() != "tensorflow":
         return _ArrayBatches(arrays, len(inputs["row"]), batch_size)
-    # With TensorFlow, its own pipeline is the fastest feed. Its tuner is off: the end of each `fit` and `predict`
-    # would wait for the tuner's thread, often for as long again as the work took (TensorFlow 2.21).
+    # TensorFlow's own pipeline is the fastest feed, without its tuner: the end of each `fit` and `predict` would
+    # wait for the tuner's thread, often for as long again as the work took (TensorFlow 2.21).
     import tensorflow as tf
 
     options = tf.data.Options()

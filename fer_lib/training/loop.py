@@ -249,16 +249,12 @@ class _WeightsInMemory(io.BytesIO):
 
 
 def _prepare_folder(folder, identity):
-    """Clear `folder` of what is not part of this run, take back what was set aside and is; return its identity.
-
-    A half run keeps the identity that it has, whose hash may be of an earlier version of the program.
-    """
+    """Clear `folder` of what is not part of this run; return the run's identity."""
     _remove(*runs.leftovers(folder))
-    title = f"{identity['variant']}, seed {identity['seed']}"
     if reason := runs.why_another(folder, identity):
+        title = f"{identity['variant']}, seed {identity['seed']}"
         print(f"{title}: {reason}; the earlier run was moved to {runs.set_aside(folder).name}", flush=True)
-    if taken := runs.take_back(folder, identity):
-        print(f"{title}: {taken.name} is this run and was moved back", flush=True)
+    # A half run keeps the identity that it has, whose hash may be of an earlier version of the program.
     config = runs.read_json(folder / "config.json", runs.Config)
     return config.identity if config else identity
 

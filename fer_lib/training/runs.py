@@ -222,16 +222,6 @@ def set_aside(folder):
     return folder.rename(next(path for path in asides if not path.exists()))
 
 
-def take_back(folder, identity):
-    """Rename a run that was set aside and is just this one, finished or not; return its earlier path, or None."""
-    asides = [path for path in folder.parent.glob(f"{folder.name}.aside-*") if why_another(path, identity) is None]
-    fitting = sorted(asides, key=lambda path: not (path / "done.json").exists())
-    if not fitting or folder.exists():
-        return None
-    fitting[0].rename(folder)
-    return fitting[0]
-
-
 def finish(folder, identity, epochs):
     """Write `done.json`, which makes what is in `folder` a finished run."""
     kept = sorted(set(_files(folder, r"[^.].*")) - set(_files(folder, rf"done\.json|{_CHECKPOINT}")))

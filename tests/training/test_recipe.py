@@ -65,11 +65,10 @@ def test_only_jax_is_compiled_unasked(jit_compile):
     assert trainer.jit_compile is (jit_compile or keras.config.backend() == "jax")
 
 
-def test_the_moving_averages_of_every_normalisation_have_the_momentum_asked_for():
-    assert PARAMETERS.training_hash() == PARAMETERS.model_copy(update={"norm_momentum": 0.99}).training_hash()
-    parameters = PARAMETERS.model_copy(update={"norm_momentum": 0.9})
-    assert parameters.training_hash() != PARAMETERS.training_hash()
+def test_the_options_of_the_parameters_reach_the_network():
+    parameters = PARAMETERS.model_copy(update={"norm_momentum": 0.9, "dropout": 0.4, "subsample": "keys"})
     classifier = build_classifier(parameters, "resnet14v2-nl2", 0)
-    norms = [getattr(layer, "normalization", layer) for layer in classifier.layers]
-    momenta = [norm.momentum for norm in norms if isinstance(norm, keras.layers.BatchNormalization)]
-    assert len(momenta) > 10 and set(momenta) == {0.9}
+    assert classifier.get_layer("post_bn").momentum == 0.9 and classifier.get_layer("dropout").rate == 0.4
+    assert classifier.get_layer("conv3_block1_non_local").subsample == "keys"
+    control = build_classifier(parameters, "resnet14v2-nl2-identity", 0)
+    assert control.get_layer("conv3_block1_non_local").subsample is None

@@ -161,17 +161,12 @@ def test_a_broken_run_of_another_study_does_not_matter(folder):
     assert runs.study_runs(study, parameters) == []
 
 
-def test_setting_aside_keeps_everything_and_taking_back_takes_just_this_run(folder):
+def test_setting_aside_keeps_everything(folder):
     first = runs.set_aside(folder)
     shutil.copytree(first, folder)
     second = runs.set_aside(folder)
     assert [first.name, second.name] == ["seed-3.aside-1", "seed-3.aside-2"]
-    assert (first / "predictions.npz").is_file() and not folder.exists()
-    assert runs.take_back(folder, IDENTITY | {"data": "other"}) is None
-    (first / "done.json").unlink()
-    assert runs.take_back(folder, IDENTITY) == second, "the finished one"
-    assert runs.take_back(folder, IDENTITY) is None, "the place is taken"
-    assert runs.is_finished(folder, IDENTITY) and first.exists() and not second.exists()
+    assert runs.is_finished(first, IDENTITY) and runs.is_finished(second, IDENTITY) and not folder.exists()
 
 
 def test_leftovers_are_temporary_files_and_checkpoints_of_a_finished_run(folder):
@@ -229,16 +224,6 @@ def test_runs_on_two_data_sets_are_refused_where_none_is_named(tmp_path):
         runs.study_runs(tmp_path, parameters)
     runs.write_json(tmp_path / "data.json", {"fingerprint": "data 1"})
     assert [run.seed for run in runs.study_runs(tmp_path, parameters)] == [1]
-
-
-def test_identity_depends_on_what_the_numbers_depend_on_and_on_nothing_else():
-    def identity(**values):
-        return runs.run_identity(build_parameters(values), "resnet14v2", 0, "fingerprint")
-
-    plain = identity()
-    assert identity(study="other", title="Other", seeds=[0, 1], steps_per_execution=4) == plain
-    for key, value in {"learning_rate": 0.1, "width": 0.5, "label_smoothing": 0.1, "epochs": 3}.items():
-        assert identity(**{key: value})["parameters"] != plain["parameters"], key
 
 
 def test_predictions_survive_the_file(tmp_path):
