@@ -1,6 +1,7 @@
 """ResNetV2 (He et al. 2016) layer for layer as in `keras.applications`, with non-local blocks where asked for."""
 
 from collections.abc import Collection
+from typing import Any
 
 import keras
 from keras import layers
@@ -60,7 +61,7 @@ def resnet_v2(
     if not width > 0:
         raise ValueError(f"`width` must be above 0. Received: {width=}")
     counts, filters = STAGE_BLOCKS[depth], [max(1, round(number * width)) for number in STAGE_FILTERS]
-    block = {"pairwise": pairwise, "subsample": subsample, "normalize_input": pre, "scale": scaled}
+    block: dict[str, Any] = {"pairwise": pairwise, "subsample": subsample, "normalize_input": pre, "scale": scaled}
 
     inputs = keras.Input(input_shape, name="images")
     x = _stem(inputs, filters[0], stem)
