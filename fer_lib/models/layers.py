@@ -1,49 +1,38 @@
 """Three layers of Keras with the same numbers in less time: batch normalisation, convolution and pooling.
 
-Their weights, names and configuration are those of Keras' layers, whose class names they keep: a weights file is
-laid out by class names. Wherever the faster computation does not apply, they are Keras' own.
+Their weights, configuration and class names, by which a weights file is laid out, are those of Keras' layers, and
+so is the computation wherever the faster one does not apply.
 """
 
 import functools
 from typing import Any
 
 import keras
+from keras import ops
 
 
 @keras.saving.register_keras_serializable(package="fer_lib")
 class BatchNormalization(keras.layers.BatchNormalization):
-    """Batch normalisation in one fused operation where the backend has one; Keras composes it of many passes.
+    """Batch normalisation in one fused operation on TensorFlow and PyTorch; Keras composes it of many passes.
 
-    Fused are maps (batch, height, width, C) without a mask, in at most 32 bits, on TensorFlow and PyTorch. The
-    moving variance is that of Keras, of the biased variance of the batch.
+    Fused are maps (batch, height, width, C) in at most 32 bits. The moving variance is of the batch's biased
+    variance, as in Keras.
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """Return the normalised maps, of the inputs' shape, and update the moving statistics in training."""
-        if not self._is_fusable(inputs, training, mask):
+        backend = keras.config.backend()
+        is_map = mask is None and len(inputs.shape) == 4 and self.axis in (-1, 3)
+        if backend == "jax" or not is_map or self.compute_dtype not in ("float32", "bfloat16", "float16"):
             return super().call(inputs, training=training, mask=mask)
-        fused: Any = _fused_on_torch if keras.config.backend() == "torch" else _fused_on_tensorflow
+        fused: Any = _fused_on_torch if backend == "torch" else _fused_on_tensorflow
         weights = [self.gamma, self.beta, self.moving_mean, self.moving_variance]
-        gamma, beta, *moving = (keras.ops.cast(weight, "float32") for weight in weights)
+        gamma, beta, *moving = (ops.cast(weight, "float32") for weight in weights)
         if not (training and self.trainable):
             return fused(inputs, gamma, beta, *moving, self.epsilon)[0]
         outputs, *statistics = fused(inputs, gamma, beta, None, None, self.epsilon)
         for weight, earlier, new in zip(weights[2:], moving, statistics, strict=True):
             weight.assign(earlier * self.momentum + new * (1 - self.momentum))
         return outputs
-
-    def _is_fusable(self, inputs: Any, training: Any, mask: Any) -> bool:
-        as_published = self.scale and self.center and not self.renorm and not self.synchronized
-        return (
-            keras.config.backend() in ("tensorflow", "torch")
-            and as_published
-            and mask is None
-            and (training is None or isinstance(training, bool))
-            and len(inputs.shape) == 4
-            and self.axis in (-1, 3)
-            and keras.backend.standardize_dtype(inputs.dtype) == self.compute_dtype
-            and self.compute_dtype in ("float32", "bfloat16", "float16")
-        )
 
 
 @keras.saving.register_keras_serializable(package="fer_lib")
@@ -55,22 +44,20 @@ class Conv2D(keras.layers.Conv2D):
     """
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
-        """Return the convolution, (batch, height, width, filters), without bias."""
         size, stride = self.kernel_size[0], self.strides[0]
-        square = self.kernel_size in ((1, 1), (3, 3)) and self.strides == (stride, stride)
-        plain = self.groups == 1 and self.dilation_rate == (1, 1) and self.data_format == "channels_last"
-        if square and plain and size == 1 and keras.config.backend() == "jax":
+        if self.data_format == "channels_last" and size == 1 and keras.config.backend() == "jax":
             # On a CPU, XLA computes that gradient of the convolution many times slower than of the product; of
             # a product of maps, (batch, h, w, c), still up to three times slower than of (positions, c).
             x = inputs[:, ::stride, ::stride]
-            y = keras.ops.matmul(keras.ops.reshape(x, (-1, x.shape[-1])), kernel[0, 0])
-            return keras.ops.reshape(y, (-1, *x.shape[1:3], self.filters))
-        if not (square and plain and (size == 1 or stride == 1) and self._products_win()):
-            return super().convolution_op(inputs, kernel)
-        return _convolve(inputs[:, ::stride, ::stride], keras.ops.convert_to_tensor(kernel), self.padding)
+            y = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), kernel[0, 0])
+            return ops.reshape(y, (-1, *x.shape[1:3], self.filters))
+        if (size == 1 or (size == 3 and stride == 1)) and self._products_win():
+            return _convolve(inputs[:, ::stride, ::stride], ops.convert_to_tensor(kernel), self.padding)
+        return super().convolution_op(inputs, kernel)
 
     def _products_win(self) -> bool:
-        return self.compute_dtype == "bfloat16" and keras.config.backend() == "tensorflow" and _on_a_cpu()
+        on_tensorflow = keras.config.backend() == "tensorflow" and self.data_format == "channels_last"
+        return on_tensorflow and self.compute_dtype == "bfloat16" and _on_a_cpu()
 
 
 @keras.saving.register_keras_serializable(package="fer_lib")
@@ -81,7 +68,6 @@ class MaxPooling2D(keras.layers.MaxPooling2D):
     """
 
     def call(self, inputs: Any) -> Any:
-        """Return the pooled maps."""
         single = self.pool_size == (1, 1) and self.data_format == "channels_last"
         if not single or keras.config.backend() == "tensorflow":
             return super().call(inputs)
@@ -92,14 +78,9 @@ def _fused_on_tensorflow(inputs: Any, gamma: Any, beta: Any, mean: Any, variance
     """Return the normalised maps, mean and biased variance; those of the batch where none are given."""
     import tensorflow as tf
 
+    own: dict[str, Any] = {"mean": [], "variance": []} if mean is None else {"mean": mean, "variance": variance}
     outputs, new_mean, unbiased, *_ = tf.raw_ops.FusedBatchNormV3(
-        x=inputs,
-        scale=gamma,
-        offset=beta,
-        mean=[] if mean is None else mean,
-        variance=[] if variance is None else variance,
-        epsilon=epsilon,
-        is_training=mean is None,
+        x=inputs, scale=gamma, offset=beta, epsilon=epsilon, is_training=mean is None, **own
     )
     count = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
     return outputs, new_mean, unbiased * tf.maximum(count - 1, 1) / count
@@ -137,13 +118,11 @@ def _convolve(inputs: Any, kernel: Any, padding: str) -> Any:
             )
             edge = size // 2 if padding == "same" else 0
             padded = tf.pad(x, [[0, 0], [edge, edge], [edge, edge], [0, 0]]) if edge else x
-            _, height, width, _ = keras.ops.shape(dy)
-            columns = tf.reshape(dy, (-1, filters))
-            products = []
-            for row in range(size):
-                for column in range(size):
-                    view = padded[:, row : row + height, column : column + width]
-                    products.append(tf.matmul(tf.reshape(view, (-1, channels)), columns, transpose_a=True))
+            _, height, width, _ = ops.shape(dy)
+            places = [(row, column) for row in range(size) for column in range(size)]
+            views = [padded[:, row : row + height, column : column + width] for row, column in places]
+            flat, columns = [tf.reshape(view, (-1, channels)) for view in views], tf.reshape(dy, (-1, filters))
+            products = [tf.matmul(view, columns, transpose_a=True) for view in flat]
             return dx, tf.reshape(tf.stack(products), w.shape)
 
         return tf.nn.conv2d(x, w, strides=1, padding=padding.upper()), gradients

@@ -16,84 +16,50 @@ from fer_lib.variants import PAIRWISE_FUNCTIONS
 class NonLocal2D(keras.layers.Layer):
     """Non-local block: the response at each position is a weighted sum of the features at all positions.
 
-    With N = height * width query positions of C channels and M key positions (M = N, or about N / 4 with
-    `subsample`), reading x, or ReLU(batch normalisation(x)) with `normalize_input`:
+    `NonLocal2D()(x)` returns z, `NonLocal2D()(x, return_attention=True)` the pair (z, attention). x and z are
+    (batch, height, width, C), or (batch, C, height, width) with `channels_first`. The attention is (batch, N, M),
+    float32 (float64 where the layer is): of each of N = height * width positions, row by row, to M (N, or about
+    N / 4 with `subsample`). `theta`, `phi` and `g` are 1 x 1 convolutions of x with bias to D channels, `w_z` one
+    without bias back to C channels and batch normalisation, with `training=True` by the statistics of the batch.
 
-    1. `theta`, `phi`, `g`: 1 x 1 convolutions with bias to `inner_channels` = D channels, theta (batch, N, D),
-       phi and g (batch, M, D). `gaussian` has no theta and no phi: it compares what it reads. Nor has `uniform`.
-    2. `subsample`: 2 x 2 max pooling of phi and g.
-    3. The pairwise function f and its normalisation give the attention (batch, N, M):
-       - `embedded_gaussian`: softmax over j of theta_i . phi_j (eq. 4),
-       - `gaussian`: softmax over j of x_i . x_j (eq. 3),
-       - `dot_product`: theta_i . phi_j / M (eq. 5),
-       - `concatenation`: ReLU(w_f . [theta_i, phi_j]) / M (eq. 6),
-       - `identity`, a control that mixes no positions: 1 where i = j, else 0, so y_i = g(x_i). It has the weights
-         of the embedded Gaussian, of which theta and phi get no gradient,
-       - `uniform`, a control that mixes all positions alike: 1 / M. It has the weights of the Gaussian, and all of
-         them are trained.
-    4. y = attention . g, (batch, N, D) (eq. 1).
-    5. `w_z`: a 1 x 1 convolution back to C channels, then batch normalisation. No bias: the normalisation would
-       cancel it (the released code of Wang et al. has one).
-    6. z = w_z(y) + x (eq. 7).
+    z = w_z(y) + x (eq. 7), y = attention . g (eq. 1), and the attention is, by the pairwise function:
 
-    Without `return_attention` the layer takes the cheapest equal computation: the dot product in the order
-    theta . (phi^T . g) where that has fewer MACs (decided at run time if the size is unknown), the concatenation
-    as a sum of two projections (no N x M x 2D tensor), the Gaussians by the backend's fused attention, if any.
+    - `embedded_gaussian`: softmax over j of theta_i . phi_j (eq. 4),
+    - `gaussian`: softmax over j of x_i . x_j (eq. 3), without theta and phi,
+    - `dot_product`: theta_i . phi_j / M (eq. 5),
+    - `concatenation`: ReLU(w_f . [theta_i, phi_j]) / M (eq. 6),
+    - `identity`, a control that mixes no positions: 1 where i = j, else 0; theta and phi get no gradient,
+    - `uniform`, a control that mixes all positions alike: 1 / M, without theta and phi.
 
     Args:
-        pairwise: One of the functions of step 3. Defaults to `"embedded_gaussian"`.
+        pairwise: One of these functions. Defaults to `"embedded_gaussian"`.
         inner_channels: Integer, D. Defaults to `None`, half of the input's channels.
-        subsample: What to pool 2 x 2: `None`; `"keys"`, phi and g, as in the paper of Wang et al.; or `"input"`,
-            what they read, as in their released code: a different and cheaper function. Not with `"identity"`.
-            Defaults to `None`.
+        subsample: What to pool 2 x 2: `None`; `"keys"`, phi and g (the paper of Wang et al.); or `"input"`, what
+            they read (their released code). Not with `"identity"`. Defaults to `None`.
         zero_init: Boolean, whether gamma starts at 0, and the block as the identity. Defaults to `True`.
-        scale: Boolean, whether to divide the logits of the two Gaussians by the square root of their width. The
-            paper of Wang et al. does not, their released code does. Defaults to `False`.
-        kernel_initializer: Initialiser of theta, phi, g, w_z and w_f. A seeded one gets another seed for each of
-            them, derived from its own. Defaults to `None`, normal with standard deviation 0.01 (Wang et al.).
+        scale: Boolean, whether to divide the logits of the two Gaussians by the square root of their width, as the
+            released code does and the paper does not. Defaults to `False`.
+        kernel_initializer: Initialiser of all projections; a seeded one gets another seed for each, derived from
+            its own. Defaults to `None`, normal with standard deviation 0.01 (Wang et al.).
         momentum: Float, of the batch normalisation's moving averages; the released code has 0.9. Defaults to 0.99.
         epsilon: Float, of the batch normalisation. Defaults to 1.001e-5, as in `keras.applications`' ResNetV2.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to `None`, Keras's own setting.
-        normalize_input: Boolean, whether the block reads ReLU(batch normalisation(x)), as the residual branches of
-            a pre-activation ResNet do; x itself is what is added. Defaults to `False`.
-
-    Call arguments:
-        inputs: (batch, height, width, C), or (batch, C, height, width) with `channels_first`.
-        training: Boolean, whether the batch normalisation uses the statistics of the batch.
-        return_attention: Boolean, whether to return the attention too. Defaults to `False`.
-
-    Output shape:
-        The input's; with `return_attention=True` the pair (z, attention), attention (batch, N, M), rows and
-        columns in row-major order of the positions, float32 (float64 where the layer is).
+        normalize_input: Boolean, whether theta, phi and g read ReLU(batch normalisation(x)), as the branches of a
+            pre-activation ResNet do. Defaults to `False`.
 
     Raises:
         ValueError: An unknown option, `inner_channels` below 1, an input that is not of rank 4, `subsample` of a
             map smaller than 2 x 2. A map that `subsample` pools to one key position gives a warning.
-
-    Example:
-    >>> x = keras.random.normal((2, 12, 12, 64))
-    >>> z, attention = NonLocal2D()(x, return_attention=True)
-    >>> z.shape, attention.shape
-    ((2, 12, 12, 64), (2, 144, 144))
 
     Reference:
         Wang, Girshick, Gupta, He: Non-local Neural Networks, CVPR 2018. Equations are numbered as in Xue's paper.
     """
 
     def __init__(
-        self,
-        pairwise: str = "embedded_gaussian",
-        inner_channels: int | None = None,
-        subsample: str | None = None,
-        zero_init: bool = True,
-        scale: bool = False,
-        kernel_initializer: Any = None,
-        momentum: float = 0.99,
-        epsilon: float = 1.001e-5,
-        data_format: str | None = None,
-        normalize_input: bool = False,
-        **kwargs: Any,
-    ) -> None:
+        self, pairwise: str = "embedded_gaussian", inner_channels: int | None = None, subsample: str | None = None,
+        zero_init: bool = True, scale: bool = False, kernel_initializer: Any = None, momentum: float = 0.99,
+        epsilon: float = 1.001e-5, data_format: str | None = None, normalize_input: bool = False, **kwargs: Any,
+    ) -> None:  # fmt: skip
         super().__init__(**kwargs)
         check_choice("pairwise", pairwise, PAIRWISE_FUNCTIONS)
         check_choice("data_format", data_format, (None, "channels_last", "channels_first"))
@@ -107,50 +73,35 @@ class NonLocal2D(keras.layers.Layer):
         self.pairwise = str(pairwise)
         self.inner_channels = None if inner_channels is None else int(inner_channels)
         self.subsample = None if subsample is None else str(subsample)
-        self.normalize_input = bool(normalize_input)
-        self.zero_init = bool(zero_init)
-        self.scale = bool(scale)
+        self.normalize_input, self.zero_init, self.scale = bool(normalize_input), bool(zero_init), bool(scale)
         normal = keras.initializers.RandomNormal(stddev=0.01)
         self.kernel_initializer = keras.initializers.get(kernel_initializer or normal)
-        self.momentum = float(momentum)
-        self.epsilon = float(epsilon)
+        self.momentum, self.epsilon = float(momentum), float(epsilon)
         self.data_format = str(data_format or keras.config.image_data_format())
+        self._channels_first = self.data_format == "channels_first"
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the weights for maps of this shape; height and width may be `None`."""
         height, width, channels = self._sizes(input_shape)
         if channels is None or (self.inner_channels is None and channels < 2):
-            raise ValueError(
-                "NonLocal2D needs to know the number of channels, and at least 2 without `inner_channels`. "
-                f"Received: shape={tuple(input_shape)}"
-            )
+            needs = "NonLocal2D needs to know the number of channels, and at least 2 without `inner_channels`"
+            raise ValueError(f"{needs}. Received: shape={tuple(input_shape)}")
         if self.subsample and (height, width) in ((2, 2), (2, 3), (3, 2), (3, 3)):
-            warnings.warn(
-                f"{self.name}: `subsample` leaves one key position of a {height} x {width} map, so every position "
-                "gets the same response; use a larger map or subsample=None.",
-                stacklevel=2,
-            )
+            what = f"{self.name}: `subsample` leaves one key position of a {height} x {width} map, so every"
+            warnings.warn(f"{what} position gets the same response; use a larger map or None.", stacklevel=2)
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={1 if self._channels_first else 3: channels})
         inner = self.inner_channels or channels // 2
         if self.compares_embeddings:
-            self.theta = self._projection(inner, "theta")
-            self.phi = self._projection(inner, "phi")
-        self.g = self._projection(inner, "g")
+            self.theta = self._projection("theta", channels, inner)
+            self.phi = self._projection("phi", channels, inner)
+        self.g = self._projection("g", channels, inner)
         # Products of activations (dot product, concatenation) can leave float16's range until they are normalised.
         policy = "float32" if self.compute_dtype == "float16" else self.dtype_policy
-        self.w_z = self._projection(channels, "w_z", use_bias=False, dtype=policy)
+        self.w_z = self._projection("w_z", inner, channels, use_bias=False, dtype=policy)
         gamma = "zeros" if self.zero_init else "ones"
-        self.normalization = BatchNormalization(
-            -1, self.momentum, self.epsilon, gamma_initializer=gamma, dtype=policy, name="normalization"
-        )
-        for layer in self._projections():
-            layer.build((None, None, None, inner if layer is self.w_z else channels))
-        self.normalization.build((None, None, None, channels))
+        self.normalization = self._normalization("normalization", channels, gamma_initializer=gamma, dtype=policy)
         if self.normalize_input:
-            self.input_normalization = BatchNormalization(
-                -1, self.momentum, self.epsilon, dtype=self.dtype_policy, name="input_normalization"
-            )
-            self.input_normalization.build((None, None, None, channels))
+            self.input_normalization = self._normalization("input_normalization", channels)
         if self.pairwise == "concatenation":
             self.w_f = self.add_weight(name="w_f", shape=(2 * inner,), initializer=self._initializer("w_f"))
         super().build(input_shape)
@@ -180,11 +131,10 @@ class NonLocal2D(keras.layers.Layer):
         if self.normalize_input:
             x = ops.relu(self.input_normalization(x, training=training))
         source = self._pooled(x, "input")
+        theta, phi = x, source
         if self.compares_embeddings:
-            theta = self.theta(x, training=training)
-            phi = self._pooled(self.phi(source, training=training), "keys")
-        else:
-            theta, phi = x, self._pooled(source, "keys")
+            theta, phi = self.theta(x, training=training), self.phi(source, training=training)
+        phi = self._pooled(phi, "keys")
         g = self._pooled(self.g(source, training=training), "keys")
         theta, phi, g = _flatten(theta), _flatten(phi), _flatten(g)  # (batch, N, D), twice (batch, M, D)
 
@@ -213,10 +163,6 @@ class NonLocal2D(keras.layers.Layer):
         """Whether the block has theta and phi."""
         return self.pairwise not in ("gaussian", "uniform")
 
-    @property
-    def _channels_first(self):
-        return self.data_format == "channels_first"
-
     def _sizes(self, input_shape):
         """(height, width, C) of an input's shape, where known; ValueError where the layer takes none such."""
         if len(input_shape) != 4:
@@ -226,16 +172,16 @@ class NonLocal2D(keras.layers.Layer):
             raise ValueError(f"`subsample` needs a map of at least 2 x 2. Received: {height} x {width}")
         return height, width, channels
 
-    def _projection(self, units, name, **arguments):
-        arguments = {"dtype": self.dtype_policy, **arguments}
-        return _Projection(units, kernel_initializer=self._initializer(name), name=name, **arguments)
+    def _projection(self, name, channels, units, **arguments):
+        arguments = {"dtype": self.dtype_policy, "kernel_initializer": self._initializer(name), **arguments}
+        return _built(_Projection(units, name=name, **arguments), channels)
 
-    def _projections(self):
-        embeddings = [self.theta, self.phi] if self.compares_embeddings else []
-        return [*embeddings, self.g, self.w_z]
+    def _normalization(self, name, channels, **arguments):
+        arguments = {"dtype": self.dtype_policy, **arguments}
+        return _built(BatchNormalization(-1, self.momentum, self.epsilon, name=name, **arguments), channels)
 
     def _initializer(self, name):
-        """The initialiser of one weight: it draws other numbers than those of the layer's other weights."""
+        """The initialiser of one weight, of whose numbers no other weight has the same."""
         initializer = self.kernel_initializer
         config = initializer.get_config() if isinstance(initializer, keras.initializers.Initializer) else {}
         if not isinstance(config.get("seed", ""), (int, type(None))):
@@ -251,34 +197,32 @@ class NonLocal2D(keras.layers.Layer):
         return ops.max_pool(x, pool_size=2, strides=2, padding="valid", data_format="channels_last")
 
     def _attention(self, theta, phi):
-        """Step 3 written out: (batch, N, M), at least float32."""
+        """The attention written out: (batch, N, M), at least float32."""
         theta, phi = (ops.cast(x, keras.backend.result_type(x.dtype, "float32")) for x in (theta, phi))
+        (batch, queries, width), keys = ops.shape(theta), ops.shape(phi)[1]
         if self.pairwise == "identity":
-            return self._own_weight(theta, phi) * ops.eye(ops.shape(theta)[1], dtype=theta.dtype)
+            return self._own_weight(theta, phi) * ops.eye(queries, dtype=theta.dtype)
         if self.pairwise == "uniform":
-            batch, queries, _ = ops.shape(theta)
-            keys = ops.shape(phi)[1]
             return ops.ones((batch, queries, keys), theta.dtype) / ops.cast(keys, theta.dtype)
         if self.pairwise == "concatenation":
             return self._concatenation(theta, phi)
         if self.scale and self.pairwise != "dot_product":
-            theta = theta / theta.shape[-1] ** 0.5
+            theta = theta / width**0.5
         logits = ops.matmul(theta, ops.transpose(phi, (0, 2, 1)))
         if self.pairwise == "dot_product":
-            return logits / ops.cast(ops.shape(phi)[1], logits.dtype)
+            return logits / ops.cast(keys, logits.dtype)
         return ops.softmax(logits, axis=-1)
 
     def _respond(self, theta, phi, g):
-        """Steps 3 and 4 by the cheapest equal computation: (batch, N, D)."""
+        """The response by the cheapest equal computation: (batch, N, D)."""
         if self.pairwise == "identity":
-            return ops.cast(self._own_weight(theta, phi), g.dtype) * g
+            return self._own_weight(theta, phi) * g
         if self.pairwise == "uniform":
-            batch, queries, _ = ops.shape(theta)
             # The mean of bfloat16 is taken in float32, as the products of the other functions are.
             mean = ops.mean(ops.cast(g, keras.backend.result_type(g.dtype, "float32")), axis=1, keepdims=True)
-            return ops.broadcast_to(ops.cast(mean, g.dtype), (batch, queries, g.shape[-1]))
+            return ops.broadcast_to(ops.cast(mean, g.dtype), (*ops.shape(theta)[:2], g.shape[-1]))
         if self.pairwise == "concatenation":
-            return ops.matmul(ops.cast(self._concatenation(theta, phi), g.dtype), g)
+            return ops.matmul(self._concatenation(theta, phi), g)
         if self.pairwise == "dot_product":
             return self._dot_product(theta, phi, g)
         # TensorFlow has no fused attention, JAX none for values of another width than the keys'.
@@ -289,8 +233,7 @@ class NonLocal2D(keras.layers.Layer):
         return ops.matmul(ops.cast(self._attention(theta, phi), g.dtype), g)
 
     def _own_weight(self, theta, phi):
-        # The softmax over one position, exp(l - max l): 1 exactly and gradient 0, from the weights of the block
-        # that it is the control of.
+        # The softmax over one position, exp(l - max l): 1 exactly and gradient 0, from theta and phi.
         logit = ops.sum(theta * phi, axis=-1, keepdims=True)  # (batch, N, 1)
         return ops.exp(logit - logit)
 
@@ -306,8 +249,7 @@ class NonLocal2D(keras.layers.Layer):
         return ops.relu(from_theta / keys + from_phi / keys)
 
     def _dot_product(self, theta, phi, g):
-        _, queries, inner = ops.shape(theta)
-        keys = ops.shape(phi)[1]
+        (_, queries, inner), keys = ops.shape(theta), ops.shape(phi)[1]
         phi = ops.transpose(phi / ops.cast(keys, phi.dtype), (0, 2, 1))  # (batch, D, M)
 
         def linear():  # D^2 * (N + M) MACs an image
@@ -325,10 +267,7 @@ class NonLocal2D(keras.layers.Layer):
 
 
 class _Projection(keras.layers.Dense):
-    """A 1 x 1 convolution, (batch, height, width, C) -> (batch, height, width, units), as a layer over channels.
-
-    In this form it needs no channels_last convolution, which not every backend has on a CPU.
-    """
+    """A 1 x 1 convolution in a form that needs no channels_last convolution, which some backends lack on a CPU."""
 
     def call(self, inputs, training=None):
         if training or keras.config.backend() != "tensorflow":
@@ -338,12 +277,15 @@ class _Projection(keras.layers.Dense):
         return y if self.bias is None else y + self.bias
 
 
-def _flatten(x):
-    """(batch, h, w, channels) -> (batch, h * w, channels), in float32 in place of float16.
+def _built(layer, channels):
+    layer.build((None, None, None, channels))
+    return layer
 
-    Sums over channels leave float16's range (65,504) at ordinary activations.
-    """
+
+def _flatten(x):
+    """(batch, h, w, channels) -> (batch, h * w, channels), in float32 in place of float16."""
     batch, height, width, channels = ops.shape(x)
+    # Sums over channels leave float16's range (65,504) at ordinary activations.
     x = ops.cast(x, "float32") if keras.backend.standardize_dtype(x.dtype) == "float16" else x
     return ops.reshape(x, (batch, height * width, channels))
 

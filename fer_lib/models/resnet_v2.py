@@ -1,7 +1,7 @@
 """ResNetV2 (He et al. 2016) layer for layer as in `keras.applications`, with non-local blocks where asked for."""
 
-import functools
 from collections.abc import Collection
+from typing import Any
 
 import keras
 from keras import layers
@@ -15,35 +15,16 @@ STAGE_FILTERS = (64, 128, 256, 512)
 
 
 def resnet_v2(
-    depth: int = 50,
-    input_shape: tuple[int | None, ...] = (96, 96, 1),
-    classes: int = 7,
-    non_local_stages: Collection[int] = (),
-    pairwise: str = "embedded_gaussian",
-    placement: str = "every",
-    subsample: str | None = None,
-    pre: bool = False,
-    scaled: bool = False,
-    width: float = 1.0,
-    stem: str = "imagenet",
-    pooling: str = "max",
-    dropout: float = 0.2,
-    norm_momentum: float = 0.99,
+    depth: int = 50, input_shape: tuple[int | None, ...] = (96, 96, 1), classes: int = 7,
+    non_local_stages: Collection[int] = (), pairwise: str = "embedded_gaussian", placement: str = "every",
+    subsample: str | None = None, pre: bool = False, scaled: bool = False, width: float = 1.0,
+    stem: str = "imagenet", pooling: str = "max", dropout: float = 0.2, norm_momentum: float = 0.99,
     name: str | None = None,
-) -> keras.Model:
+) -> keras.Model:  # fmt: skip
     """Return a ResNetV2 classifier, with or without non-local blocks.
 
     Stage s is `conv{s+1}` in the names of `keras.applications`, whose layer names are kept:
     `conv4_block6_out` is the output of stage 3's last bottleneck, `conv4_block6_non_local` the block after it.
-
-    ======  ==============  ===============  ==============================
-    stage   channels out    bottlenecks, 50  map at 96 px (after its last)
-    ======  ==============  ===============  ==============================
-    1       256 * width     3                24 x 24 (12 x 12)
-    2       512 * width     4                12 x 12 (6 x 6)
-    3       1024 * width    6                6 x 6 (3 x 3)
-    4       2048 * width    3                3 x 3
-    ======  ==============  ===============  ==============================
 
     Args:
         depth: 50, 101 or 152; 26 and 14 are smaller networks of the same design for CPUs and tests.
@@ -51,12 +32,10 @@ def resnet_v2(
             `channels_first`; height and width may be `None`.
         classes: Integer, width of the softmax.
         non_local_stages: Any collection of stages, 1 to 4, that get blocks.
-        pairwise: Pairwise function of the blocks, see `NonLocal2D`.
+        pairwise, subsample: Of the blocks, see `NonLocal2D`; so are `pre`, its `normalize_input`, and `scaled`,
+            its `scale`.
         placement: `"every"`, a block after every bottleneck of the stages (the paper), or `"before_last"`, one
             block before the stage's last bottleneck (Wang et al. 2018).
-        subsample: What the blocks pool 2 x 2, see `NonLocal2D`: `None`, `"keys"` or `"input"`.
-        pre: Boolean, whether the blocks read a normalised input, see `NonLocal2D`.
-        scaled: Boolean, whether the Gaussians' logits are scaled, see `NonLocal2D`.
         width: Float, multiplies all numbers of filters.
         stem: `"imagenet"`, 7 x 7 convolution and 3 x 3 max pooling, each of stride 2 (the paper), or
             `"small"`, one 3 x 3 convolution of stride 2, for images of 48 px.
@@ -82,14 +61,7 @@ def resnet_v2(
     if not width > 0:
         raise ValueError(f"`width` must be above 0. Received: {width=}")
     counts, filters = STAGE_BLOCKS[depth], [max(1, round(number * width)) for number in STAGE_FILTERS]
-    block = functools.partial(
-        NonLocal2D,
-        pairwise=pairwise,
-        subsample=subsample,
-        normalize_input=pre,
-        scale=scaled,
-        momentum=norm_momentum,
-    )
+    block: dict[str, Any] = {"pairwise": pairwise, "subsample": subsample, "normalize_input": pre, "scale": scaled}
 
     inputs = keras.Input(input_shape, name="images")
     x = _stem(inputs, filters[0], stem)
@@ -99,7 +71,7 @@ def resnet_v2(
             stride = STAGE_STRIDES[stage - 1] if index == count else 1
             x = _bottleneck(x, filters[stage - 1], stride, index == 1, norm_momentum, name=bottleneck)
             if stage in stages and (placement == "every" or index == count - 1):
-                x = block(name=f"{bottleneck}_non_local")(x)
+                x = NonLocal2D(**block, momentum=norm_momentum, name=f"{bottleneck}_non_local")(x)
     x = _normalise(x, norm_momentum, "post")
 
     pool = layers.GlobalMaxPooling2D if pooling == "max" else layers.GlobalAveragePooling2D

@@ -1,8 +1,8 @@
 """From uint8 images to scaled, augmented batches, on the device.
 
 All images are on the device as one uint8 table. A batch holds a few numbers an image, its row in the table and its
-transform, drawn on the host by (seed, epoch) alone; gathering, resizing, translation, flip and scaling happen in
-the compiled step. The same images in the same order with the same transforms therefore reach every backend.
+transform, drawn on the host by (seed, epoch) alone, so that every backend gets the same; the rest happens in the
+compiled step.
 """
 
 import math
@@ -19,29 +19,23 @@ class ImageTable(keras.layers.Layer):
     """All images of a study on the device; called with rows and transforms it gives batches for a network.
 
     The transform is that of `ImageDataGenerator(width_shift_range, height_shift_range, horizontal_flip,
-    rescale=1/255)` (the paper, section 3.2.3): the image is resized, translated by parts of a pixel with linear
-    interpolation and the edge repeated, then flipped. All of it is linear and separable: two matrix products an
-    image, rows . image . columns^T.
+    rescale=1/255)` (the paper, section 3.2.3): the image is resized, translated with linear interpolation and the
+    edge repeated, then flipped. All of it is two matrix products an image, rows . image . columns^T.
 
     Args:
-        images: uint8, (n, height, width, channels).
-        size: side of the returned images, in pixels; the resizing is bilinear with half-pixel centres, with
-            antialiasing where it shrinks (Pillow's BILINEAR, without rounding).
+        images: uint8, (n, height, width, channels), as an `ImageSet` has them.
+        size: side of the returned images, in pixels, resized as by Pillow's BILINEAR, without rounding.
 
-    Call arguments:
-        inputs: dictionary of `row`, int32, (batch,), and `transform`, float32, (batch, 3), see `draw_transforms`.
-
-    Output shape:
-        (batch, size, size, channels), float32, in [0, 1].
+    A dictionary of `row`, int32, (batch,), and `transform`, float32, (batch, 3), see `draw_transforms`, becomes
+    (batch, size, size, channels), float32, in [0, 1].
     """
 
     def __init__(self, images, size, **kwargs):
         super().__init__(trainable=False, **kwargs)
-        if images.dtype != np.uint8 or images.ndim != 4:
-            raise ValueError(f"`images` must be uint8 of rank 4. Received: {images.dtype}, shape {images.shape}")
         self.size = size
-        given = {"shape": images.shape, "dtype": "uint8", "initializer": lambda shape, dtype: images}
-        self.table = self.add_weight(name="table", trainable=False, **given)
+        self.table = self.add_weight(
+            images.shape, lambda shape, dtype: images, dtype="uint8", trainable=False, name="table"
+        )
         self.resize_rows = resize_matrix(images.shape[1], size)
         self.resize_columns = resize_matrix(images.shape[2], size)
 
@@ -59,10 +53,7 @@ class ImageTable(keras.layers.Layer):
 
 
 def translation_matrix(shift, size):
-    """Return matrices, float32, (batch, size, size): output pixel i shows input coordinate i + shift * size.
-
-    Linear between pixels, the edge pixel repeated outside, so each row sums to 1. `shift`: float32, (batch,).
-    """
+    """Return matrices, float32, (batch, size, size), by which pixel i shows i + shift * size, edges repeated."""
     pixels = ops.arange(size, dtype="float32")
     sources = ops.clip(pixels[None] + shift[:, None] * size, 0.0, size - 1.0)  # (batch, size)
     return ops.maximum(0.0, 1.0 - ops.abs(sources[:, :, None] - pixels))
@@ -85,8 +76,7 @@ def draw_order(count, seed, epoch):
 def draw_transforms(count, seed, epoch, shift=0.1, flip=True):
     """Draw a transform, float32, (count, 3), for each image of an epoch, in order, by (seed, epoch) alone.
 
-    Down and right, independent and uniform in [-shift, shift] as shares of the side, and flipped (0 or 1), half of
-    the images if `flip`.
+    Down and right, uniform in [-shift, shift] as shares of the side, and flipped (0 or 1), half of them if `flip`.
     """
     generator = np.random.default_rng([seed, epoch, _TRANSFORMS])
     transforms = np.zeros((count, 3), "float32")
@@ -102,15 +92,12 @@ def identity_transforms(count):
 
 
 def batches(inputs, labels=None, batch_size=64):
-    """Return arrays in batches of their order for `fit(shuffle=False)` and, without labels, `predict`.
-
-    `inputs` as `ImageTable` takes them. The last batch may have fewer rows.
-    """
+    """Return an `ImageTable`'s inputs in batches of their order for `fit(shuffle=False)` or, alone, `predict`."""
     arrays = inputs if labels is None else (inputs, labels)
     if keras.config.backend() != "tensorflow":
         return _ArrayBatches(arrays, len(inputs["row"]), batch_size)
-    # With TensorFlow, its own pipeline is the fastest feed. Its tuner is off: the end of each `fit` and `predict`
-    # would wait for the tuner's thread, often for as long again as the work took (TensorFlow 2.21).
+    # TensorFlow's own pipeline is the fastest feed, without its tuner: the end of each `fit` and `predict` would
+    # wait for the tuner's thread, often for as long again as the work took (TensorFlow 2.21).
     import tensorflow as tf
 
     options = tf.data.Options()

@@ -27,6 +27,8 @@ leave_out_messages()
 def train_run(parameters, variant, seed, splits, study_dir, observe=None, position=None):
     """Return the run of a variant and seed: read where it is finished, else trained from its last checkpoint.
 
+    Its predictions are those of the last epoch: no epoch is chosen by them.
+
     Args:
         parameters, variant, seed: `Parameters`, name of a `Variant`, whole number from 0. The seed fixes weights,
             order, augmentation and dropout.
@@ -37,21 +39,16 @@ def train_run(parameters, variant, seed, splits, study_dir, observe=None, positi
             change the weights) and validation `ImageSet`; returns what the folder keeps, file name -> content.
         position: (i, n), for the progress: the run is the i-th of n.
 
-    Returns:
-        The finished `Run`. Its predictions are those of the last epoch: no epoch is chosen by them.
-
-    Raises:
-        RunError: a file cannot be written, the loss is no longer finite, or the study's finished runs are of an
-            earlier results version.
+    RunError where a file cannot be written, the network is no longer finite, or the study's finished runs are of
+    an earlier results version.
     """
     folder = runs.run_folder(study_dir, variant, seed)
     identity = runs.run_identity(parameters, variant, seed, splits.fingerprint)
     if not runs.is_finished(folder, identity) or runs.leftovers(folder):
-        with _only_process(folder):
+        with _only_process(folder):  # which may have waited for one that has finished this very run
             if not runs.is_finished(folder, identity):
                 runs.require_one_version(study_dir, parameters, identity)
             identity = _prepare_folder(folder, identity)
-            # The process that was waited for may have finished this very run.
             if not runs.is_finished(folder, identity):
                 training = _Training(parameters, identity, splits.train, splits.validation, folder)
                 training.run_epochs(position)
@@ -83,6 +80,7 @@ class _Training:
         keras.utils.clear_session()
         self.parameters, self.identity, self.folder = parameters, identity, folder
         self.variant, self.seed = identity["variant"], identity["seed"]
+        self.title = f"{self.variant}, seed {self.seed}"
         self.train, self.validation = train, validation
         self.steps = math.ceil(len(train) / parameters.batch_size)
         self.classifier = build_classifier(parameters, self.variant, self.seed, len(train.class_names))
@@ -94,9 +92,10 @@ class _Training:
         # Not the trainer's own: those hold the images.
         self.variables = [*self.classifier.variables, *self.trainer.optimizer.variables]
         self.history, self.seconds = [], []
-        self.config = {"variant": self.variant, "seed": self.seed, "identity": identity}
-        self.config |= {"class_names": list(train.class_names), "parameters": parameters.model_dump()}
-        self.config |= {"environment": describe_environment()}
+        self.config = {
+            "variant": self.variant, "seed": self.seed, "identity": identity, "class_names": [*train.class_names],
+            "parameters": parameters.model_dump(), "environment": describe_environment(),
+        }  # fmt: skip
 
     def run_epochs(self, position):
         self._restore()
@@ -117,15 +116,14 @@ class _Training:
         if test is not None:
             # The one place where the test split is used: the training has ended, and nothing is chosen by it.
             predictions["test"] = predict(self.parameters, self.classifier, test)
-        # The loss of training may be finite all the while: it does not use the moving statistics. Predictions may
-        # be, too: TensorFlow's ReLU on a CPU (oneDNN) gives 0 for NaN after a fused normalisation.
+        # The loss of training does not use the moving statistics, and predictions may hide what is not finite:
+        # TensorFlow's ReLU on a CPU (oneDNN) gives 0 for NaN after a fused normalisation.
         finite = all(np.isfinite(weight).all() for weight in self.classifier.get_weights())
         for split, found in predictions.items():
             if not finite or not runs.are_probabilities(found.probabilities):
                 what = "The network is not finite, or its predictions do not sum to 1"
-                where = f"{self.variant}, seed {self.seed}, {split} split"
                 advice = "Lower learning_rate or norm_momentum, train longer, or set precision: float32"
-                raise RunError(what, where, advice=advice)
+                raise RunError(what, f"{self.title}, {split} split", advice=advice)
         weights = _WeightsInMemory()
         self.classifier.save_weights(weights)
         write_atomically(self.folder / runs.WEIGHTS, weights.getvalue())
@@ -158,16 +156,16 @@ class _Training:
         row = {"epoch": epoch + 1, **{name: float(values[-1]) for name, values in result.history.items()}}
         row["learning_rate"] = float(self.trainer.optimizer.learning_rate)
         if not math.isfinite(row["loss"]):
-            where = f"{self.variant}, seed {self.seed}, epoch {epoch + 1}"
+            what, where = "Training diverged: the loss is not finite", f"{self.title}, epoch {epoch + 1}"
             advice = "Lower learning_rate, or set precision: float32"
-            raise RunError("Training diverged: the loss is not finite", where, found=row["loss"], advice=advice)
+            raise RunError(what, where, found=row["loss"], advice=advice)
         return row
 
     def _write_tables(self):
         history = pd.DataFrame(self.history)
-        write_atomically(self.folder / "history.csv", history.to_csv(index=False))
         seconds = pd.DataFrame({"epoch": history["epoch"], "seconds": self.seconds}).round(2)
-        write_atomically(self.folder / "seconds.csv", seconds.to_csv(index=False))
+        for name, table in (("history.csv", history), ("seconds.csv", seconds)):
+            write_atomically(self.folder / name, table.to_csv(index=False))
 
     def _save_epoch(self):
         self._write_tables()
@@ -177,18 +175,17 @@ class _Training:
         path = self.folder / f"checkpoint-{len(self.history):04d}.npz"
         write_atomically(path, lambda temporary: np.savez(temporary, *values, state=np.array(state)))
         # Two are kept: the newest, and the one before it should the newest be damaged.
-        _remove(*runs.checkpoints(self.folder)[2:])
+        _remove(*[*runs.checkpoints(self.folder)][2:])
 
     def _restore(self):
         """Go on from the newest checkpoint that is whole and of this run."""
-        for path in runs.checkpoints(self.folder):
+        for path, epochs in runs.checkpoints(self.folder).items():
             try:
                 values, state = _read_checkpoint(path)
                 shapes = [tuple(variable.shape) for variable in self.variables]
-                if state["identity"] != self.identity or [value.shape for value in values] != shapes:
-                    raise ValueError("of another run or network")
-                if len(state["history"]) != runs.epoch_of(path):
-                    raise ValueError("its history has not as many epochs as its name says")
+                fits = state["identity"] == self.identity and len(state["history"]) == epochs
+                if not fits or [value.shape for value in values] != shapes:
+                    raise ValueError("of another run, epoch or network")
             except Exception as error:  # damage raises errors of many kinds, with one remedy
                 print(f"{path.name} is damaged and not used ({type(error).__name__})", flush=True)
                 _remove(path)
@@ -199,51 +196,47 @@ class _Training:
             now, self.threads = self.threads, state.get("threads", self.threads)
             if now != self.threads:
                 threads = f"begun with {self.threads} threads, continued with {now}"
-                print(f"{self.variant}, seed {self.seed}: {threads}: last digits may differ", flush=True)
+                print(f"{self.title}: {threads}: last digits may differ", flush=True)
             return
 
 
 class Progress(keras.callbacks.Callback):
-    """Progress of one run, a callback for each epoch's `fit`: a bar in JupyterLab, else one line an epoch.
+    """Progress of one run: a bar in JupyterLab, unless FER_PROGRESS is `lines`, else one line an epoch.
 
     JupyterLab names its session to its kernels; papermill, nbval and the command line do not, and a bar would be a
-    line a refresh in what they save. A checkpoint holds `done` of the `epochs`, of so many `steps` each; the run
-    is the i-th of n, `position`.
+    line a refresh in what they save.
     """
 
     def __init__(self, variant, seed, epochs, steps, done, position=None):
-        super().__init__()
-        watched = "JPY_SESSION_NAME" in os.environ and os.environ.get("FER_PROGRESS") != "lines"
-        self.title = f"{Variant.from_name(variant).label if watched else variant}, seed {seed}"
-        if position is not None:
-            self.title += f", run {position[0]} of {position[1]}"
-        self.epochs, self.steps, self.bar = epochs, steps, None
-        self.others = position[1] - position[0] if position else 0  # runs that come after this one
-        if watched and done < epochs:
-            from tqdm.auto import tqdm  # warns where Jupyter's widgets are missing
+        from tqdm.auto import tqdm  # warns where Jupyter's widgets are missing
 
-            self.bar = tqdm(total=epochs * steps, initial=done * steps, desc=self.title, unit="step", leave=False)
-        elif 0 < done < epochs:
+        super().__init__()
+        self.watched = "JPY_SESSION_NAME" in os.environ and os.environ.get("FER_PROGRESS") != "lines"
+        self.title = f"{Variant.from_name(variant).label if self.watched else variant}, seed {seed}"
+        number, count = position or (1, 1)
+        if position:
+            self.title += f", run {number} of {count}"
+        self.epochs, self.steps, self.all_epochs = epochs, steps, (1 + count - number) * epochs
+        shown = {"desc": self.title, "unit": "step", "leave": False, "disable": not self.watched or done == epochs}
+        self.bar = tqdm(total=epochs * steps, initial=done * steps, **shown)
+        if 0 < done < epochs and not self.watched:
             print(f"{self.title}: going on after epoch {done}", flush=True)
 
     def on_train_batch_end(self, batch, logs=None):
         # With several steps an execution Keras calls once for all of them.
-        if self.bar is not None:
-            self.bar.update(batch + 1 - self.bar.n % self.steps)
+        self.bar.update(batch + 1 - self.bar.n % self.steps)
 
     def end_epoch(self, row, seconds):
         """Report an epoch, a row of the history."""
         epoch, accuracy = row["epoch"], percent(row["val_accuracy"])
-        if self.bar is None:
+        self.bar.set_postfix(epoch=epoch, val_accuracy=accuracy)
+        if not self.watched:
             training = f"loss {row['loss']:.3f}  accuracy {percent(row['accuracy'])}"
             validation = f"val_loss {row['val_loss']:.3f}  val_accuracy {accuracy}"
+            left = f", {time_left(seconds * (self.all_epochs - epoch))}" if epoch < self.all_epochs else ""
             title = f"{self.title}: epoch {epoch}/{self.epochs}"
-            epochs_left = self.epochs - epoch + self.others * self.epochs
-            words = f"{seconds:.0f} s" + (f", {time_left(seconds * epochs_left)}" if epochs_left else "")
-            print(title, training, validation, words, sep="  ", flush=True)
-            return
-        self.bar.set_postfix(epoch=epoch, val_accuracy=accuracy)
-        if epoch == self.epochs:
+            print(title, training, validation, f"{seconds:.0f} s{left}", sep="  ", flush=True)
+        elif epoch == self.epochs:
             self.bar.close()
             print(f"{self.title}: {epoch} epochs, validation accuracy {accuracy}")
 
@@ -256,16 +249,12 @@ class _WeightsInMemory(io.BytesIO):
 
 
 def _prepare_folder(folder, identity):
-    """Clear `folder` of what is not part of this run, take back what was set aside and is; return its identity.
-
-    A half run keeps the identity that it has, whose hash may be of an earlier version of the program.
-    """
+    """Clear `folder` of what is not part of this run; return the run's identity."""
     _remove(*runs.leftovers(folder))
-    title = f"{identity['variant']}, seed {identity['seed']}"
     if reason := runs.why_another(folder, identity):
+        title = f"{identity['variant']}, seed {identity['seed']}"
         print(f"{title}: {reason}; the earlier run was moved to {runs.set_aside(folder).name}", flush=True)
-    if taken := runs.take_back(folder, identity):
-        print(f"{title}: {taken.name} is this run and was moved back", flush=True)
+    # A half run keeps the identity that it has, whose hash may be of an earlier version of the program.
     config = runs.read_json(folder / "config.json", runs.Config)
     return config.identity if config else identity
 

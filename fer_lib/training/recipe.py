@@ -18,7 +18,6 @@ class CrossEntropy(keras.losses.CategoricalCrossentropy):
     """Cross-entropy with smoothed labels, of classes as integers, (batch,): one-hot in the compiled step alone."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Return the loss of each image, (batch,)."""
         return super().call(_one_hot(y_true, y_pred), y_pred)
 
 
@@ -26,7 +25,6 @@ class BinaryAccuracy(keras.metrics.BinaryAccuracy):
     """Keras' `BinaryAccuracy` over the one-hot outputs, from classes as integers, (batch,)."""
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Count a batch."""
         super().update_state(_one_hot(y_true, y_pred), y_pred, sample_weight)
 
 
@@ -44,8 +42,7 @@ def fix_keras_settings() -> None:
 def build_classifier(parameters: Parameters, variant: str, seed: int, classes: int = 7) -> keras.Model:
     """Return the network of a variant with fresh weights: images in [0, 1] -> (batch, classes) probabilities.
 
-    `seed` fixes initial weights and dropout. Networks of one seed start from the same backbone, so that a
-    comparison of two of them is paired in this too.
+    `seed` fixes initial weights, those of the backbone whatever blocks it has, and dropout.
     """
     fix_keras_settings()
     keras.utils.set_random_seed(seed)
@@ -53,25 +50,22 @@ def build_classifier(parameters: Parameters, variant: str, seed: int, classes: i
     try:
         network = Variant.from_name(variant)
         shape = (parameters.image_size, parameters.image_size, parameters.channels)
-        own = parameters.model_dump(include={"width", "stem", "pooling", "dropout", "norm_momentum"}) | {
-            "name": network.name
-        }
-        described = dataclasses.asdict(network)
-        blocks = {"non_local_stages": described.pop("stages"), **described}
-        blocks["subsample"] = None if network.pairwise == "identity" else parameters.subsample
-        classifier = resnet_v2(input_shape=shape, classes=classes, **blocks, **own)
-        _draw_kernels_by_name(classifier, seed)
+        own = parameters.model_dump(include={"width", "stem", "pooling", "dropout", "norm_momentum", "subsample"})
+        if network.pairwise == "identity":
+            own["subsample"] = None
+        blocks = dataclasses.asdict(network)
+        stages = blocks.pop("stages")
+        classifier = resnet_v2(
+            input_shape=shape, classes=classes, name=network.name, non_local_stages=stages, **blocks, **own
+        )
+        for layer in classifier.layers:
+            if isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense)):
+                # By (seed, name): each backbone kernel is the same whatever blocks stand before it.
+                initializer = keras.initializers.GlorotUniform(zlib.crc32(f"{seed} {layer.name}".encode()))
+                layer.kernel.assign(initializer(layer.kernel.shape))
         return classifier
     finally:
         keras.config.set_dtype_policy("float32")
-
-
-def _draw_kernels_by_name(classifier, seed):
-    """Draw each backbone kernel anew by (seed, name of its layer), whatever blocks stand before it."""
-    for layer in classifier.layers:
-        if isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense)):
-            initializer = keras.initializers.GlorotUniform(zlib.crc32(f"{seed} {layer.name}".encode()))
-            layer.kernel.assign(initializer(layer.kernel.shape))
 
 
 def build_trainer(
@@ -101,7 +95,12 @@ def jit_setting(jit_compile: bool) -> bool:
 
 
 def _optimizer(parameters, steps_per_epoch):
-    rate, decay = _learning_rate(parameters, steps_per_epoch), parameters.weight_decay or None
+    rate, decay = parameters.learning_rate, parameters.weight_decay or None
+    if parameters.schedule == "cosine":
+        warmup = round(parameters.warmup_epochs * steps_per_epoch)
+        rise = {"warmup_target": rate, "warmup_steps": warmup} if warmup else {}
+        steps = parameters.epochs * steps_per_epoch - warmup
+        rate = keras.optimizers.schedules.CosineDecay(0.0 if warmup else rate, steps, **rise)
     if parameters.optimizer == "sgd":
         optimizer = keras.optimizers.SGD(rate, parameters.momentum, nesterov=True, weight_decay=decay)
     else:
@@ -110,13 +109,3 @@ def _optimizer(parameters, steps_per_epoch):
         # Decay is for the kernels: it would pull the normalisations' scales, and the blocks' gammas, to nothing.
         optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     return optimizer
-
-
-def _learning_rate(parameters, steps_per_epoch):
-    rate = parameters.learning_rate
-    if parameters.schedule == "constant":
-        return rate
-    warmup = round(parameters.warmup_epochs * steps_per_epoch)
-    rise = {"warmup_target": rate, "warmup_steps": warmup} if warmup else {}
-    steps = parameters.epochs * steps_per_epoch - warmup
-    return keras.optimizers.schedules.CosineDecay(0.0 if warmup else rate, steps, **rise)

@@ -32,8 +32,8 @@ from fer_lib.variants import EARLIER_NAMES, Variant
 # Finished runs of an earlier version are read, but no study mixes two.
 RESULTS_VERSION = 2
 WEIGHTS = "last.weights.h5"
-CHECKPOINT = re.compile(r"checkpoint-\d{4,}\.npz")
-_TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{16}(\.\w+)?")  # of `write_atomically`
+_CHECKPOINT = r"checkpoint-(\d{4,})\.npz"
+_TEMPORARY = r"\.tmp-[0-9a-f]{16}(\.\w+)?"  # of `write_atomically`
 # A finished run may lack its weights: results are committed without.
 _NEEDED = ("config.json", "history.csv", "predictions.npz")
 
@@ -117,32 +117,23 @@ class Config(BaseModel):
     parameters: dict
 
 
-class FileDescription(BaseModel):
-    """A file of a finished run as it was when the run finished."""
-
-    bytes: int
-    sha256: str
-
-
 class Done(BaseModel):
-    """What is read of `done.json`, see `finish`."""
+    """What is read of `done.json`: the identity, and each file with its size and sha256, see `finish`."""
 
     identity: dict
-    files: dict[Annotated[str, Field(pattern=r"^[^/\\]+$")], FileDescription]
+    files: dict[Annotated[str, Field(pattern=r"^[^/\\]+$")], dict]
 
 
 def run_folder(study_dir: str | Path, variant: str, seed: int) -> Path:
     """Return the path of a run's folder, of the variant's earlier name where there is one.
 
-    Raises:
-        ParameterError: it, or the folder of its variant, is a link: what it leads to may be no run of this study.
+    ParameterError where it, or its variant's folder, is a link: what it leads to may be no run of this study.
     """
-    name = Variant.from_name(variant).name
-    earlier = name
+    name = earlier = Variant.from_name(variant).name
     for now, before in EARLIER_NAMES.items():
         earlier = earlier.replace(f"-{now}", f"-{before}")
     places = [Path(study_dir) / "runs" / each / f"seed-{seed}" for each in (name, earlier)]
-    folder = next((place for place in places if place.exists()), places[0])
+    folder = next(filter(Path.exists, places), places[0])
     refuse_linked(folder, folder.parent)
     return folder
 
@@ -160,13 +151,12 @@ def is_finished(folder, identity):
 
 def require_one_version(study_dir, parameters, identity):
     """Raise RunError where a run of `identity`, to be trained, would mix results versions in its study."""
-    versions = {f"{identity['variant']}/seed-{identity['seed']}, to be trained": identity["results_version"]}
+    found = {f"{identity['variant']}/seed-{identity['seed']}, to be trained": identity}
     for variant, seed in parameters.cells():
         folder = run_folder(study_dir, variant, seed)
         if is_finished(folder, run_identity(parameters, variant, seed, identity["data"])):
-            earlier = read_json(folder / "done.json", Done).identity
-            versions[f"{variant}/seed-{seed}"] = earlier["results_version"]
-    _refuse_two("results versions", versions)
+            found[f"{variant}/seed-{seed}"] = read_json(folder / "done.json", Done).identity
+    _refuse_two("results_version", "results versions", found)
 
 
 def why_another(folder, identity):
@@ -199,10 +189,8 @@ def read_run(folder):
 def study_runs(study_dir, parameters):
     """Return a study's own finished runs in the order of its grid; its folder may hold others.
 
-    Where `data.json` in `study_dir` names the data, runs on others are left out.
-
-    Raises:
-        RunError: they are of two results versions or, where `data.json` is missing, on two data sets.
+    Where `data.json` in `study_dir` names the data, runs on others are left out. RunError where they are of two
+    results versions or, without that file, on two data sets.
     """
     fingerprint = (read_json(Path(study_dir) / "data.json") or {}).get("fingerprint")
     found = []
@@ -213,15 +201,17 @@ def study_runs(study_dir, parameters):
             identity = run_identity(parameters, variant, seed, fingerprint or done.identity.get("data"))
             if config is None or not _changed(config, done, identity):
                 found.append(read_run(folder))
-    for key, what in (("results_version", "results versions"), ("data", "data sets")):
-        _refuse_two(what, {f"{run.variant}/seed-{run.seed}": run.config["identity"][key] for run in found})
+    identities = {f"{run.variant}/seed-{run.seed}": run.config["identity"] for run in found}
+    _refuse_two("results_version", "results versions", identities)
+    _refuse_two("data", "data sets", identities)
     return found
 
 
-def _refuse_two(what, found):
-    """Raise RunError where a dictionary of a run's name to its results version or data holds two of them."""
-    if len(set(found.values())) > 1:
-        words = (f"{str(value)[:8]}: {name}" for name, value in sorted(found.items(), key=lambda item: item[1]))
+def _refuse_two(key, what, identities):
+    """Raise RunError where identities, by the name of their run, have two values of a key."""
+    values = {name: identity[key] for name, identity in identities.items()}
+    if len(set(values.values())) > 1:
+        words = (f"{str(value)[:8]}: {name}" for name, value in sorted(values.items(), key=lambda item: item[1]))
         advice = "Move the earlier runs away to train all of the study again, or use the code that trained them"
         raise RunError(f"A study cannot mix {what}", found="; ".join(words), advice=advice)
 
@@ -232,44 +222,27 @@ def set_aside(folder):
     return folder.rename(next(path for path in asides if not path.exists()))
 
 
-def take_back(folder, identity):
-    """Rename a run that was set aside and is just this one, finished or not; return its earlier path, or None."""
-    asides = [path for path in folder.parent.glob(f"{folder.name}.aside-*") if why_another(path, identity) is None]
-    fitting = sorted(asides, key=lambda path: not (path / "done.json").exists())
-    if not fitting or folder.exists():
-        return None
-    fitting[0].rename(folder)
-    return fitting[0]
-
-
 def finish(folder, identity, epochs):
     """Write `done.json`, which makes what is in `folder` a finished run."""
-    passing = re.compile(rf"done\.json|\..*|{CHECKPOINT.pattern}")
-    kept = [path for path in sorted(_regular_files(folder)) if not passing.fullmatch(path.name)]
+    kept = sorted(set(_files(folder, r"[^.].*")) - set(_files(folder, rf"done\.json|{_CHECKPOINT}")))
     done = {"identity": identity, "epochs": epochs, "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
     write_json(folder / "done.json", done | {"files": {path.name: _describe(path) for path in kept}})
 
 
 def leftovers(folder: Path) -> list[Path]:
     """Return this program's files that a killed process left: temporary ones, checkpoints of a finished run."""
-    names = [_TEMPORARY, CHECKPOINT] if (folder / "done.json").is_file() else [_TEMPORARY]
-    return [path for path in _regular_files(folder) if any(name.fullmatch(path.name) for name in names)]
+    return _files(folder, f"{_TEMPORARY}|{_CHECKPOINT}" if (folder / "done.json").is_file() else _TEMPORARY)
 
 
-def checkpoints(folder: Path) -> list[Path]:
-    """Return the checkpoints in a folder, the newest first."""
-    found = [path for path in _regular_files(folder) if CHECKPOINT.fullmatch(path.name)]
-    return sorted(found, key=epoch_of, reverse=True)
+def checkpoints(folder: Path) -> dict[Path, int]:
+    """Return the checkpoints in a folder, the newest first, each with the number of epochs in its name."""
+    epochs = {path: int(path.stem.removeprefix("checkpoint-")) for path in _files(folder, _CHECKPOINT)}
+    return dict(sorted(epochs.items(), key=lambda item: item[1], reverse=True))
 
 
-def epoch_of(path: Path) -> int:
-    """Return the number of epochs that a checkpoint is of, by its name."""
-    return int(path.stem.removeprefix("checkpoint-"))
-
-
-def _regular_files(folder):
-    """Return the files in a folder: neither links nor pipes, devices and folders."""
-    paths = folder.iterdir() if folder.is_dir() else ()
+def _files(folder, pattern):
+    """Return the files in a folder whose names fit: neither links nor pipes, devices and folders."""
+    paths = [path for path in folder.glob("*") if re.fullmatch(pattern, path.name)]
     return [path for path in paths if path.is_file() and not path.is_symlink()]
 
 
@@ -295,10 +268,10 @@ def are_probabilities(values):
 def _unpack(arrays, split, classes):
     """Return the `Predictions` of a split; ValueError where they are impossible."""
     found = Predictions(*(arrays[f"{split}_{part}"] for part in ("ids", "labels", "probabilities")))
-    n, shape = len(found.ids), found.probabilities.shape
-    if found.ids.dtype.kind != "U" or found.y_true.shape != (n,) or shape != (n, classes):
-        raise ValueError(f"{n} ids, labels {found.y_true.shape}, probabilities {shape} of {classes} classes")
-    if found.y_true.dtype.kind != "i" or not np.isin(found.y_true, np.arange(classes)).all():
+    n, labels, shape = len(found.ids), found.y_true, found.probabilities.shape
+    if found.ids.dtype.kind != "U" or labels.shape != (n,) or shape != (n, classes):
+        raise ValueError(f"{n} ids, labels {labels.shape}, probabilities {shape} of {classes} classes")
+    if labels.dtype.kind != "i" or not np.isin(labels, np.arange(classes)).all():
         raise ValueError(f"labels other than 0 to {classes - 1}")
     if not are_probabilities(found.probabilities):
         raise ValueError("probabilities that do not sum to 1")
@@ -306,28 +279,24 @@ def _unpack(arrays, split, classes):
 
 
 def _changed(config, done, identity):
-    """Return the names of what differs between a run and an identity.
-
-    The hash of the parameters is worked out again from the parameters: the stored one may be of an earlier version
-    of the program. A finished run may be of an earlier results version.
-    """
+    """Return the names of what differs between an identity and a run, which may be of an earlier program."""
     earlier = dict(done.identity if done else config.identity)
     with contextlib.suppress(ParameterError):  # of a later version of the program: it stays another
         earlier["variant"] = Variant.from_name(str(earlier.get("variant"))).name
-        if earlier.get("parameters") != identity["parameters"]:
+        if earlier.get("parameters") != identity["parameters"]:  # a hash by another rule?
             earlier["parameters"] = build_parameters(config.parameters).training_hash()
-    names = [name for name in identity if earlier.get(name) != identity[name]]
     if done and earlier.get("results_version") in range(1, identity["results_version"]):
-        names.remove("results_version")
-    return [name.replace("_", " ") for name in names]
+        earlier["results_version"] = identity["results_version"]
+    return [name.replace("_", " ") for name in identity if earlier.get(name) != identity[name]]
 
 
 def _damaged_file(folder, files):
     """Return the name of the first file that is not as `done.json` lists it, or None."""
     for name in (*_NEEDED, *files):
         path = folder / name
-        absent = name == WEIGHTS and not path.exists()
-        if not absent and not (path.is_file() and name in files and files[name].model_dump() == _describe(path)):
+        if name == WEIGHTS and not path.exists():
+            continue
+        if not path.is_file() or files.get(name) != _describe(path):
             return name
     return None
 
@@ -339,6 +308,5 @@ def _describe(path):
 
 @functools.lru_cache(maxsize=4096)
 def _sha256(path, _size, _modified):
-    """Return the sha256 (hex) of a file, worked out again where its size or time of change differs."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

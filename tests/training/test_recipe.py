@@ -10,6 +10,12 @@ from fer_lib.training.recipe import build_classifier, build_trainer
 PARAMETERS = build_parameters({"image_size": 32, "variants": ["resnet14v2", "resnet14v2-nl2"]})
 
 
+def trainer_of(variant, steps_per_epoch=1, **values):
+    parameters = PARAMETERS.model_copy(update=values)
+    images, classifier = np.zeros((1, 32, 32, 1), np.uint8), build_classifier(parameters, variant, 0)
+    return build_trainer(parameters, classifier, images, steps_per_epoch)
+
+
 def weights_of(classifier):
     return {weight.path: keras.ops.convert_to_numpy(weight) for weight in classifier.weights}
 
@@ -37,11 +43,8 @@ def test_kernels_are_glorot_uniform():
 
 
 def test_warm_up_rises_in_a_line_and_the_cosine_ends_at_zero():
-    parameters = PARAMETERS.model_copy(
-        update={"schedule": "cosine", "warmup_epochs": 1.0, "epochs": 5, "learning_rate": 0.1, "optimizer": "sgd"}
-    )
-    faces = np.zeros((1, 32, 32, 1), np.uint8)
-    trainer = build_trainer(parameters, build_classifier(parameters, "resnet14v2", 0), faces, steps_per_epoch=10)
+    recipe = {"schedule": "cosine", "warmup_epochs": 1.0, "epochs": 5, "learning_rate": 0.1, "optimizer": "sgd"}
+    trainer = trainer_of("resnet14v2", steps_per_epoch=10, **recipe)
     rates = []
     for step in (0, 5, 10, 30, 50):
         trainer.optimizer.iterations.assign(step)
@@ -50,33 +53,22 @@ def test_warm_up_rises_in_a_line_and_the_cosine_ends_at_zero():
 
 
 def test_decay_spares_normalisations_and_biases():
-    parameters = PARAMETERS.model_copy(update={"weight_decay": 0.01})
-    faces = np.zeros((1, 32, 32, 1), np.uint8)
-    trainer = build_trainer(
-        parameters, build_classifier(parameters, "resnet14v2-nl2", 0), faces, steps_per_epoch=1
-    )
-    optimizer = trainer.optimizer
-    optimizer.build(trainer.trainable_variables)
-    decayed = {
-        weight.path.split("/")[-1] for weight in trainer.trainable_variables if optimizer._use_weight_decay(weight)
-    }
-    assert decayed == {"kernel"}
+    trainer = trainer_of("resnet14v2-nl2", weight_decay=0.01)
+    trainer.optimizer.build(trainer.trainable_variables)
+    decayed = filter(trainer.optimizer._use_weight_decay, trainer.trainable_variables)
+    assert {weight.path.split("/")[-1] for weight in decayed} == {"kernel"}
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_only_jax_is_compiled_unasked(jit_compile):
-    parameters = PARAMETERS.model_copy(update={"jit_compile": jit_compile})
-    faces = np.zeros((1, 32, 32, 1), np.uint8)
-    classifier = build_classifier(parameters, "resnet14v2", 0)
-    trainer = build_trainer(parameters, classifier, faces, steps_per_epoch=1)
+    trainer = trainer_of("resnet14v2", jit_compile=jit_compile)
     assert trainer.jit_compile is (jit_compile or keras.config.backend() == "jax")
 
 
-def test_the_moving_averages_of_every_normalisation_have_the_momentum_asked_for():
-    assert PARAMETERS.training_hash() == PARAMETERS.model_copy(update={"norm_momentum": 0.99}).training_hash()
-    parameters = PARAMETERS.model_copy(update={"norm_momentum": 0.9})
-    assert parameters.training_hash() != PARAMETERS.training_hash()
+def test_the_options_of_the_parameters_reach_the_network():
+    parameters = PARAMETERS.model_copy(update={"norm_momentum": 0.9, "dropout": 0.4, "subsample": "keys"})
     classifier = build_classifier(parameters, "resnet14v2-nl2", 0)
-    norms = [getattr(layer, "normalization", layer) for layer in classifier.layers]
-    momenta = [norm.momentum for norm in norms if isinstance(norm, keras.layers.BatchNormalization)]
-    assert len(momenta) > 10 and set(momenta) == {0.9}
+    assert classifier.get_layer("post_bn").momentum == 0.9 and classifier.get_layer("dropout").rate == 0.4
+    assert classifier.get_layer("conv3_block1_non_local").subsample == "keys"
+    control = build_classifier(parameters, "resnet14v2-nl2-identity", 0)
+    assert control.get_layer("conv3_block1_non_local").subsample is None

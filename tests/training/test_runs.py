@@ -5,10 +5,7 @@ import os
 import shutil
 
 import numpy as np
-import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from fer_lib.errors import ParameterError, RunError
 from fer_lib.parameters import build_parameters
@@ -76,12 +73,17 @@ def test_a_finished_run_with_a_file_that_is_not_whole_names_it(folder, name, cha
     assert runs.why_another(folder, IDENTITY).startswith(f"{name} is ")
 
 
-@pytest.mark.parametrize("content", ['{"identity": {"re', "[1, 2]", "\x00", "[" * 100_000, "{}", '{"files": 3}'])
-def test_damaged_json_is_called_damaged_and_not_taken_for_absent(folder, content):
-    (folder / "done.json").write_text(content)
-    with pytest.raises(RunError, match=r"damaged.*done\.json"):
+@pytest.mark.parametrize("name", ["done.json", "config.json"])
+@pytest.mark.parametrize(
+    "content", ['{"identity": {"re', "[1, 2]", "[" * 100_000, "{}", '{"files": 3, "seed": []}']
+)
+def test_damaged_json_is_called_damaged_and_not_taken_for_absent(folder, name, content):
+    (folder / name).write_text(content)
+    if name == "config.json":
+        runs.finish(folder, IDENTITY, epochs=2)
+    with pytest.raises(RunError, match=rf"damaged.*{name}"):
         runs.read_run(folder)
-    assert runs.why_another(folder, IDENTITY) == "done.json is damaged"
+    assert runs.why_another(folder, IDENTITY) == f"{name} is damaged"
     assert not runs.is_finished(folder, IDENTITY)
 
 
@@ -91,13 +93,10 @@ def test_another_identity_is_another_run(folder):
     assert not runs.is_finished(folder, other)
     assert runs.why_another(folder, other) == "data changed"
     assert runs.why_another(folder, IDENTITY | {"results_version": 0}) == "results version changed"
-
-
-def test_a_finished_run_of_an_earlier_version_is_read_and_a_half_one_is_not_continued(folder):
-    later = IDENTITY | {"results_version": 2}
-    assert runs.is_finished(folder, later)
+    # A finished run of an earlier version is read, a half one is not continued.
+    assert runs.is_finished(folder, IDENTITY | {"results_version": 2})
     (folder / "done.json").unlink()
-    assert runs.why_another(folder, later) == "results version changed"
+    assert runs.why_another(folder, IDENTITY | {"results_version": 2}) == "results version changed"
 
 
 def test_a_study_never_mixes_results_versions(tmp_path):
@@ -124,7 +123,7 @@ def test_a_study_never_mixes_results_versions(tmp_path):
 def test_weights_are_listed_and_may_be_missing_but_not_damaged(folder):
     (folder / runs.WEIGHTS).write_bytes(b"weights")
     runs.finish(folder, IDENTITY, epochs=2)
-    listed = runs.read_json(folder / "done.json", runs.Done).files[runs.WEIGHTS].model_dump()
+    listed = runs.read_json(folder / "done.json", runs.Done).files[runs.WEIGHTS]
     # sha256 of "weights", from coreutils.
     assert listed == {"bytes": 7, "sha256": "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c"}
     (folder / runs.WEIGHTS).write_bytes(b"weightz")
@@ -133,42 +132,20 @@ def test_weights_are_listed_and_may_be_missing_but_not_damaged(folder):
     assert runs.is_finished(folder, IDENTITY)
 
 
-@pytest.mark.parametrize(
-    "name, array, said",
-    [
-        ("probabilities", np.full((2, 7), np.nan, "float32"), "do not sum to 1"),
-        ("probabilities", np.full((2, 7), np.inf, "float32"), "do not sum to 1"),
-        ("probabilities", np.full((2, 3), 1 / 3, "float32"), "of 7 classes"),
-        ("probabilities", np.full(2, 1, "float32"), "of 7 classes"),
-        ("labels", np.array([0, 99]), "labels other than 0 to 6"),
-        ("labels", np.array([0, -1]), "labels other than 0 to 6"),
-        ("labels", np.array([0.0, 1.0]), "labels other than 0 to 6"),
-        ("labels", np.array([0, 1, 2]), r"labels \(3,\)"),
-        ("ids", np.array([1, 2]), "2 ids"),
-    ],
-)
+@pytest.mark.parametrize(("name", "array", "said"), [
+    ("probabilities", np.full((2, 7), np.nan, "float32"), "do not sum to 1"),
+    ("probabilities", np.full((2, 3), 1 / 3, "float32"), "of 7 classes"),
+    ("labels", np.array([0, 7]), "labels other than 0 to 6"),
+    ("labels", np.array([0, -1]), "labels other than 0 to 6"),
+    ("labels", np.array([0.0, 1.0]), "labels other than 0 to 6"),
+    ("labels", np.array([0, 1, 2]), r"labels \(3,\)"),
+    ("ids", np.array([1, 2]), "2 ids"),
+])  # fmt: skip
 def test_impossible_predictions_are_refused(folder, name, array, said):
     write_predictions(folder, **{name: array})
     runs.finish(folder, IDENTITY, epochs=2)
     with pytest.raises(RunError, match=rf"damaged.*predictions\.npz.*{said}"):
         runs.read_run(folder).predictions()
-
-
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data())
-def test_predictions_with_other_bytes_are_refused_in_one_kind_of_error(data, folder):
-    path = folder / "predictions.npz"
-    write_predictions(folder)
-    content = bytearray(path.read_bytes())
-    for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=4, unique=True)):
-        content[place] ^= data.draw(st.integers(1, 255))
-    path.write_bytes(content)
-    with pytest.raises(RunError, match=r"predictions\.npz"):
-        runs.read_run(folder)
-    try:  # whoever skips that check, such as the observer of a run that is not finished
-        runs.Run(folder, "resnet14v2", 3, {}).predictions()
-    except RunError as error:
-        assert "predictions" in str(error)
 
 
 def test_a_broken_run_of_another_study_does_not_matter(folder):
@@ -184,17 +161,12 @@ def test_a_broken_run_of_another_study_does_not_matter(folder):
     assert runs.study_runs(study, parameters) == []
 
 
-def test_setting_aside_keeps_everything_and_taking_back_takes_just_this_run(folder):
+def test_setting_aside_keeps_everything(folder):
     first = runs.set_aside(folder)
     shutil.copytree(first, folder)
     second = runs.set_aside(folder)
     assert [first.name, second.name] == ["seed-3.aside-1", "seed-3.aside-2"]
-    assert (first / "predictions.npz").is_file() and not folder.exists()
-    assert runs.take_back(folder, IDENTITY | {"data": "other"}) is None
-    (first / "done.json").unlink()
-    assert runs.take_back(folder, IDENTITY) == second, "the finished one"
-    assert runs.take_back(folder, IDENTITY) is None, "the place is taken"
-    assert runs.is_finished(folder, IDENTITY) and first.exists() and not second.exists()
+    assert runs.is_finished(first, IDENTITY) and runs.is_finished(second, IDENTITY) and not folder.exists()
 
 
 def test_leftovers_are_temporary_files_and_checkpoints_of_a_finished_run(folder):
@@ -207,7 +179,7 @@ def test_leftovers_are_temporary_files_and_checkpoints_of_a_finished_run(folder)
     (folder / "checkpoint-0003.npz").symlink_to(folder / "notes.txt")
     os.mkfifo(folder / "checkpoint-0004.npz")
     assert {path.name for path in runs.leftovers(folder)} == made_here
-    assert [path.name for path in runs.checkpoints(folder)] == ["checkpoint-0001.npz"]
+    assert runs.checkpoints(folder) == {folder / "checkpoint-0001.npz": 1}
     (folder / "done.json").unlink()
     assert {path.name for path in runs.leftovers(folder)} == made_here - {"checkpoint-0001.npz"}
 
@@ -254,32 +226,10 @@ def test_runs_on_two_data_sets_are_refused_where_none_is_named(tmp_path):
     assert [run.seed for run in runs.study_runs(tmp_path, parameters)] == [1]
 
 
-@pytest.mark.parametrize(
-    "content", ["{}", '{"variant": 3}', '{"variant": "resnet14v2", "seed": 3, "identity": 5}']
-)
-def test_a_config_of_another_form_is_called_damaged(folder, content):
-    (folder / "config.json").write_text(content)
-    runs.finish(folder, IDENTITY, epochs=2)
-    with pytest.raises(RunError, match=r"damaged.*config\.json"):
-        runs.read_run(folder)
-    assert runs.why_another(folder, IDENTITY) == "config.json is damaged"
-
-
-def test_identity_depends_on_what_the_numbers_depend_on_and_on_nothing_else():
-    def identity(**values):
-        return runs.run_identity(build_parameters(values), "resnet14v2", 0, "fingerprint")
-
-    plain = identity()
-    assert identity(study="other", title="Other", seeds=[0, 1], steps_per_execution=4) == plain
-    for key, value in {"learning_rate": 0.1, "width": 0.5, "label_smoothing": 0.1, "epochs": 3}.items():
-        assert identity(**{key: value})["parameters"] != plain["parameters"], key
-
-
 def test_predictions_survive_the_file(tmp_path):
     probabilities = np.random.default_rng(0).dirichlet(np.ones(7), 3).astype("float32")
     given = runs.Predictions(np.array(["x/1", "x/2", "é"]), np.array([1, 2, 3]), probabilities)
     runs.write_predictions(tmp_path, {"test": given})
     found = runs.Run(tmp_path, "resnet14v2", 0, {}).predictions("test")
-    np.testing.assert_array_equal(found.ids, given.ids)
-    np.testing.assert_array_equal(found.y_true, given.y_true)
-    pd.testing.assert_frame_equal(pd.DataFrame(found.probabilities), pd.DataFrame(given.probabilities))
+    for part in ("ids", "y_true", "probabilities"):
+        np.testing.assert_array_equal(getattr(found, part), getattr(given, part), strict=True)
