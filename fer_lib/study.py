@@ -37,9 +37,8 @@ class Study:
         """Open the study of a notebook's `parameters` cell.
 
         Args:
-            params: the YAML file to begin with, looked up from the working directory, the project's folder and its
-                `notebooks/`. `params.yaml` of a study's own folder opens the study there; otherwise its folder is
-                `outputs/<study>` in the project's folder.
+            params: the YAML file, looked up from the working directory, the project's folder and its `notebooks/`.
+                `params.yaml` of a study's own folder opens the study there, another one `outputs/<study>`.
             values: of parameters, by name; each that is not None overrides the file.
 
         Raises:
@@ -74,24 +73,21 @@ class Study:
         """Return the runs of these variants and seeds, by default all, seed by seed; missing ones are trained."""
         seeds, variants = seeds or self.parameters.seeds, variants or self.parameters.variants
         cells = [(variant, seed) for seed in seeds for variant in variants]
-        missing = [cell for cell in cells if not self._is_finished(*cell)]
-        positions = {cell: (number, len(missing)) for number, cell in enumerate(missing, 1)}
-        return [self._run(*cell, positions.get(cell)) for cell in cells]
+        missing, trained = [cell for cell in cells if not self._is_finished(*cell)], {}
+        if missing:
+            require_backend()
+            from fer_lib.analysis.recorder import record_attention  # who only reads need not wait for Keras
+            from fer_lib.training.loop import train_run
+
+            made_from = self.splits, self.folder, record_attention
+            for number, cell in enumerate(missing, 1):
+                trained[cell] = train_run(self.parameters, *cell, *made_from, position=(number, len(missing)))
+        return [trained.get(cell) or runs.read_run(runs.run_folder(self.folder, *cell)) for cell in cells]
 
     def _is_finished(self, variant, seed):
         folder = runs.run_folder(self.folder, variant, seed)
         identity = runs.run_identity(self.parameters, variant, seed, self.splits.fingerprint)
         return runs.is_finished(folder, identity) and not runs.leftovers(folder)
-
-    def _run(self, variant, seed, position):
-        """Return a run; `position` (i, n): it is the i-th of n that are to be trained, or None."""
-        if position is None:
-            return runs.read_run(runs.run_folder(self.folder, variant, seed))
-        require_backend()
-        from fer_lib.analysis.recorder import record_attention  # notebooks that only read need not wait for Keras
-        from fer_lib.training.loop import train_run
-
-        return train_run(self.parameters, variant, seed, self.splits, self.folder, record_attention, position)
 
     @property
     def split(self) -> str:
@@ -139,11 +135,10 @@ class Study:
         from fer_lib.analysis.complexity import COSTS, count_costs
         from fer_lib.training.recipe import build_classifier
 
-        classes, rows = len(self.splits.class_names), []
-        for name in self.parameters.variants:
-            counts = count_costs(build_classifier(self.parameters, name, 0, classes))[list(COSTS)].sum()
-            rows.append({"variant": name, **counts.astype("int64")})
-        table = pd.DataFrame(rows)
+        names, classes = self.parameters.variants, len(self.splits.class_names)
+        costs = [count_costs(build_classifier(self.parameters, name, 0, classes))[list(COSTS)] for name in names]
+        table = pd.DataFrame([each.sum().astype("int64") for each in costs])
+        table.insert(0, "variant", names)
         write_atomically(self.folder / "tables" / "costs.csv", table.to_csv(index=False))
         return table
 
@@ -163,10 +158,7 @@ class Study:
         _show("\n".join([f"{head} Their networks are not compared.", ">", *lines]))
 
     def show_parameters(self) -> None:
-        """Show the parameters that are not at their default, after all overrides, and the others folded.
-
-        Where the data are is left out.
-        """
+        """Show the parameters that are not at their default, and the others folded; not where the data are."""
         from IPython.display import HTML
 
         fields, values = Parameters.model_fields, self.parameters.model_dump(exclude={"data"})
@@ -180,9 +172,8 @@ class Study:
     def finding(self, text: str, question: str | None = None, rank: int = 1) -> None:
         """Show one sentence, computed from the numbers, as a finding.
 
-        The report reads question and rank from the output's metadata: rank 1 is the conclusion that opens the
-        section of this question, of which there is one, 2 to 4 follow it; without a question it is in the notebook
-        only.
+        In the report rank 1 is the conclusion that opens the section of this question, of which there is one, 2 to
+        4 follow it; without a question it is in the notebook only.
         """
         _known_question(question, text)
         place = {"metadata": {"question": question, "rank": rank}} if question else {}
@@ -207,12 +198,11 @@ class Study:
 
         from fer_lib.figures.style import png
 
-        # Photographs under a map of colours are large, and no sharper for more pixels.
-        content = png(figure)
-        content = png(figure, 100) if len(content) > 2**18 else content
+        if len(content := png(figure)) > 2**18:  # photographs are large, and no sharper for more pixels
+            content = png(figure, 100)
         write_atomically(self.folder / "figures" / f"{name}.png", content)
-        maps = {"touch": touch} if touch else {}
-        self._keep_words("figures", name, question, rank, caption=caption, alt=alt, **maps)
+        words = {"caption": caption, "alt": alt} | ({"touch": touch} if touch else {})
+        self._keep_words("figures", name, question, rank, words)
         figure.clear()  # else the inline backend shows it once more at the cell's end
         width = round(figure.get_figwidth() * 72)
         _show(Image(content, width=width), metadata={"image/png": {"alt": alt, "width": width}})
@@ -229,10 +219,10 @@ class Study:
         texts = table.select_dtypes(exclude=["number", "bool"])
         kept = table.assign(**texts.map(_as_text_in_spreadsheets))
         write_atomically(self.folder / "tables" / f"{name}.csv", kept.to_csv(index=False))
-        self._keep_words("tables", name, question, rank, caption=caption)
+        self._keep_words("tables", name, question, rank, {"caption": caption})
         _show(f"**Table {name.split('-')[0]}.** {caption}", _styled(table, name))
 
-    def _keep_words(self, kind, name, question, rank, **words):
+    def _keep_words(self, kind, name, question, rank, words):
         """Write what the report needs beside a figure or table; ValueError for an unknown question."""
         _known_question(question, name)
         runs.write_json(self.folder / kind / f"{name}.json", words | {"question": question, "rank": rank})
@@ -261,17 +251,17 @@ def claim(folder: Path, parameters: Parameters) -> None:
     if not path.exists():
         write_atomically(path, write_parameters(parameters.model_copy(update={"data": None})))
     elif differing := parameters.differences(read_parameters(path)):
-        found = f"other values of {', '.join(differing)}"
+        what, found = "The folder is that of another study of this name", f"other values of {', '.join(differing)}"
         advice = "Give this study a name of its own with the parameter `study`"
-        raise ParameterError("The folder is that of another study of this name", path, None, found, advice)
+        raise ParameterError(what, path, None, found, advice)
 
 
 def _show(*things, **settings):
-    """Display things in the notebook, text as Markdown."""
+    """Display things in the notebook, text as Markdown without formulas: a class may be called `$x$`."""
     from IPython.display import Markdown, display
 
     for thing in things:
-        display(Markdown(thing) if isinstance(thing, str) else thing, **settings)
+        display(Markdown(thing.replace("$", r"\$")) if isinstance(thing, str) else thing, **settings)
 
 
 def _as_text_in_spreadsheets(value):
@@ -293,6 +283,7 @@ def _styled(table, name):
     numbers = [column for column in shown if column not in words]
     style = shown.style.set_uuid(name.replace(".", "-")).set_properties(subset=words, **left)
     style.set_properties(subset=numbers, **{"white-space": "nowrap"})
+    style.set_table_attributes('class="tex2jax_ignore mathjax_ignore"')  # a class may be called `$x$`
     style.format(escape="html").format_index(escape="html", axis="columns")
     style.set_table_styles([{"selector": "th", "props": list(left.items())}]).hide(axis="index")
     return HTML(style.to_html())  # a Styler would print its address, another one every time
