@@ -36,7 +36,8 @@ def describe_environment() -> dict:
     commit = _lines("git", "rev-parse", "HEAD") if (project() / ".git").exists() else []
     changed = _lines("git", "status", "--porcelain", "--", "fer_lib", "notebooks", "params")
     cpuinfo = Path("/proc/cpuinfo")
-    processor = re.search(r"^model name\s*: (.+)", cpuinfo.read_text() if cpuinfo.exists() else "", re.MULTILINE)
+    text = cpuinfo.read_text(encoding="utf-8") if cpuinfo.exists() else ""
+    processor = re.search(r"^model name\s*: (.+)", text, re.MULTILINE)
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",

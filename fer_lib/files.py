@@ -35,8 +35,8 @@ def find_file(
     `folders` are the working directory and the project's by default. ParameterError where it is in none; `what`:
     what is looked for, such as "The data".
     """
-    expanded, folders = os.path.expanduser(path), folders or (Path(), project())
-    places = [Path(folder).absolute() / expanded for folder in folders if expanded.strip()]
+    expanded = os.path.expanduser(path)
+    places = [folder.absolute() / expanded for folder in folders or (Path(), project()) if expanded.strip()]
     if found := next(filter(os.path.exists, places), None):
         return found
     tried = " or ".join(dict.fromkeys(map(os.path.normpath, places)))

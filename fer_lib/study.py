@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from fer_lib import datasets
-from fer_lib.display import MISSING, QUESTIONS, are_numeric, count, network, percent, readable
+from fer_lib.display import QUESTIONS, are_numeric, count, network, percent, readable
 from fer_lib.environment import keras_backend, package_versions, require_backend
 from fer_lib.errors import DataError, ParameterError
 from fer_lib.files import find_file, project, write_atomically
@@ -73,8 +73,8 @@ class Study:
         """Return the runs of these variants and seeds, by default all, seed by seed; missing ones are trained."""
         seeds, variants = seeds or self.parameters.seeds, variants or self.parameters.variants
         cells = [(variant, seed) for seed in seeds for variant in variants]
-        missing, trained = [cell for cell in cells if not self._is_finished(*cell)], {}
-        if missing:
+        trained: dict[tuple, runs.Run] = {}
+        if missing := [cell for cell in cells if not self._is_finished(*cell)]:
             require_backend()
             from fer_lib.analysis.recorder import record_attention  # who only reads need not wait for Keras
             from fer_lib.training.loop import train_run
@@ -162,7 +162,12 @@ class Study:
         from IPython.display import HTML
 
         fields, values = Parameters.model_fields, self.parameters.model_dump(exclude={"data"})
-        rows = [(name, _text(value), fields[name].description) for name, value in values.items()]
+        rows = []
+        for name, value in values.items():
+            text = (
+                ", ".join(map(str, value)) if isinstance(value, list) else value if value is None else str(value)
+            )
+            rows.append((name, text, fields[name].description))
         table = pd.DataFrame(rows, columns=["parameter", "value", "meaning"])
         is_default = np.array([fields[name].default == value for name, value in values.items()])
         summary = f"<summary>{is_default.sum()} parameters with their default values</summary>"
@@ -188,8 +193,7 @@ class Study:
         Args:
             figure: the `Figure`; it is cleared.
             name: number and words, such as `3.2-attention-memory`; the number opens the caption.
-            caption: one sentence of Markdown.
-            alt: what the figure shows, for somebody who does not see it.
+            caption: one sentence of Markdown; `alt`: what the figure shows, for somebody who does not see it.
             question: the one that it answers, a key of `display.QUESTIONS`; None: it is in the appendix only.
             rank: its place among the answers to this question, from 1; of a higher rank than 2 it is folded.
             touch: the maps behind the figure, of `report.touch.touch_data`, for a reader to point at.
@@ -216,8 +220,7 @@ class Study:
         What is kept is unrounded and without the index: reset that where it matters. The other arguments are those
         of `show_figure`.
         """
-        texts = table.select_dtypes(exclude=["number", "bool"])
-        kept = table.assign(**texts.map(_as_text_in_spreadsheets))
+        kept = table.replace(r"^(?=[=+@-])", "'", regex=True)  # else a spreadsheet takes the text for a formula
         write_atomically(self.folder / "tables" / f"{name}.csv", kept.to_csv(index=False))
         self._keep_words("tables", name, question, rank, {"caption": caption})
         _show(f"**Table {name.split('-')[0]}.** {caption}", _styled(table, name))
@@ -264,25 +267,15 @@ def _show(*things, **settings):
         display(Markdown(thing.replace("$", r"\$")) if isinstance(thing, str) else thing, **settings)
 
 
-def _as_text_in_spreadsheets(value):
-    """Return a cell with an apostrophe before what a spreadsheet would take for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(tuple("=+-@")) else value
-
-
-def _text(value):
-    return ", ".join(map(str, value)) if isinstance(value, list) else MISSING if value is None else str(value)
-
-
 def _styled(table, name):
     """A table for the page: escaped, text left and wrapped, numbers right, the same bytes for the same table."""
     from IPython.display import HTML
 
     shown = readable(table.reset_index(drop=True))
     left = {"text-align": "left", "white-space": "normal", "overflow-wrap": "break-word"}
-    words = [column for column, is_numeric in zip(shown, are_numeric(shown), strict=True) if not is_numeric]
-    numbers = [column for column in shown if column not in words]
-    style = shown.style.set_uuid(name.replace(".", "-")).set_properties(subset=words, **left)
-    style.set_properties(subset=numbers, **{"white-space": "nowrap"})
+    numeric = np.array(are_numeric(shown))
+    style = shown.style.set_uuid(name.replace(".", "-")).set_properties(subset=shown.columns[~numeric], **left)
+    style.set_properties(subset=shown.columns[numeric], **{"white-space": "nowrap"})
     style.set_table_attributes('class="tex2jax_ignore mathjax_ignore"')  # a class may be called `$x$`
     style.format(escape="html").format_index(escape="html", axis="columns")
     style.set_table_styles([{"selector": "th", "props": list(left.items())}]).hide(axis="index")

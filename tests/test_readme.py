@@ -19,6 +19,7 @@ import pytest
 import typer.main
 import yaml
 
+import fer_lib
 from fer_lib.commands import app
 from fer_lib.parameters import read_parameters
 
@@ -88,7 +89,7 @@ def test_citation_bibtex_changelog_and_project_agree():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
     bibtex = dict(re.findall(r"^  (\w+) += \{(.*?)\},?$", (ROOT / "README.md").read_text("utf-8"), re.M))
     version, date = re.search(r"^## (\S+) \((\S+),", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.M).groups()
-    assert citation["version"] == bibtex["version"] == PROJECT["version"] == version
+    assert citation["version"] == bibtex["version"] == PROJECT["version"] == fer_lib.__version__ == version
     assert str(citation["date-released"]) == bibtex["date"] == date
     assert citation["repository-code"] == bibtex["url"] == PROJECT["urls"]["Repository"]
 

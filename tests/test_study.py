@@ -21,8 +21,6 @@ from fer_lib.parameters import Parameters, build_parameters, read_parameters
 from fer_lib.study import Study, find_data
 
 ROOT = Path(__file__).parents[1]
-
-
 DEMO = "../params/demo.yaml"
 
 
