@@ -188,10 +188,9 @@ class Study:
         self, figure: Any, name: str, caption: str, alt: str, question: str | None = None, rank: int = 1,
         touch: dict | None = None,
     ) -> None:  # fmt: skip
-        """Show a matplotlib `Figure` with its caption and keep it as `figures/<name>.png`, the words beside it.
+        """Show a matplotlib `Figure`, which is then cleared, and keep it as `figures/<name>.png`, words beside it.
 
         Args:
-            figure: the `Figure`; it is cleared.
             name: number and words, such as `3.2-attention-memory`; the number opens the caption.
             caption: one sentence of Markdown; `alt`: what the figure shows, for somebody who does not see it.
             question: the one that it answers, a key of `display.QUESTIONS`; None: it is in the appendix only.
@@ -215,10 +214,9 @@ class Study:
     def show_table(
         self, table: pd.DataFrame, name: str, caption: str, question: str | None = None, rank: int = 1
     ) -> None:
-        """Show a DataFrame with its caption, as `display.readable` has it, and keep it as `tables/<name>.csv`.
+        """Show a DataFrame as `display.readable` has it and keep it, unrounded, as `tables/<name>.csv`.
 
-        What is kept is unrounded and without the index: reset that where it matters. The other arguments are those
-        of `show_figure`.
+        The index is left out: reset it where it matters. The other arguments are those of `show_figure`.
         """
         kept = table.replace(r"^(?=[=+@-])", "'", regex=True)  # else a spreadsheet takes the text for a formula
         write_atomically(self.folder / "tables" / f"{name}.csv", kept.to_csv(index=False))

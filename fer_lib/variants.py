@@ -36,23 +36,14 @@ _NAME = re.compile(
 
 @dataclass(frozen=True)
 class Variant:
-    """One network of the grid; ParameterError for a value that is not among the known ones.
+    """One network of the grid; ParameterError for a value that is not among the known ones."""
 
-    Args:
-        depth: a key of `STAGE_BLOCKS`.
-        stages: the stages (1 to 4, increasing) that get non-local blocks; none in the baseline.
-        pairwise: one of `PAIRWISE_FUNCTIONS`.
-        placement: one of `PLACEMENTS`.
-        pre: whether the blocks read a normalised input, as the bottlenecks of a pre-activation ResNet do.
-        scaled: whether the Gaussians' logits are divided by the square root of their width.
-    """
-
-    depth: int = 50
-    stages: tuple[int, ...] = ()
-    pairwise: str = "embedded_gaussian"
-    placement: str = "every"
-    pre: bool = False
-    scaled: bool = False
+    depth: int = 50  # a key of `STAGE_BLOCKS`
+    stages: tuple[int, ...] = ()  # those of 1 to 4, increasing, that get non-local blocks; none in the baseline
+    pairwise: str = "embedded_gaussian"  # one of `PAIRWISE_FUNCTIONS`
+    placement: str = "every"  # one of `PLACEMENTS`
+    pre: bool = False  # the blocks read a normalised input, as the bottlenecks of a pre-activation ResNet do
+    scaled: bool = False  # the Gaussians' logits are divided by the square root of their width
 
     def __post_init__(self) -> None:
         known = {"depth": STAGE_BLOCKS, "pairwise": PAIRWISE_FUNCTIONS, "placement": PLACEMENTS}
