@@ -171,7 +171,7 @@ class Parameters(BaseModel):
         return [(variant, seed) for seed in self.seeds for variant in self.variants]
 
     def training_hash(self) -> str:
-        """Return the sha256 (hex) of the trained keys that are not the default: a later key changes no earlier hash."""
+        """Return the sha256 (hex) of the trained keys that are not the default: a later key changes no hash."""
         trained = {name: each for name, each in type(self).model_fields.items() if each.json_schema_extra}
         keys = {name: getattr(self, name) for name in trained if getattr(self, name) != trained[name].default}
         return hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()
