@@ -195,9 +195,9 @@ def test_check_shows_what_it_found_and_refuses_what_would_ruin_a_study(capsys, m
         ("train {params} --index -1", "Expected: 0 to 3. Found: -1."),
         ("run {params} --set epoch=3", "Did you mean `epochs`?"),
         ("run nowhere.yaml", "nowhere.yaml"),
-        ("run {params} --set dataset=kdef --set protocol=random", "need data"),
+        ("run {params} --set dataset=kdef --set protocol=random", "The study needs data"),
         ("check {params} --set dataset=fer2013 --data nowhere.zip", "nowhere.zip"),
-        ("report {folder}", "not a study's"),
+        ("report {folder}/nowhere", "not a study's"),
     ],
 )
 def test_what_is_not_there_is_named_and_no_folder_is_made(capsys, monkeypatch, params, tmp_path, arguments, words):
