@@ -31,7 +31,7 @@ def test_a_callable_is_given_a_sibling_of_the_same_suffix(tmp_path):
     ("error", "raised", "words"),
     [
         (OSError(errno.ENOSPC, "No space left on device"), RunError, "No space left on device.*Free space"),
-        (KeyboardInterrupt(), KeyboardInterrupt, ""),
+        (KeyboardInterrupt(), KeyboardInterrupt, None),
     ],
 )
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, error, raised, words):
