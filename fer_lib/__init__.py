@@ -1,3 +1,3 @@
 """Data loaders, ResNetV2 and non-local layers for a reproducible study of facial expression recognition."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"

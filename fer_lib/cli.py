@@ -1,7 +1,7 @@
-"""The command line `fer-study`: signals, errors and the exit status. The commands themselves are in `commands.py`.
+"""The command line `fer-study`: signals, errors and the exit status; the commands are in `commands.py`.
 
 Exit status: 0 done, 1 the work failed, 2 bad arguments, parameters or data, 75 stopped by SIGTERM, 130 by Ctrl-C;
-after the last two the same command resumes.
+after the last two the same command resumes. What takes long to import is imported after the handlers are there.
 """
 
 import os
@@ -38,7 +38,6 @@ def main(arguments: list[str] | None = None) -> int:
         for number in _STOPPED:
             signal.signal(number, signals.take)
         _prepare()
-        # Imported after the handlers are there: it takes its time.
         from fer_lib.commands import app
         from fer_lib.execution.processes import end_with_parent
 
@@ -46,13 +45,13 @@ def main(arguments: list[str] | None = None) -> int:
             end_with_parent()
         app(args=arguments, prog_name="fer-study")
     except BaseException as error:
-        if signals.status is not None:
-            print("Stopped. The same command resumes.", file=sys.stderr, flush=True)
-            if arguments is None:
-                # At its own end Python sets signals back, and TensorFlow makes that end last a second.
-                os._exit(signals.status)
-            return signals.status
-        return _status(error)
+        if signals.status is None:
+            return _status(error)
+        print("Stopped. The same command resumes.", file=sys.stderr, flush=True)
+        if arguments is None:
+            # At its own end Python sets signals back, and TensorFlow makes that end last a second.
+            os._exit(signals.status)
+        return signals.status
     finally:
         if signals.timer is not None:
             signals.timer.cancel()
@@ -76,10 +75,9 @@ def _status(error: BaseException) -> int:
         advice = "Install what studies need: pip install '.[study,tensorflow]' in a checkout"
         error = ParameterError(f"The package {error.name} is not installed", advice=advice)
     if isinstance(error, (OSError, MemoryError)):
-        where = getattr(error, "filename", None)
         found = getattr(error, "strerror", None) or str(error) or "out of memory"
-        advice = "What was finished is kept: the same command resumes"
-        error = RunError("The work failed: the system refused", where, found=found, advice=advice)
+        what, advice = "The work failed: the system refused", "What was finished is kept: the same command resumes"
+        error = RunError(what, getattr(error, "filename", None), found=found, advice=advice)
     if not isinstance(error, FerError):
         raise error
     print(error, file=sys.stderr)

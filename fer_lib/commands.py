@@ -19,16 +19,11 @@ app = typer.Typer(
 
 Params = Annotated[Path, typer.Argument(metavar="PARAMS.yaml", help="A study's parameters, see params/.")]
 Data = Annotated[str | None, typer.Option("--data", metavar="PATH", help="The data; written nowhere.")]
-Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Overrides the file; repeatable.")
-]
+Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Overrides the file.")]
 Chosen = Annotated[list[str] | None, typer.Option(metavar="01", help="Only this one; repeatable.")]
 Engine = Annotated[Literal["local", "ray"], typer.Option(help="Train here, or each run as a task of Ray.")]
 Address = Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Of a Ray cluster; `auto` finds one here.")]
-Jobs = Annotated[
-    int | None,
-    typer.Option(min=1, max=1000, metavar="N", help="Train N runs at a time first; on Ray, N share a GPU."),
-]
+JOBS = typer.Option(min=1, max=1000, metavar="N", help="Train N runs at a time first; on Ray, N share a GPU.")
 OutputRoot = Annotated[Path, typer.Option(help="Studies are written to folders in this one.")]
 Index = Annotated[int, typer.Option(help="Of the run in the list of `fer-study list`.")]
 StudyFolder = Annotated[Path, typer.Argument(metavar="STUDY_DIR", help="Such as outputs/demo.")]
@@ -37,7 +32,7 @@ StudyFolder = Annotated[Path, typer.Argument(metavar="STUDY_DIR", help="Such as 
 @app.command()
 def run(
     params: Params, data: Data = None, overrides: Overrides = None, notebook: Chosen = None,
-    engine: Engine = "local", ray_address: Address = None, jobs: Jobs = None,
+    engine: Engine = "local", ray_address: Address = None, jobs: Annotated[int | None, JOBS] = None,
     output_root: OutputRoot = Path("outputs"),
 ) -> None:  # fmt: skip
     """Run a study: check the data, execute the notebooks, write the report. What is finished is not done again."""
@@ -47,11 +42,9 @@ def run(
     from fer_lib.execution.jobs import train_here, train_on_ray
     from fer_lib.execution.runner import run_study
 
-    train_grid = None
+    train_grid = None if jobs is None else functools.partial(train_here, jobs=jobs)
     if engine == "ray":
         train_grid = functools.partial(train_on_ray, address=ray_address, jobs=jobs or 1)
-    elif jobs is not None:
-        train_grid = functools.partial(train_here, jobs=jobs)
     typer.echo(f"Report: {run_study(parameters, data, notebook, output_root, train_grid=train_grid)}")
 
 
@@ -65,9 +58,7 @@ def check(params: Params, data: Data = None, overrides: Overrides = None) -> Non
 
     splits = Study(parameters, Path(), find_data(parameters, data)).splits
     found = checks.check(splits)
-    typer.echo(found)
-    for note in splits.notes:
-        typer.echo(f"Note: {note}")
+    typer.echo("\n".join([str(found), *(f"Note: {note}" for note in splits.notes)]))
     refuse_problems(found)
 
 
@@ -100,8 +91,7 @@ def train(
     # As the runner does: where the data are is no part of a result.
     study = Study(parameters.model_copy(update={"data": None}), study_dir, data)
     claim(study_dir, study.parameters)
-    variant, seed = grid[index]
-    (run,) = study.runs([variant], [seed])
+    (run,) = study.runs(*([part] for part in grid[index]))
     typer.echo(f"Run: {run.folder}")
 
 
@@ -139,9 +129,7 @@ def report(study_dir: StudyFolder) -> None:
 
 
 @app.command()
-def fetch(
-    target: Annotated[Path, typer.Argument(help="The folder to make.")] = Path("data/fer2013"),
-) -> None:
+def fetch(target: Annotated[Path, typer.Argument(help="The folder to make.")] = Path("data/fer2013")) -> None:
     """Download FER-2013 (needs network and the extra `fetch`)."""
     from fer_lib.datasets.fer2013 import fetch_fer2013
 

@@ -20,18 +20,18 @@ QUESTIONS = {
     "function": "Which pairwise function?", "cost": "What do they cost?", "confusion": "Which expressions change?",
     "claims": "Which claims of the paper hold?", "data": "Are the data and the baseline sound?",
 }  # fmt: skip
-MISSING = "–"
+MISSING = "–"  # of every form
 # A cell of `readable` that holds a number or an interval.
-NUMBER = re.compile(r"(< )?[+−]?[\d.,]+(e[+−]\d+)?( %)?( to [+−]?[\d.,]+( %)?)?")
+_NUMBER = re.compile(r"(< )?[+−]?[\d.,]+(e[+−]\d+)?( %)?( to [+−]?[\d.,]+( %)?)?")
 
 
 def percent(fraction: float | None, digits: int = 1) -> str:
-    """A fraction as a percentage: 0.635 is `63.5 %`; `–` where it is missing."""
+    """A fraction as a percentage: 0.635 is `63.5 %`."""
     return MISSING if pd.isna(fraction) else f"{_scaled(fraction, digits)} %"
 
 
 def points(fraction: float | None, digits: int = 1) -> str:
-    """A difference of fractions in percentage points with its sign: −0.015 is `−1.5`; `–` where it is missing."""
+    """A difference of fractions in percentage points with its sign: −0.015 is `−1.5`."""
     if pd.isna(fraction):
         return MISSING
     text = _scaled(fraction, digits, sign="+")
@@ -39,7 +39,7 @@ def points(fraction: float | None, digits: int = 1) -> str:
 
 
 def interval(low: float | None, high: float | None, form: Callable[..., str] = points) -> str:
-    """Two limits in one form: `−1.5 to +4.4`, or with `percent` `61.0 % to 65.9 %`; `–` where one is missing."""
+    """Two limits in one form: `−1.5 to +4.4`, or with `percent` `61.0 % to 65.9 %`."""
     return MISSING if pd.isna(low) or pd.isna(high) else f"{form(low)} to {form(high)}"
 
 
@@ -49,12 +49,12 @@ def time_left(seconds: float) -> str:
 
 
 def p_value(p: float) -> str:
-    """A p-value with two significant digits: `0.28`, `1`, `< 0.001`; `–` where it is missing."""
+    """A p-value with two significant digits: `0.28`, `1`, `< 0.001`."""
     return MISSING if pd.isna(p) else "< 0.001" if p < 0.001 else f"{p:.2g}"
 
 
 def count(number: float) -> str:
-    """A whole number with thousands separated: `22,968`; `–` where it is missing."""
+    """A whole number with thousands separated: `22,968`."""
     return MISSING if pd.isna(number) else f"{round(number):,}"
 
 
@@ -81,7 +81,7 @@ def _words(value):
 
 
 def _number(value):
-    """Four significant digits of whatever has no form of its own."""
+    """A whole number as `count` has it, four significant digits of another."""
     return count(value) if float(value).is_integer() else f"{value:.4g}".replace("-", "−")
 
 
@@ -94,14 +94,14 @@ _HEADERS: dict[Callable[..., str], dict[str, str]] = {
         "macro_recall": "mean recall (%)", "macro_f1": "mean F1 (%)",
         "precision": "precision (%)", "recall": "recall (%)", "f1": "F1 (%)",
         "share": "share (%)", "baseline_share": "share, baseline (%)", "changed": "predictions changed (%)",
+        "changed_low": "fewest changed (%)", "changed_high": "most changed (%)",
         "sharpened_low": "one-hot BinaryAccuracy here, lowest (%)", "sharpened_high": "highest (%)",
-        "relative_update": "relative update norm (%)", "mde": "MDE at 80 % power (pp)",
-        "sd": "SD over seeds (pp)", "seed_sd": "SD over seeds (pp)", "changed_low": "fewest changed (%)",
-        "changed_high": "most changed (%)", "equivalent_within": "equivalent within ± (pp)",
-        "margin": "margin ± (pp)",
-        "update": "relative update norm, median (%)", "update_q1": "first quartile (%)",
-        "update_q3": "third quartile (%)", "update_max": "maximum (%)", "dead": "queries without weights (%)",
-        "dead_low": "fewest queries without weights (%)", "dead_high": "most queries without weights (%)",
+        "sd": "SD over seeds (pp)", "seed_sd": "SD over seeds (pp)", "mde": "MDE at 80 % power (pp)",
+        "equivalent_within": "equivalent within ± (pp)", "margin": "margin ± (pp)",
+        "relative_update": "relative update norm (%)", "update": "relative update norm, median (%)",
+        "update_q1": "first quartile (%)", "update_q3": "third quartile (%)", "update_max": "maximum (%)",
+        "dead": "queries without weights (%)", "dead_low": "fewest queries without weights (%)",
+        "dead_high": "most queries without weights (%)",
     },
     partial(_scaled, digits=2): {"standard_error": "standard error (pp)", "reported": "reported (%)"},
     points: {
@@ -113,21 +113,19 @@ _HEADERS: dict[Callable[..., str], dict[str, str]] = {
         "distance": "attention distance (px)", "uniform_distance": "distance of uniform attention (px)", "z": "z",
     },
     partial(_scaled, digits=3, scale=1): {
-        "confidence": "mean confidence",
-        "ece": "ECE", "ece_floor": "ECE of a calibrated network", "entropy": "normalised entropy",
-        "entropy_low": "lowest entropy", "entropy_high": "highest entropy",
+        "confidence": "mean confidence", "ece": "ECE", "ece_floor": "ECE of a calibrated network",
+        "entropy": "normalised entropy", "entropy_low": "lowest entropy", "entropy_high": "highest entropy",
     },
-    count: {
-        "n": "images", "n_correct": "correct images", "support": "images of the class",
-        "macs": "MACs", "attention_macs": "MACs between positions",
+    _number: {
+        "df": "degrees of freedom", "n": "images", "n_correct": "correct images",
+        "support": "images of the class", "macs": "MACs", "attention_macs": "MACs between positions",
         "activation_bytes": "activation memory (B)", "attention_bytes": "attention maps (B)",
         "added_trainable_parameters": "parameters added", "added_macs": "MACs added",
         "added_attention_macs": "MACs between positions added",
         "added_attention_bytes": "attention maps added (B)",
         "added_activation_bytes": "activation memory added (B)",
     },
-    _number: {"df": "degrees of freedom"}, "{:.0f}".format: {"seed": "seed"},
-    _words: {"images": "which images", "of": "over", "label": "contrast"},
+    "{:.0f}".format: {"seed": "seed"}, _words: {"images": "which images", "of": "over", "label": "contrast"},
 }  # fmt: skip
 COLUMNS: dict[str, tuple[str, Callable]] = {
     name: (header, form) for form, own in _HEADERS.items() for name, header in own.items()
@@ -138,6 +136,7 @@ LIMITS = {
     "precision": "95 % CI of precision", "recall": "95 % CI of recall", "f1": "95 % CI of F1",
     "difference": "95 % CI of the difference", "binary": "95 % CI of BinaryAccuracy",
 }  # fmt: skip
+_OF_RATES = ("precision", "recall", "f1", "binary")
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
@@ -150,19 +149,16 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     for name in table.columns:
         limits, _, end = str(name).rpartition("_")
         if limits in LIMITS and end in ("low", "high") and {f"{limits}_low", f"{limits}_high"} <= columns:
-            is_rate = limits in ("precision", "recall", "f1", "binary") or (
-                limits == "ci" and "difference" not in columns
-            )
-            of_end, unit = (_scaled, "%") if is_rate else (points, "pp")
-            pairs = zip(table[f"{limits}_low"], table[f"{limits}_high"], strict=True)
-            header = f"{LIMITS[limits]} ({unit})"
-            if end == "high" and header in shown:
+            if end == "high":
                 continue
-            cells = [interval(*pair, of_end) for pair in pairs]
+            is_rate = limits in _OF_RATES or (limits == "ci" and "difference" not in columns)
+            form, unit = (_scaled, "%") if is_rate else (points, "pp")
+            header = f"{LIMITS[limits]} ({unit})"
+            pairs = zip(table[name], table[f"{limits}_high"], strict=True)
+            cells = [interval(*pair, form) for pair in pairs]
         else:
             is_number = is_numeric_dtype(table[name]) and not is_bool_dtype(table[name])
-            default = str(name).replace("_", " "), _number if is_number else _words
-            header, form = COLUMNS.get(name, default)
+            header, form = COLUMNS.get(name, (str(name).replace("_", " "), _number if is_number else _words))
             cells = [MISSING if pd.isna(value) else form(value) for value in table[name]]
         if header in shown:
             raise ValueError(f"Two columns of a table have the header {header!r}; the second is {name!r}")
@@ -171,5 +167,5 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def are_numeric(shown: pd.DataFrame) -> list[bool]:
-    """Return for each column of a DataFrame of str whether it holds numbers only, or none at all; list of bool."""
-    return [all(map(NUMBER.fullmatch, set(shown[name]) - {MISSING})) for name in shown]
+    """Return for each column of a DataFrame of str whether it holds numbers only, or none at all."""
+    return [all(map(_NUMBER.fullmatch, set(shown[name]) - {MISSING})) for name in shown]

@@ -24,8 +24,6 @@ PACKAGES = (
 # For TensorFlow, unless the user has set them: few messages, and oneDNN's kernels on every processor. By default
 # only newer ones use them; on the others its own kernels take about twice as long, and round otherwise.
 TENSORFLOW_SETTINGS = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1"}
-# What a backend prints past Python goes to the kernel's terminal, not into the notebook.
-KERNEL_ARGUMENTS = ["--IPKernelApp.capture_fd_output=False"]
 # Logger -> words of a message that needs no action. TensorFlow takes networks, each traced once, for one function
 # that is traced again. On JAX and a GPU Keras tries cuDNN's attention first, which cannot train odd numbers of
 # positions such as 9 x 9, and shows a traceback before it takes XLA's.
@@ -35,15 +33,20 @@ _BACKENDS = ("tensorflow", "jax", "torch")  # of Keras, that train; extras of py
 
 def describe_environment() -> dict:
     """Return what `environment.json` holds; `git` (commit, whether files differ) is None without a checkout."""
+    commit = _lines("git", "rev-parse", "HEAD") if (project() / ".git").exists() else []
+    changed = _lines("git", "status", "--porcelain", "--", "fer_lib", "notebooks", "params")
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text(encoding="utf-8") if cpuinfo.exists() else ""
+    processor = re.search(r"^model name\s*: (.+)", text, re.MULTILINE)
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": processor[1].strip() if processor else platform.processor(),
         "cpus": len(cores()),
         "gpus": gpus(),
         "backend": keras_backend(),
         "packages": package_versions(),
-        "git": _git(),
+        "git": {"commit": commit[0], "changed": bool(changed)} if commit else None,
     }
 
 
@@ -64,13 +67,10 @@ def package_versions() -> dict[str, str]:
 
 def keras_backend() -> str:
     """Return the backend that Keras will take, found by its own rule but without importing it."""
-    if backend := os.environ.get("KERAS_BACKEND"):
-        return backend
-    folder = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
-    try:
-        return json.loads((folder / "keras.json").read_text(encoding="utf-8")).get("backend", "tensorflow")
-    except (OSError, ValueError, AttributeError):
-        return "tensorflow"
+    file, configured = Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"), "keras.json"), None
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        configured = json.loads(file.read_text(encoding="utf-8")).get("backend")
+    return os.environ.get("KERAS_BACKEND") or configured or "tensorflow"
 
 
 def require_backend() -> None:
@@ -96,28 +96,15 @@ def gpus() -> list[str]:
 
 
 def install_kernel() -> str:
-    """Write the kernel `python3` of this Python's environment with those settings; returns its folder."""
+    """Write the kernel `python3` of this Python's environment, whose notebooks show what Python prints alone."""
     from ipykernel.kernelspec import write_kernel_spec
 
     folder = Path(sys.prefix) / "share" / "jupyter" / "kernels" / "python3"
     shutil.rmtree(folder, ignore_errors=True)
     variables = {**TENSORFLOW_SETTINGS, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
-    return write_kernel_spec(folder, overrides={"env": variables}, extra_arguments=KERNEL_ARGUMENTS)
-
-
-def _processor():
-    cpuinfo = Path("/proc/cpuinfo")
-    text = cpuinfo.read_text(encoding="utf-8") if cpuinfo.exists() else ""
-    name = re.search(r"^model name\s*: (.+)", text, re.MULTILINE)
-    return name[1].strip() if name else platform.processor()
-
-
-def _git():
-    commit = _lines("git", "rev-parse", "HEAD") if (project() / ".git").exists() else []
-    if not commit:
-        return None
-    changed = _lines("git", "status", "--porcelain", "--", "fer_lib", "notebooks", "params")
-    return {"commit": commit[0], "changed": bool(changed)}
+    # What a backend prints past Python goes to the kernel's terminal, not into the notebook.
+    arguments = ["--IPKernelApp.capture_fd_output=False"]
+    return write_kernel_spec(folder, overrides={"env": variables}, extra_arguments=arguments)
 
 
 def _lines(*command):

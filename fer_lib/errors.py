@@ -16,7 +16,8 @@ class FerError(Exception):
     def __str__(self):
         quoted = {"Where": (self.where, 300), "Expected": (self.expected, 1000), "Found": (self.found, 200)}
         parts = [f"{name}: {shown(value, most)}" for name, (value, most) in quoted.items() if value is not None]
-        return " ".join(_sentence(part) for part in (self.what, *parts, self.advice) if part)
+        sentences = [shown(part, 1000) for part in (self.what, *parts, self.advice) if part]
+        return " ".join(text if text.endswith((".", "!", "?", ":")) else f"{text}." for text in sentences)
 
 
 class DataError(FerError, ValueError):
@@ -41,16 +42,7 @@ def shown(value: object, most: int = 80) -> str:
     Control characters, escape sequences and bytes that are no UTF-8 appear as `\x1b`; of a long text the middle
     is left out, since the beginning and the end of a path say most.
     """
-    try:
-        text = str(value)
-    except ValueError:  # Python's limit on the digits of an integer
-        return "a number of thousands of digits"
+    text = str(value)
     if len(text) > most:
         text = f"{text[: most * 2 // 3 - 1]} … {text[len(text) - most // 3 + 2 :]}"
-    text = " ".join(text.split())
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def _sentence(text):
-    text = shown(text, 1000)
-    return text if text.endswith((".", "!", "?", ":")) else text + "."
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(text.split()))

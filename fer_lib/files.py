@@ -18,16 +18,13 @@ _TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{16}(\.\w+)?")
 
 
 def project() -> Path:
-    """Return the project's folder, with `notebooks/` and `params/`.
+    """Return the folder with `notebooks/` and `params/`: from the working directory upwards, else this checkout.
 
-    It is the first from the working directory upwards, else the checkout that this file lies in, else the working
-    directory: an installed package is never written to.
+    It is the working directory where there is none: an installed package is never written to.
     """
     here = Path.cwd()
-    for place in (here, *here.parents, Path(__file__).resolve().parents[1]):
-        if (place / "notebooks").is_dir() and (place / "params").is_dir():
-            return place
-    return here
+    places = (here, *here.parents, Path(__file__).resolve().parents[1])
+    return next((at for at in places if (at / "notebooks").is_dir() and (at / "params").is_dir()), here)
 
 
 def find_file(
@@ -35,15 +32,13 @@ def find_file(
 ) -> Path:
     """Return the absolute path that a user means: `~` is the home, a relative one is in the first of `folders`.
 
-    `folders` are the working directory and the project's by default. ParameterError where it is in none; its
-    message names `what` was looked for, such as "The data".
+    `folders` are the working directory and the project's by default. ParameterError where it is in none; `what`:
+    what is looked for, such as "The data".
     """
     expanded = os.path.expanduser(path)
-    folders = (Path(), project()) if folders is None else folders
-    places = [Path(folder).absolute() / expanded for folder in folders if expanded.strip()]
-    for place in places:
-        if os.path.exists(place):
-            return place
+    places = [folder.absolute() / expanded for folder in folders or (Path(), project()) if expanded.strip()]
+    if found := next(filter(os.path.exists, places), None):
+        return found
     tried = " or ".join(dict.fromkeys(map(os.path.normpath, places)))
     raise ParameterError(f"{what} cannot be found", where=tried or None, found=repr(str(path)), advice=advice)
 
@@ -91,8 +86,7 @@ def write_atomically(path: str | Path, content: str | bytes | Callable[[str], ob
     `content`: text, bytes, or a callable that is given a temporary path with the same suffix and writes it.
     RunError where the folder cannot be written or the disk is full; the old file is then as it was.
     """
-    path = Path(path)
-    beside = temporary(path)
+    beside = temporary(path := Path(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if callable(content):

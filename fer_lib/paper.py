@@ -1,7 +1,4 @@
-"""What the paper says, typed once: Xue, "Facial Expression Recognition via Non-Local ResNet50".
-
-Its setup, numbers of images and parameters, tables and sentences. Accuracies and differences are fractions.
-"""
+"""What the paper (Xue, "Facial Expression Recognition via Non-Local ResNet50") says; accuracies are fractions."""
 
 from fer_lib.parameters import Parameters
 
@@ -28,35 +25,27 @@ TABLES = {"fer2013": "Table I", "kdef": "Table II"}
 SECTIONS = ("abstract", "2", "3.1.1", "3.2.1", "3.2.2", "4", "Table I", "Table II", "5")
 # A name of this project's -> section and the paper's words.
 CLAIMS = {
-    "higher": ("abstract", "adding the non-local block to higher layers could improve the accuracy for around 1%"),
+    "higher": (
+        "abstract", "adding the non-local block to higher layers could improve the accuracy for around 1%"),
     "lower": ("abstract", "with a non-local block on lower layers would get worse performance"),
     "complexity": (
-        "abstract",
-        "the computation complexity would get larger when adding it to lower layers than higher ones",
-    ),
+        "abstract", "the computation complexity would get larger when adding it to lower layers than higher ones"),
     "images": ("2", "22968 images for training and 1432 images for test"),
     "kdef images": (
-        "2",
-        "4900 pictures in total … 35 males and 35 females with 7 basic facial expressions … 5 angles",
-    ),
+        "2", "4900 pictures in total … 35 males and 35 females with 7 basic facial expressions … 5 angles"),
     "kdef folders": (
-        "3.2.2",
-        "140 directories … 35 images in one directory … 562 × 762 pixel pictures with color",
-    ),
+        "3.2.2", "140 directories … 35 images in one directory … 562 × 762 pixel pictures with color"),
     "bottlenecks": (
-        "3.1.1",
-        "Stage 1 to stage 4 are all composed of bottlenecks with certain repetitions 3, 4, 6, 3",
-    ),
+        "3.1.1", "Stage 1 to stage 4 are all composed of bottlenecks with certain repetitions 3, 4, 6, 3"),
     "stage 0": (
         "3.1.1",
-        "a 7 × 7 convolution with stride 2, a Batch Normalization, a ReLU activation, and a 3 × 3 max pooling",
-    ),
+        "a 7 × 7 convolution with stride 2, a Batch Normalization, a ReLU activation, and a 3 × 3 max pooling"),
     "flops": ("3.1.1", "FLOPs … 3.8 × 10^9 (Figure 4)"),
     "48 px": ("3.2.1", "the original image size (48, 48, 1) would be too small for training"),
     "improved": ("4", "generally improved with non-local blocks on each four stage"),
     "order": ("5", "Adding non-local blocks to higher stages would give more rise to the accuracy"),
     "less rise": ("5", "adding it to lower stage would lead to less rise to computation complexity"),
-}
+}  # fmt: skip
 
 
 def gain(stages: tuple[int, ...], dataset: str = "fer2013") -> float:

@@ -29,11 +29,7 @@ Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 
 
 def _trained(default: Any, **constraints: Any) -> Any:
-    """Return a field that a run's numbers depend on, beside the data, the variant and the seed.
-
-    Names of the study, the grid and the way to the data are none: the same network in another study is the same
-    run.
-    """
+    """Return a field that a run's numbers depend on, beside the data, the variant and the seed."""
     return Field(default, json_schema_extra={"trained": True}, **constraints)
 
 
@@ -58,12 +54,10 @@ class Parameters(BaseModel):
     )
     labels: Literal["original", "ferplus"] = Field("original", description="FER-2013: or the votes of FER+")
     generated_images: int = Field(840, ge=70, le=100_000, description="synthetic: how many images")
-    train_limit: int | None = Field(None, ge=7, le=1_000_000, description="at most so many training images")
     colour: bool = Field(False, description="KDEF, folders: colour instead of grey")
     angles: list[Angle] = Field(["FL", "HL", "S", "HR", "FR"], description="KDEF: which of the five angles")
     faces: Literal["all", "mean"] | None = Field(
-        None,
-        description="figures: all, single images too; mean, mean images only (default, but for generated faces)",
+        None, description="figures: all, or mean images only (the default, but for generated faces)"
     )
     aspect: Literal["crop", "pad", "squash"] = Field("crop", description="KDEF, folders: how images become square")
     group: str | None = Field(
@@ -71,16 +65,12 @@ class Parameters(BaseModel):
     )
 
     # The network
-    image_size: int = _trained(
-        48, ge=16, le=1024, description="side of the images that the network sees, in pixels"
-    )
+    image_size: int = _trained(48, ge=16, le=1024, description="side of the network's input, in pixels")
     # Below 16 filters TensorFlow's convolutions on a CPU (oneDNN) can write outside their memory in the last,
     # smaller batch of an epoch, which kills the process.
     width: float = _trained(0.25, ge=0.25, le=4, description="filters, as a multiple of the published network's")
     stem: Literal["imagenet", "small"] = _trained("small", description="first layer: 7 x 7 and pooling, or 3 x 3")
-    pooling: Literal["max", "average"] = _trained(
-        "max", description="over the last feature map; max is the paper's"
-    )
+    pooling: Literal["max", "average"] = _trained("max", description="over the last map; max is the paper's")
     dropout: Fraction = _trained(0.2, description="before the classifier")
     subsample: Literal["keys", "input"] | None = _trained(
         None, description="what the blocks max-pool: keys (with values), or input, before both"
@@ -103,6 +93,15 @@ class Parameters(BaseModel):
     jit_compile: bool = _trained(False, description="compile with XLA")
     steps_per_execution: int = Field(1, ge=1, le=10_000, description="training steps per device call")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier_values_are_read(cls, values: dict) -> dict:
+        """Before 0.3 `subsample` was a flag, and studies had a `train_limit`."""
+        values = {key: value for key, value in values.items() if (key, value) != ("train_limit", None)}
+        if isinstance(values.get("subsample"), bool):
+            values["subsample"] = "keys" if values["subsample"] else None
+        return values
+
     @field_validator("variants")
     @classmethod
     def _variants_are_a_grid(cls, names):
@@ -123,11 +122,6 @@ class Parameters(BaseModel):
             raise ValueError(f"`parent`, or a regular expression: {error}") from error
         return pattern or None
 
-    @field_validator("subsample", mode="before")
-    @classmethod
-    def _earlier_subsample_was_a_flag(cls, value: Any) -> Any:
-        return {True: "keys", False: None}[value] if isinstance(value, bool) else value
-
     @field_validator("seeds", "angles")
     @classmethod
     def _values_are_distinct(cls, values):
@@ -137,9 +131,9 @@ class Parameters(BaseModel):
 
     @model_validator(mode="after")
     def _keys_agree(self):
-        if self.protocol not in DATASETS[self.dataset].protocols:
-            known = " or ".join(DATASETS[self.dataset].protocols)
-            raise ValueError(f"dataset {self.dataset} has protocol {known}, found protocol: {self.protocol}")
+        if self.protocol not in (known := DATASETS[self.dataset].protocols):
+            words = f"{' or '.join(known)}, found protocol: {self.protocol}"
+            raise ValueError(f"dataset {self.dataset} has protocol {words}")
         for key in ("colour", "group"):
             if getattr(self, key) and key not in DATASETS[self.dataset].keys:
                 others = " or ".join(name for name, spec in DATASETS.items() if key in spec.keys)
@@ -147,18 +141,14 @@ class Parameters(BaseModel):
         if self.labels != "original" and (self.dataset, self.protocol) != ("fer2013", "official"):
             raise ValueError(f"labels: {self.labels} needs dataset: fer2013 and protocol: official")
         if self.faces == "all" and self.dataset == "kdef":
-            raise ValueError(
-                "faces: all cannot be used with dataset: kdef, whose terms forbid publishing them; use mean"
-            )
+            raise ValueError("faces: all cannot be used with dataset: kdef, whose terms forbid it; use mean")
         if self.warmup_epochs >= self.epochs and self.warmup_epochs > 0:
             raise ValueError(f"warmup_epochs ({self.warmup_epochs}) must be below epochs ({self.epochs})")
         for variant in map(Variant.from_name, self.variants):
             side = variant.smallest_map(self.image_size, self.stem)
-            if self.subsample and variant.pairwise != "identity" and side is not None and side < 2:
-                words = (
-                    f"a block of {variant.name} reads {side} x {side} positions at image_size {self.image_size}"
-                )
-                raise ValueError(f"subsample needs maps of at least 2 x 2 positions; {words}")
+            if self.subsample and variant.pairwise != "identity" and side == 1:
+                found = f"a block of {variant.name} reads 1 x 1 positions at image_size {self.image_size}"
+                raise ValueError(f"subsample needs maps of at least 2 x 2 positions; {found}")
         return self
 
     @property
@@ -181,13 +171,9 @@ class Parameters(BaseModel):
         return [(variant, seed) for seed in self.seeds for variant in self.variants]
 
     def training_hash(self) -> str:
-        """Return the sha256 (hex) of what a run's numbers depend on: trained keys that differ from the default.
-
-        A key of a later version has its default in earlier runs, and changes no hash of theirs.
-        """
-        fields = type(self).model_fields.items()
-        trained = {name: field.default for name, field in fields if field.json_schema_extra}
-        keys = {name: getattr(self, name) for name, default in trained.items() if getattr(self, name) != default}
+        """Return the sha256 (hex) of the trained keys that are not the default: a later key changes no hash."""
+        trained = {name: each for name, each in type(self).model_fields.items() if each.json_schema_extra}
+        keys = {name: getattr(self, name) for name in trained if getattr(self, name) != trained[name].default}
         return hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()
 
     def differences(self, other: "Parameters") -> list[str]:
@@ -199,8 +185,7 @@ class Parameters(BaseModel):
 def read_parameters(path: str | os.PathLike, overrides: Sequence[str] = ()) -> Parameters:
     """Read a study's YAML file; `overrides`, strings `key=value` (the value as YAML), override it.
 
-    ParameterError where the file is no flat YAML, or a key is unknown (the near miss is named), of a wrong type,
-    or impossible beside another.
+    ParameterError where it is no flat YAML, or a key is unknown, of a wrong type or impossible beside another.
     """
     try:
         values = yaml.load(read_regular(Path(path), 2**17).decode(), _StrictLoader)
@@ -234,7 +219,7 @@ def build_parameters(values, where=None, advice=None):
     except ValidationError as error:
         problem, others = error.errors()[0], error.error_count() - 1
         key = ".".join(map(str, problem["loc"]))
-        place = ", ".join(str(part) for part in (where, key and f"key {key}") if part)
+        place = ", ".join(str(part) for part in (where, key and f"key {key}") if part) or None
         advice = f"{others} more after this one" if others else advice
         if problem["type"] == "extra_forbidden":
             near = difflib.get_close_matches(key, Parameters.model_fields, n=1, cutoff=0.5)
@@ -244,9 +229,7 @@ def build_parameters(values, where=None, advice=None):
         if isinstance(reason, ParameterError):  # such as a variant's name, with what was expected and found
             raise ParameterError(reason.what, place, reason.expected, reason.found, advice) from error
         if not key:
-            raise ParameterError(
-                "Two parameters contradict each other", place or None, advice=str(reason)
-            ) from error
+            raise ParameterError("Two parameters contradict each other", place, advice=str(reason)) from error
         if isinstance(problem["input"], str) and problem["type"] in ("float_type", "int_type"):
             advice = "YAML reads 1e-3 as text: write 1.0e-3" if "e" in problem["input"].lower() else advice
         expected = _EXPECTED.get(problem["type"], str(reason or problem["msg"].removeprefix("Input should be ")))
@@ -277,9 +260,8 @@ class _StrictLoader(yaml.SafeLoader):
     def compose_node(self, parent, index):
         event = self.peek_event()
         if isinstance(event, yaml.AliasEvent) or event.anchor or event.tag not in (None, "!"):
-            raise yaml.MarkedYAMLError(
-                problem="anchors, aliases and tags are not read", problem_mark=event.start_mark
-            )
+            what = "anchors, aliases and tags are not read"
+            raise yaml.MarkedYAMLError(problem=what, problem_mark=event.start_mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node, deep=False):

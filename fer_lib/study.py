@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from fer_lib import datasets
-from fer_lib.display import MISSING, QUESTIONS, are_numeric, count, network, percent, readable
+from fer_lib.display import QUESTIONS, are_numeric, count, network, percent, readable
 from fer_lib.environment import keras_backend, package_versions, require_backend
 from fer_lib.errors import DataError, ParameterError
 from fer_lib.files import find_file, project, write_atomically
@@ -37,9 +37,8 @@ class Study:
         """Open the study of a notebook's `parameters` cell.
 
         Args:
-            params: the YAML file to begin with, looked up from the working directory, the project's folder and its
-                `notebooks/`. `params.yaml` of a study's own folder opens the study there; otherwise its folder is
-                `outputs/<study>` in the project's folder.
+            params: the YAML file, looked up from the working directory, the project's folder and its `notebooks/`.
+                `params.yaml` of a study's own folder opens the study there, another one `outputs/<study>`.
             values: of parameters, by name; each that is not None overrides the file.
 
         Raises:
@@ -74,24 +73,21 @@ class Study:
         """Return the runs of these variants and seeds, by default all, seed by seed; missing ones are trained."""
         seeds, variants = seeds or self.parameters.seeds, variants or self.parameters.variants
         cells = [(variant, seed) for seed in seeds for variant in variants]
-        missing = [cell for cell in cells if not self._is_finished(*cell)]
-        positions = {cell: (number, len(missing)) for number, cell in enumerate(missing, 1)}
-        return [self._run(*cell, positions.get(cell)) for cell in cells]
+        trained: dict[tuple, runs.Run] = {}
+        if missing := [cell for cell in cells if not self._is_finished(*cell)]:
+            require_backend()
+            from fer_lib.analysis.recorder import record_attention  # who only reads need not wait for Keras
+            from fer_lib.training.loop import train_run
+
+            made_from = self.splits, self.folder, record_attention
+            for number, cell in enumerate(missing, 1):
+                trained[cell] = train_run(self.parameters, *cell, *made_from, position=(number, len(missing)))
+        return [trained.get(cell) or runs.read_run(runs.run_folder(self.folder, *cell)) for cell in cells]
 
     def _is_finished(self, variant, seed):
         folder = runs.run_folder(self.folder, variant, seed)
         identity = runs.run_identity(self.parameters, variant, seed, self.splits.fingerprint)
         return runs.is_finished(folder, identity) and not runs.leftovers(folder)
-
-    def _run(self, variant, seed, position):
-        """Return a run; `position` (i, n): it is the i-th of n that are to be trained, or None."""
-        if position is None:
-            return runs.read_run(runs.run_folder(self.folder, variant, seed))
-        require_backend()
-        from fer_lib.analysis.recorder import record_attention  # notebooks that only read need not wait for Keras
-        from fer_lib.training.loop import train_run
-
-        return train_run(self.parameters, variant, seed, self.splits, self.folder, record_attention, position)
 
     @property
     def split(self) -> str:
@@ -139,11 +135,10 @@ class Study:
         from fer_lib.analysis.complexity import COSTS, count_costs
         from fer_lib.training.recipe import build_classifier
 
-        classes, rows = len(self.splits.class_names), []
-        for name in self.parameters.variants:
-            counts = count_costs(build_classifier(self.parameters, name, 0, classes))[list(COSTS)].sum()
-            rows.append({"variant": name, **counts.astype("int64")})
-        table = pd.DataFrame(rows)
+        names, classes = self.parameters.variants, len(self.splits.class_names)
+        costs = [count_costs(build_classifier(self.parameters, name, 0, classes))[list(COSTS)] for name in names]
+        table = pd.DataFrame([each.sum().astype("int64") for each in costs])
+        table.insert(0, "variant", names)
         write_atomically(self.folder / "tables" / "costs.csv", table.to_csv(index=False))
         return table
 
@@ -163,14 +158,16 @@ class Study:
         _show("\n".join([f"{head} Their networks are not compared.", ">", *lines]))
 
     def show_parameters(self) -> None:
-        """Show the parameters that are not at their default, after all overrides, and the others folded.
-
-        Where the data are is left out.
-        """
+        """Show the parameters that are not at their default, and the others folded; not where the data are."""
         from IPython.display import HTML
 
         fields, values = Parameters.model_fields, self.parameters.model_dump(exclude={"data"})
-        rows = [(name, _text(value), fields[name].description) for name, value in values.items()]
+        rows = []
+        for name, value in values.items():
+            text = (
+                ", ".join(map(str, value)) if isinstance(value, list) else value if value is None else str(value)
+            )
+            rows.append((name, text, fields[name].description))
         table = pd.DataFrame(rows, columns=["parameter", "value", "meaning"])
         is_default = np.array([fields[name].default == value for name, value in values.items()])
         summary = f"<summary>{is_default.sum()} parameters with their default values</summary>"
@@ -180,9 +177,8 @@ class Study:
     def finding(self, text: str, question: str | None = None, rank: int = 1) -> None:
         """Show one sentence, computed from the numbers, as a finding.
 
-        The report reads question and rank from the output's metadata: rank 1 is the conclusion that opens the
-        section of this question, of which there is one, 2 to 4 follow it; without a question it is in the notebook
-        only.
+        In the report rank 1 is the conclusion that opens the section of this question, of which there is one, 2 to
+        4 follow it; without a question it is in the notebook only.
         """
         _known_question(question, text)
         place = {"metadata": {"question": question, "rank": rank}} if question else {}
@@ -192,13 +188,11 @@ class Study:
         self, figure: Any, name: str, caption: str, alt: str, question: str | None = None, rank: int = 1,
         touch: dict | None = None,
     ) -> None:  # fmt: skip
-        """Show a matplotlib `Figure` with its caption and keep it as `figures/<name>.png`, the words beside it.
+        """Show a matplotlib `Figure`, which is then cleared, and keep it as `figures/<name>.png`, words beside it.
 
         Args:
-            figure: the `Figure`; it is cleared.
             name: number and words, such as `3.2-attention-memory`; the number opens the caption.
-            caption: one sentence of Markdown.
-            alt: what the figure shows, for somebody who does not see it.
+            caption: one sentence of Markdown; `alt`: what the figure shows, for somebody who does not see it.
             question: the one that it answers, a key of `display.QUESTIONS`; None: it is in the appendix only.
             rank: its place among the answers to this question, from 1; of a higher rank than 2 it is folded.
             touch: the maps behind the figure, of `figures.explorer.touch_data`, for a reader to point at.
@@ -207,12 +201,11 @@ class Study:
 
         from fer_lib.figures.style import png
 
-        # Photographs under a map of colours are large, and no sharper for more pixels.
-        content = png(figure)
-        content = png(figure, 100) if len(content) > 2**18 else content
+        if len(content := png(figure)) > 2**18:  # photographs are large, and no sharper for more pixels
+            content = png(figure, 100)
         write_atomically(self.folder / "figures" / f"{name}.png", content)
-        maps = {"touch": touch} if touch else {}
-        self._keep_words("figures", name, question, rank, caption=caption, alt=alt, **maps)
+        words = {"caption": caption, "alt": alt} | ({"touch": touch} if touch else {})
+        self._keep_words("figures", name, question, rank, words)
         figure.clear()  # else the inline backend shows it once more at the cell's end
         width = round(figure.get_figwidth() * 72)
         _show(Image(content, width=width), metadata={"image/png": {"alt": alt, "width": width}})
@@ -221,18 +214,16 @@ class Study:
     def show_table(
         self, table: pd.DataFrame, name: str, caption: str, question: str | None = None, rank: int = 1
     ) -> None:
-        """Show a DataFrame with its caption, as `display.readable` has it, and keep it as `tables/<name>.csv`.
+        """Show a DataFrame as `display.readable` has it and keep it, unrounded, as `tables/<name>.csv`.
 
-        What is kept is unrounded and without the index: reset that where it matters. The other arguments are those
-        of `show_figure`.
+        The index is left out: reset it where it matters. The other arguments are those of `show_figure`.
         """
-        texts = table.select_dtypes(exclude=["number", "bool"])
-        kept = table.assign(**texts.map(_as_text_in_spreadsheets))
+        kept = table.replace(r"^(?=[=+@-])", "'", regex=True)  # else a spreadsheet takes the text for a formula
         write_atomically(self.folder / "tables" / f"{name}.csv", kept.to_csv(index=False))
-        self._keep_words("tables", name, question, rank, caption=caption)
+        self._keep_words("tables", name, question, rank, {"caption": caption})
         _show(f"**Table {name.split('-')[0]}.** {caption}", _styled(table, name))
 
-    def _keep_words(self, kind, name, question, rank, **words):
+    def _keep_words(self, kind, name, question, rank, words):
         """Write what the report needs beside a figure or table; ValueError for an unknown question."""
         _known_question(question, name)
         runs.write_json(self.folder / kind / f"{name}.json", words | {"question": question, "rank": rank})
@@ -261,26 +252,17 @@ def claim(folder: Path, parameters: Parameters) -> None:
     if not path.exists():
         write_atomically(path, write_parameters(parameters.model_copy(update={"data": None})))
     elif differing := parameters.differences(read_parameters(path)):
-        found = f"other values of {', '.join(differing)}"
+        what, found = "The folder is that of another study of this name", f"other values of {', '.join(differing)}"
         advice = "Give this study a name of its own with the parameter `study`"
-        raise ParameterError("The folder is that of another study of this name", path, None, found, advice)
+        raise ParameterError(what, path, None, found, advice)
 
 
 def _show(*things, **settings):
-    """Display things in the notebook, text as Markdown."""
+    """Display things in the notebook, text as Markdown without formulas: a class may be called `$x$`."""
     from IPython.display import Markdown, display
 
     for thing in things:
-        display(Markdown(thing) if isinstance(thing, str) else thing, **settings)
-
-
-def _as_text_in_spreadsheets(value):
-    """Return a cell with an apostrophe before what a spreadsheet would take for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(tuple("=+-@")) else value
-
-
-def _text(value):
-    return ", ".join(map(str, value)) if isinstance(value, list) else MISSING if value is None else str(value)
+        display(Markdown(thing.replace("$", r"\$")) if isinstance(thing, str) else thing, **settings)
 
 
 def _styled(table, name):
@@ -289,10 +271,10 @@ def _styled(table, name):
 
     shown = readable(table.reset_index(drop=True))
     left = {"text-align": "left", "white-space": "normal", "overflow-wrap": "break-word"}
-    words = [column for column, is_numeric in zip(shown, are_numeric(shown), strict=True) if not is_numeric]
-    numbers = [column for column in shown if column not in words]
-    style = shown.style.set_uuid(name.replace(".", "-")).set_properties(subset=words, **left)
-    style.set_properties(subset=numbers, **{"white-space": "nowrap"})
+    numeric = np.array(are_numeric(shown))
+    style = shown.style.set_uuid(name.replace(".", "-")).set_properties(subset=shown.columns[~numeric], **left)
+    style.set_properties(subset=shown.columns[numeric], **{"white-space": "nowrap"})
+    style.set_table_attributes('class="tex2jax_ignore mathjax_ignore"')  # a class may be called `$x$`
     style.format(escape="html").format_index(escape="html", axis="columns")
     style.set_table_styles([{"selector": "th", "props": list(left.items())}]).hide(axis="index")
     return HTML(style.to_html())  # a Styler would print its address, another one every time

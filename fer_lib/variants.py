@@ -1,5 +1,6 @@
 """Names of the networks that a study compares: `resnet50v2`, `resnet50v2-nl3`, `resnet26v2-nl34-dot_product`."""
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -35,39 +36,29 @@ _NAME = re.compile(
 
 @dataclass(frozen=True)
 class Variant:
-    """One network of the grid; ParameterError for a value that is not among the known ones.
+    """One network of the grid; ParameterError for a value that is not among the known ones."""
 
-    Args:
-        depth: a key of `STAGE_BLOCKS`.
-        stages: the stages (1 to 4, increasing) that get non-local blocks; none in the baseline.
-        pairwise: one of `PAIRWISE_FUNCTIONS`.
-        placement: one of `PLACEMENTS`.
-        pre: whether the blocks read a normalised input, as the bottlenecks of a pre-activation ResNet do.
-        scaled: whether the Gaussians' logits are divided by the square root of their width.
-    """
-
-    depth: int = 50
-    stages: tuple[int, ...] = ()
-    pairwise: str = "embedded_gaussian"
-    placement: str = "every"
-    pre: bool = False
-    scaled: bool = False
+    depth: int = 50  # a key of `STAGE_BLOCKS`
+    stages: tuple[int, ...] = ()  # those of 1 to 4, increasing, that get non-local blocks; none in the baseline
+    pairwise: str = "embedded_gaussian"  # one of `PAIRWISE_FUNCTIONS`
+    placement: str = "every"  # one of `PLACEMENTS`
+    pre: bool = False  # the blocks read a normalised input, as the bottlenecks of a pre-activation ResNet do
+    scaled: bool = False  # the Gaussians' logits are divided by the square root of their width
 
     def __post_init__(self) -> None:
         known = {"depth": STAGE_BLOCKS, "pairwise": PAIRWISE_FUNCTIONS, "placement": PLACEMENTS}
         for part, allowed in known.items():
             if (value := getattr(self, part)) not in allowed:
-                expected = "one of " + ", ".join(map(str, allowed))
-                what = part.replace("pairwise", "pairwise function")
-                raise ParameterError(f"A variant's {what} is unknown", expected=expected, found=repr(value))
+                what = f"A variant's {part.replace('pairwise', 'pairwise function')} is unknown"
+                raise ParameterError(what, None, "one of " + ", ".join(map(str, allowed)), repr(value))
         if list(self.stages) != sorted({1, 2, 3, 4}.intersection(self.stages)):
             expected = "each of 1 to 4 at most once, in increasing order, such as nl34"
             found = "nl" + "".join(map(str, self.stages))
-            raise ParameterError("A variant names its stages wrongly", expected=expected, found=found)
+            raise ParameterError("A variant names its stages wrongly", None, expected, found)
         blocks = STAGE_BLOCKS[self.depth]
         if self.placement == "before_last" and any(blocks[stage - 1] < 2 for stage in self.stages):
             expected = "at least 2 bottlenecks in each stage that gets a block"
-            raise ParameterError("A variant's placement is impossible", self.name, expected, found=f"{blocks}")
+            raise ParameterError("A variant's placement is impossible", self.name, expected, f"{blocks}")
         if self.scaled and self.pairwise not in GAUSSIANS:
             expected = "one of " + ", ".join(GAUSSIANS)
             raise ParameterError("Only a softmax has logits to scale", self.name, expected, self.pairwise)
@@ -77,9 +68,9 @@ class Variant:
         """The name that `from_name` reads; the paper's own function and placement are left unsaid."""
         parts = [f"resnet{self.depth}v2"]
         if self.stages:
-            block = "nl" + "".join(map(str, self.stages)), self.pairwise, self.placement
+            options = [option for option in ("pre", "scaled") if getattr(self, option)]
+            block = ["nl" + "".join(map(str, self.stages)), self.pairwise, self.placement, *options]
             parts += [part for part in block if part not in ("embedded_gaussian", "every")]
-            parts += [option for option in ("pre", "scaled") if getattr(self, option)]
         return "-".join(parts)
 
     @property
@@ -87,42 +78,30 @@ class Variant:
         """Short words for axes and tables: `baseline`, `stage 3`, `stages 3-4, dot product`."""
         if not self.stages:
             return "baseline"
-        words = ["stage " if len(self.stages) == 1 else "stages ", "-".join(map(str, self.stages))]
+        stages = f"stage{'s' * (len(self.stages) > 1)} {'-'.join(map(str, self.stages))}"
         options = {
             PAIRWISE_LABELS[self.pairwise]: self.pairwise != "embedded_gaussian",
-            "one block": self.placement != "every",
-            "normalised input": self.pre,
-            "scaled": self.scaled,
-        }
-        return ", ".join(["".join(words), *(option for option, is_set in options.items() if is_set)])
+            "one block": self.placement != "every", "normalised input": self.pre, "scaled": self.scaled,
+        }  # fmt: skip
+        return ", ".join([stages, *(option for option, is_set in options.items() if is_set)])
 
     @classmethod
     def from_name(cls, name: str) -> "Variant":
-        """Read `resnet<depth>v2[-nl<stages>[-<pairwise>][-<placement>][-pre][-scaled]]`, earlier names included.
-
-        Raises:
-            ParameterError: it is none.
-        """
+        """Return the variant of a name or an earlier name of it; ParameterError where it is none."""
         match = _NAME.fullmatch(str(name))
         if match is None:
-            expected = (
-                "resnet<depth>v2[-nl<stages>[-<function>][-before_last][-pre][-scaled]], such as resnet50v2-nl34"
-            )
-            raise ParameterError("A variant's name cannot be read", expected=expected, found=repr(name))
-        stages = tuple(map(int, match["stages"] or ""))
+            form = "resnet<depth>v2[-nl<stages>[-<function>][-before_last][-pre][-scaled]], as resnet50v2-nl34"
+            raise ParameterError("A variant's name cannot be read", None, form, repr(name))
         pairwise, placement = match["pairwise"] or cls.pairwise, match["placement"] or cls.placement
         pairwise = {earlier: now for now, earlier in EARLIER_NAMES.items()}.get(pairwise, pairwise)
-        options = {"pre": match["pre"] is not None, "scaled": match["scaled"] is not None}
-        return cls(int(match["depth"]), stages, pairwise, placement, **options)
+        stages, options = map(int, match["stages"] or ""), (match["pre"] is not None, match["scaled"] is not None)
+        return cls(int(match["depth"]), tuple(stages), pairwise, placement, *options)
 
     def smallest_map(self, image_size: int, stem: str) -> int | None:
         """Return the side of the smallest map that a block reads, in positions; None without blocks."""
-        side = (image_size - 1) // 2 + 1  # each layer of stride 2 halves the map, rounded up
-        if stem == "imagenet":
-            side = (side - 1) // 2 + 1
-        sides = {}
-        for stage, stride in enumerate(STAGE_STRIDES, start=1):
-            after = (side - 1) // stride + 1
-            sides[stage] = side if self.placement == "before_last" else after
-            side = after
-        return min((sides[stage] for stage in self.stages), default=None)
+        # Each layer of stride 2 halves the map, rounded up; the stem has one or two of them.
+        sides = [math.ceil(image_size / (4 if stem == "imagenet" else 2))]
+        for stride in STAGE_STRIDES:
+            sides.append(math.ceil(sides[-1] / stride))
+        before = 1 if self.placement == "before_last" else 0
+        return min((sides[stage - before] for stage in self.stages), default=None)

@@ -51,29 +51,14 @@ def test_peers_are_fed_every_image_once_with_its_class():
     np.testing.assert_array_equal(tens % 7, classes)
 
 
-def test_contestants_take_turns_and_the_first_turn_does_not_count():
+def test_contestants_take_turns_of_which_the_first_does_not_count_and_a_ratio_is_the_median_of_the_others():
     order = []
     taken = common.take_turns({name: lambda name=name: order.append(name) for name in "ab"}, turns=2)
     assert "".join(order) == "abbaab"
     assert {name: len(seconds) for name, seconds in taken.items()} == {"a": 2, "b": 2}
-
-
-def test_a_ratio_is_the_median_over_the_turns():
     taken = {"a": [(2, 30), (6, 5), (9, 8)], "b": [(1, 10), (2, 5), (9, 4)]}
     assert (common.ratio(taken, "a", "b"), common.ratio(taken, "a", "b", processor=True)) == (2, 2)
     assert common.median(taken["a"]) == 6
-
-
-def test_a_table_replaces_the_one_before_and_nothing_else(tmp_path, monkeypatch):
-    monkeypatch.setattr(common, "FOLDER", tmp_path)
-    page = tmp_path / "README.md"
-    page.write_text("before\n<!-- one -->\nold\n<!-- /one -->\nafter\n<!-- two -->\n<!-- /two -->\n", "utf8")
-    common.write_table("one", ("a", "b"), [("1", "2")])
-    text = page.read_text(encoding="utf8")
-    assert text.startswith("before\n<!-- one -->")
-    assert text.endswith("<!-- /one -->\nafter\n<!-- two -->\n<!-- /two -->\n")
-    assert "| a | b |\n| --- | --- |\n| 1 | 2 |" in text
-    assert "old" not in text
 
 
 def small_network(variant, **more):
@@ -94,14 +79,12 @@ def small_network(variant, **more):
 
 @needs("torch")
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize(
-    "more", [{"stem": "imagenet", "pooling": "max"}, {"stem": "small", "pooling": "average"}], ids=str
-)
-def test_the_network_by_hand_in_pytorch_is_the_same_function(more, training):
+@pytest.mark.parametrize(("stem", "pooling"), [("imagenet", "max"), ("small", "average")])
+def test_the_network_by_hand_in_pytorch_is_the_same_function(stem, pooling, training):
     import torch
 
     variant = "resnet26v2-nl12"  # two bottlenecks a stage: both kinds of shortcut
-    parameters, classifier, images = small_network(variant, **more)
+    parameters, classifier, images = small_network(variant, stem=stem, pooling=pooling)
     do = plain_networks.TorchOperations(plain_networks.weights_of(classifier), training)
     given = torch.as_tensor(images.transpose(0, 3, 1, 2).copy()).to(memory_format=torch.channels_last)
     logits = plain_networks.logits(do, given, parameters, variant).detach()
@@ -130,9 +113,8 @@ def test_the_network_by_hand_in_jax_is_the_same_function():
 
 @needs("torch")
 def test_the_benchmark_of_gpus_runs_for_real(monkeypatch, capsys):
-    monkeypatch.setattr(
-        bench_gpu, "measure", lambda case: bench_gpu.images_per_second(json.loads(json.dumps(case)))
-    )
+    measured = bench_gpu.images_per_second
+    monkeypatch.setattr(bench_gpu, "measure", lambda case: measured(json.loads(json.dumps(case))))
     monkeypatch.setattr(bench_gpu, "IMAGES", 64)
     monkeypatch.setattr(bench_gpu, "IMAGES_PER_TURN", 16)
     assert bench_gpu.main(["--quick", "--precision", "float32", "--seconds", "0.01"]) == 0
@@ -148,7 +130,7 @@ def test_what_does_not_fit_is_named_and_table_one_is_estimated(tmp_path, monkeyp
         return 1000.0 if case["side"] == "project" else 800.0
 
     page = tmp_path / "README.md"
-    page.write_text("before\n<!-- bench_gpu -->\n<!-- /bench_gpu -->\nafter\n", encoding="utf8")
+    page.write_text("before\n<!-- bench_gpu -->\nold\n<!-- /bench_gpu -->\nafter\n", encoding="utf8")
     monkeypatch.setattr(common, "FOLDER", tmp_path)
     monkeypatch.setattr(bench_gpu, "gpus", lambda: ["A device"])
     monkeypatch.setattr(bench_gpu, "measure", pretend)
@@ -159,13 +141,11 @@ def test_what_does_not_fit_is_named_and_table_one_is_estimated(tmp_path, monkeyp
     assert len(rows) == 14 and rows[-1][4:6] == ["does not fit"] * 2
     # 7 networks x 50 epochs x 22,968 images at 1,000 a second.
     assert f"float32 {7 * 50 * 22.968 / 60:.1f} minutes" in text
-    assert text.startswith("before\n") and text.endswith("after\n")
-
-
-def test_a_benchmark_of_gpus_without_one_is_refused(monkeypatch, capsys):
+    # The table replaces the one before and nothing else.
+    assert text.startswith("before\n<!-- bench_gpu -->") and text.endswith("<!-- /bench_gpu -->\nafter\n")
+    assert "old" not in text
     monkeypatch.setattr(bench_gpu, "gpus", list)
-    assert bench_gpu.main([]) == 2
-    assert "No GPU" in capsys.readouterr().err
+    assert (bench_gpu.main([]), "No GPU" in capsys.readouterr().err) == (2, True)
 
 
 def test_a_rented_machine_trains_what_is_missing_and_packs_it_without_weights(tmp_path, monkeypatch):
@@ -181,16 +161,14 @@ else:
         run.joinpath(name).touch()
     sys.exit(index == 2)
 """
-    package = tmp_path / "fer_lib"
-    package.mkdir()
-    (package / "cli.py").write_text(program)
-    (package / "__init__.py").touch()
-    (package / "datasets.py").write_text("def load(*_): pass")
-    (package / "parameters.py").write_text("def read_parameters(_): pass")
-    (tmp_path / "params.yaml").write_text("study: small\n")
-    finished = tmp_path / "outputs" / "small" / "runs" / "a" / "seed-0"
-    finished.mkdir(parents=True)
+    finished, package = tmp_path / "outputs" / "small" / "runs" / "a" / "seed-0", tmp_path / "fer_lib"
+    for folder in (finished, package):
+        folder.mkdir(parents=True)
     (finished / "done.json").touch()
+    loading = {"datasets.py": "def load(*_): pass", "parameters.py": "def read_parameters(_): pass"}
+    for name, text in {"cli.py": program, "__init__.py": "", **loading}.items():
+        (package / name).write_text(text)
+    (tmp_path / "params.yaml").write_text("study: small\n")
     monkeypatch.setattr(rented_gpu, "ROOT", tmp_path)
     given = (tmp_path / "params.yaml", None, dict(os.environ, PYTHONPATH=""), tmp_path)
     assert rented_gpu.train(*given, deadline=0.0, jobs=2) == 0

@@ -16,6 +16,7 @@ from fer_lib.execution import jobs, runner
 from fer_lib.parameters import Parameters
 
 ROOT = Path(__file__).parents[1]
+STOPS = pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +42,12 @@ def call(capsys, *arguments):
     return status, shown.out, shown.err
 
 
+def refused(capsys, words, *arguments):
+    """Call with bad arguments, parameters or data, which the message names."""
+    status, _, err = call(capsys, *arguments)
+    assert (status, words in err) == (2, True), err
+
+
 def test_help_names_every_command(capsys):
     status, out, _ = call(capsys, "--help")
     assert status == 0
@@ -51,40 +58,21 @@ def test_help_names_every_command(capsys):
 
 @pytest.mark.parametrize(
     "arguments",
-    [
-        ["rum"],
-        ["run"],
-        ["run", "a.yaml", "--dat", "x"],
-        ["run", "a.yaml", "--engine", "dask"],
-        ["fetch", "a", "b"],
-    ],
+    ["rum", "run", "run a.yaml --dat x", "run a.yaml --engine dask", "fetch a b", "run a.yaml --jobs 0"],
 )
 def test_bad_usage(capsys, arguments):
-    assert call(capsys, *arguments)[0] == 2
+    assert call(capsys, *arguments.split())[0] == 2
 
 
 def test_run_hands_everything_over_and_names_the_report(capsys, monkeypatch, params, tmp_path):
     given = []
-    monkeypatch.setattr(
-        runner, "run_study", lambda *arguments, **_: given.append(arguments) or "outputs/tiny/report.html"
-    )
-    arguments = [
-        "--data",
-        "a.zip",
-        "--set",
-        "epochs=9",
-        "--set",
-        "flip=false",
-        "--notebook",
-        "01",
-        "--notebook",
-        "02",
-    ]
-    status, out, _ = call(capsys, "run", params, *arguments, "--output-root", str(tmp_path))
-    parameters, data, chosen, output_root = given[0]
+    monkeypatch.setattr(runner, "run_study", lambda *arguments, **_: given.append(arguments) or "report.html")
+    settings = "--data a.zip --set epochs=9 --set flip=false --notebook 01 --notebook 02"
+    status, out, _ = call(capsys, "run", params, *settings.split(), "--output-root", str(tmp_path))
+    ((parameters, *others),) = given
     assert (parameters.study, parameters.epochs, parameters.flip) == ("tiny", 9, False)
-    assert (data, chosen, output_root) == ("a.zip", ["01", "02"], tmp_path)
-    assert (status, out.splitlines()[-1]) == (0, "Report: outputs/tiny/report.html")
+    assert others == ["a.zip", ["01", "02"], tmp_path]
+    assert (status, out.splitlines()[-1]) == (0, "Report: report.html")
 
 
 @pytest.mark.parametrize(
@@ -101,44 +89,31 @@ def test_an_error_is_one_paragraph_and_an_exit_status(capsys, monkeypatch, param
 
     monkeypatch.setattr(runner, "run_study", fail)
     found, out, err = call(capsys, "run", params)
-    assert (found, out) == (status, "")
+    assert (found, out, err.count("\n")) == (status, "", 1)
     assert words in err
-    assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
+@STOPS
 def test_signals(capsys, monkeypatch, params, number, status):
     monkeypatch.setattr(runner, "run_study", lambda *_, **__: os.kill(os.getpid(), number))
     found, _, err = call(capsys, "run", params)
     assert (found, err) == (status, "Stopped. The same command resumes.\n")
 
 
-def test_parameters_that_are_refused(capsys, params):
-    status, _, err = call(capsys, "run", params, "--set", "epoch=3")
-    assert status == 2
-    assert "Did you mean `epochs`?" in err
-    assert call(capsys, "run", "nowhere.yaml")[0] == 2
-
-
 def test_where_the_runs_are_trained(capsys, monkeypatch, params):
     given = []
     monkeypatch.setattr(runner, "run_study", lambda *_, train_grid: given.append(train_grid) or "report.html")
-    assert call(capsys, "run", params)[0] == 0
-    assert call(capsys, "run", params, "--jobs", "2")[0] == 0
-    assert call(capsys, "run", params, "--engine", "ray", "--ray-address", "10.0.0.1:6379", "--jobs", "4")[0] == 0
-    assert given[0] is None
-    assert (given[1].func, given[1].keywords) == (jobs.train_here, {"jobs": 2})
-    assert (given[2].func, given[2].keywords) == (
-        jobs.train_on_ray, {"address": "10.0.0.1:6379", "jobs": 4}
-    )  # fmt: skip
-    status, _, err = call(capsys, "run", params, "--ray-address", "auto")
-    assert (status, "Expected: --engine ray. Found: local." in err) == (2, True)
-    for number in ("0", "1000000000"):
-        assert call(capsys, "run", params, "--jobs", number)[0] == 2
+    for settings in ("", "--jobs 2", "--engine ray --ray-address 10.0.0.1:6379 --jobs 4"):
+        assert call(capsys, "run", params, *settings.split())[0] == 0
+    nothing, here, ray = given
+    assert nothing is None
+    assert (here.func, here.keywords) == (jobs.train_here, {"jobs": 2})
+    assert (ray.func, ray.keywords) == (jobs.train_on_ray, {"address": "10.0.0.1:6379", "jobs": 4})
+    refused(capsys, "Expected: --engine ray. Found: local.", "run", params, "--ray-address", "auto")
 
 
-@pytest.mark.parametrize("wait", [0.1, 0.3, 0.5, 0.7])
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
+@pytest.mark.parametrize("wait", [0.1, 0.5])
+@STOPS
 def test_a_signal_while_the_command_is_being_loaded(params, number, status, wait):
     # The handlers are there before anything that takes its time is imported: the signals come a moment after.
     program = (
@@ -147,12 +122,8 @@ def test_a_signal_while_the_command_is_being_loaded(params, number, status, wait
         f"    threading.Timer(moment, os.kill, [os.getpid(), {int(number)}]).start()\n"
         f"sys.argv[1:] = ['check', {params!r}]\nsys.exit(cli.main())"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (status, "Stopped. The same command resumes.\n")
 
 
@@ -161,14 +132,12 @@ def test_outputs_that_cannot_be_written_and_backends_that_are_not_there(
     capsys, monkeypatch, params, tmp_path, command
 ):
     (tmp_path / "file").touch()
-    start = time.monotonic()
-    status, _, err = call(capsys, command[0], params, *command[1:], "--output-root", str(tmp_path / "file"))
-    assert (status, "cannot be written" in err) == (2, True)
+    start, command = time.monotonic(), [*command, params, "--output-root"]
+    refused(capsys, "cannot be written", *command, str(tmp_path / "file"))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     for backend, words in (("theano", "tensorflow, jax, torch"), ("torch", "pip install --editable '.[torch]'")):
         monkeypatch.setenv("KERAS_BACKEND", backend)
-        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-        status, _, err = call(capsys, command[0], params, *command[1:], "--output-root", str(tmp_path))
-        assert (status, words in err) == (2, True)
+        refused(capsys, words, *command, str(tmp_path))
     assert time.monotonic() - start < 5
 
 
@@ -181,9 +150,8 @@ def test_the_parameters_are_listed_with_their_meaning(capsys):
 
 @pytest.mark.parametrize("name", ["list", "cells"])
 def test_runs_are_listed_seed_by_seed(capsys, params, name):
-    assert call(capsys, name, params)[:2] == (
-        0, "0\tresnet14v2\t0\n1\tresnet14v2-nl3\t0\n2\tresnet14v2\t5\n3\tresnet14v2-nl3\t5\n"
-    )  # fmt: skip
+    listed = "0\tresnet14v2\t0\n1\tresnet14v2-nl3\t0\n2\tresnet14v2\t5\n3\tresnet14v2-nl3\t5\n"
+    assert call(capsys, name, params)[:2] == (0, listed)
 
 
 @pytest.mark.parametrize("name", ["train", "cell"])
@@ -192,7 +160,7 @@ def test_a_run_is_trained_into_the_study_without_the_place_of_the_data(
 ):
     given = []
 
-    def train_run(parameters, variant, seed, splits, study_dir, *_):
+    def train_run(parameters, variant, seed, splits, study_dir, *_, **__):
         given.append((parameters.data, variant, seed, splits, study_dir))
         return SimpleNamespace(folder="the/folder")
 
@@ -201,20 +169,11 @@ def test_a_run_is_trained_into_the_study_without_the_place_of_the_data(
     (tmp_path / "a.zip").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(datasets, "load", lambda parameters, data: tiny_splits)
-    arguments = ["--index", "3", "--set", "data=a.zip", "--output-root", str(tmp_path)]
-    status, out, _ = call(capsys, name, params, *arguments)
-    assert (status, out) == (0, "Run: the/folder\n")
+    arguments = [name, params, "--index", "3", "--set", "data=a.zip", "--output-root", str(tmp_path)]
+    assert call(capsys, *arguments)[:2] == (0, "Run: the/folder\n")
     assert given == [(None, "resnet14v2-nl3", 5, tiny_splits, tmp_path / "tiny")]
     monkeypatch.setenv("FER_FINGERPRINT", "of other data")
-    status, _, err = call(capsys, name, params, *arguments)
-    assert (status, "The data changed" in err) == (2, True)
-
-
-@pytest.mark.parametrize("index", ["4", "-1"])
-def test_a_run_that_is_not_there(capsys, params, index):
-    status, _, err = call(capsys, "train", params, "--index", index)
-    assert status == 2
-    assert f"Expected: 0 to 3. Found: {index}." in err
+    refused(capsys, "The data changed", *arguments)
 
 
 def test_check_shows_what_it_found_and_refuses_what_would_ruin_a_study(capsys, monkeypatch, params, tiny_splits):
@@ -222,24 +181,29 @@ def test_check_shows_what_it_found_and_refuses_what_would_ruin_a_study(capsys, m
     status, out, _ = call(capsys, "check", params)
     assert status == 0
     assert out.splitlines()[1].split() == ["angry", "10", "3", "2"]  # training, validation and test images
-    with monkeypatch.context() as patched:
-        patched.setattr(checks, "MAX_CONSTANT_SHARE", -1)  # now even no blank image is too many
-        status, out, err = call(capsys, "check", params)
+    monkeypatch.setattr(checks, "MAX_CONSTANT_SHARE", -1)  # now even no blank image is too many
+    status, out, err = call(capsys, "check", params)
     assert status == 2
     assert "PROBLEM: 0 of 105 images are blank" in out
     assert "The dataset failed validation" in err
 
 
-def test_data_that_are_not_there(capsys, params):
-    status, _, err = call(capsys, "check", params, "--set", "dataset=fer2013", "--data", "nowhere.zip")
-    assert status == 2
-    assert "nowhere.zip" in err
-
-
-def test_report_of_no_study(capsys, tmp_path):
-    status, _, err = call(capsys, "report", str(tmp_path))
-    assert status == 2
-    assert "not a study's" in err
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("train {params} --index 4", "Expected: 0 to 3. Found: 4."),
+        ("train {params} --index -1", "Expected: 0 to 3. Found: -1."),
+        ("run {params} --set epoch=3", "Did you mean `epochs`?"),
+        ("run nowhere.yaml", "nowhere.yaml"),
+        ("run {params} --set dataset=kdef --set protocol=random", "The study needs data"),
+        ("check {params} --set dataset=fer2013 --data nowhere.zip", "nowhere.zip"),
+        ("report {folder}/nowhere", "not a study's"),
+    ],
+)
+def test_what_is_not_there_is_named_and_no_folder_is_made(capsys, monkeypatch, params, tmp_path, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    refused(capsys, words, *arguments.format(params=params, folder=tmp_path).split())
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_fetch_alone_and_with_a_target(capsys, monkeypatch):
@@ -265,7 +229,7 @@ def test_without_the_study_extra_one_line_says_what_to_install(tmp_path):
     assert b"package typer is not installed" in err and b"[study,tensorflow]" in err
 
 
-def test_a_terminal_that_lacks_characters(params, tmp_path):
+def test_a_terminal_that_lacks_characters(tmp_path):
     folder = tmp_path / "\u4e2d\u6587"
     folder.mkdir()
     status, _, err = command("report", str(folder), folder=tmp_path, PYTHONIOENCODING="latin-1")
@@ -273,21 +237,6 @@ def test_a_terminal_that_lacks_characters(params, tmp_path):
 
 
 def test_a_user_without_a_home(params, tmp_path):
-    status, _, err = command(
-        "check",
-        params,
-        "--set",
-        "generated_images=210",
-        folder=tmp_path,
-        HOME=str(tmp_path / "nowhere"),
-        KERAS_BACKEND="jax",
-    )
+    environment = {"HOME": str(tmp_path / "nowhere"), "KERAS_BACKEND": "jax"}
+    status, _, err = command("check", params, "--set", "generated_images=210", folder=tmp_path, **environment)
     assert (status, err) == (0, b"")
-
-
-def test_a_run_without_data_leaves_no_folder(capsys, tmp_path, params):
-    root = tmp_path / "outputs"
-    status, _, err = call(
-        capsys, "run", params, "--set", "dataset=kdef", "--set", "protocol=random", "--output-root", str(root)
-    )
-    assert (status, root.exists()) == (2, False), err

@@ -1,8 +1,11 @@
 import pickle
 
 import pytest
+from data_files import csv_row, csv_rows, grey, refused
 
+from fer_lib.datasets import load_fer2013
 from fer_lib.errors import DataError, FerError, ParameterError, RunError, shown
+from fer_lib.parameters import read_parameters
 
 
 def test_an_error_is_one_paragraph_in_a_fixed_order():
@@ -41,23 +44,31 @@ def test_long_values_keep_their_beginning_and_end():
     assert len(str(long)) < 5000 and str(long).isprintable()
 
 
-@pytest.mark.parametrize(("kind", "status"), [(FerError, 1), (RunError, 1), (DataError, 2), (ParameterError, 2)])
-def test_exit_status(kind, status):
-    assert kind("It failed").exit_status == status
-
-
-def test_wrong_input_is_a_value_error_too():
-    assert issubclass(DataError, ValueError)
-    assert issubclass(ParameterError, ValueError)
-    assert not issubclass(RunError, ValueError)
-
-
-@pytest.mark.parametrize(
-    "error",
-    [kind("It failed", found=0) for kind in (RunError, DataError, ParameterError)],
-    ids=lambda error: type(error).__name__,
-)
-def test_an_error_comes_back_from_another_process_as_it_was(error):
+@pytest.mark.parametrize(("kind", "status"), [(RunError, 1), (DataError, 2), (ParameterError, 2)])
+def test_wrong_input_is_a_value_error_of_status_2_in_every_process(kind, status):
+    assert issubclass(kind, ValueError) == (status == 2)
+    error = kind("It failed", found=0)
     again = pickle.loads(pickle.dumps(error))
-    assert type(again) is type(error)
-    assert (str(again), again.exit_status, vars(again)) == (str(error), error.exit_status, vars(error))
+    assert type(again) is kind and (str(again), vars(again)) == (str(error), vars(error))
+    assert again.exit_status == status
+
+
+TABLE = ["emotion,pixels,Usage", *csv_rows()[:5]]
+
+
+@pytest.mark.parametrize("blanks", [0, 1, 4])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    ("read", "lines", "place"),
+    [
+        (load_fer2013, [*TABLE, csv_row(0, grey(0), "Trainin"), *TABLE[1:]], 6),
+        (load_fer2013, [*TABLE, "0,1 2 3,Training"], 6),
+        (read_parameters, ["epochs: 3", "flip: true", "epochs: 4"], 2),
+        (read_parameters, ["epochs: 3", "seeds: &a [0]"], 1),
+        (read_parameters, ["epochs: 3", "seeds: ]"], 1),
+    ],
+)
+def test_the_line_of_an_error_is_counted_with_the_blank_lines_before_it(tmp_path, read, lines, place, end, blanks):
+    path = tmp_path / "fer2013.csv"
+    path.write_bytes(end.join([lines[0], *[""] * blanks, *lines[1:], ""]).encode())
+    refused(lambda: read(path), f"line {place + blanks + 1}")  # the first line is line 1

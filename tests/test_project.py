@@ -1,6 +1,7 @@
 """What holds for the project as a whole: layers, pins, commands, notebooks, and nothing of anybody's machine."""
 
 import ast
+import itertools
 import re
 import subprocess
 import sys
@@ -14,7 +15,6 @@ from fer_lib.notebooks import read_notebook
 from fer_lib.parameters import Parameters
 
 ROOT = Path(__file__).parents[1]
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 BACKENDS = {"tensorflow", "jax", "torch"}
 
 # The folders are the pipeline: a module imports from its own layer and from those above it.
@@ -39,8 +39,7 @@ WITH_KERAS = {
 def imports(path, lazy=True):
     """Dotted names of the modules that a file imports; those inside of functions only if `lazy`."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    nodes = ast.walk(tree) if lazy else tree.body
-    for node in nodes:
+    for node in ast.walk(tree) if lazy else tree.body:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -49,19 +48,23 @@ def imports(path, lazy=True):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def roots(modules):
+    return {module.split(".")[0] for module in modules}
+
+
 def layer(module):
     """Number of the layer of a dotted name in fer_lib."""
-    noun = module.split(".")[1]
-    found = [number for number, nouns in enumerate(LAYERS) if noun in nouns]
-    assert found, f"fer_lib.{noun} has no place among the layers"
-    return found[0]
+    (number,) = [number for number, nouns in enumerate(LAYERS) if module.split(".")[1] in nouns]
+    return number
 
 
 def library():
     for path in sorted((ROOT / "fer_lib").rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        if name != "fer_lib":
+        if name == "fer_lib":
+            assert not set(imports(path)), "importing the package loads nothing"
+        else:
             yield name, path
 
 
@@ -76,9 +79,8 @@ def test_the_library_imports_keras_and_no_backend():
     # Exceptions where Keras is slow: TensorFlow's own batches, and operations that a backend has fused.
     allowed = {"fer_lib.training.batches": {"tensorflow"}, "fer_lib.models.layers": BACKENDS}
     for name, path in library():
-        assert not {imported.split(".")[0] for imported in imports(path, lazy=False)} & BACKENDS, name
-        roots = {imported.split(".")[0] for imported in imports(path)} - allowed.get(name, set())
-        assert not roots & BACKENDS, f"{name} imports {roots & BACKENDS}"
+        assert not roots(imports(path, lazy=False)) & BACKENDS, name
+        assert roots(imports(path)) & BACKENDS <= allowed.get(name, set()), name
 
 
 def test_reading_a_study_loads_neither_keras_nor_a_backend():
@@ -89,74 +91,35 @@ def test_reading_a_study_loads_neither_keras_nor_a_backend():
             continue
         seen, waiting = set(), [name]
         while waiting:
-            module = waiting.pop()
             # `from fer_lib.training import runs` names a module, `from fer_lib.training.runs import Run` more.
-            found = {imported for imported in graph.get(module, ()) if imported not in seen}
+            found = graph.get(waiting.pop(), set()) - seen
             seen |= found
             waiting += found
-        roots = {imported.split(".")[0] for imported in seen}
-        assert not roots & {"keras", *BACKENDS}, f"importing {name} loads {roots & {'keras', *BACKENDS}}"
+        assert not roots(seen) & {"keras", *BACKENDS}, f"importing {name} loads a backend"
 
 
-def test_importing_the_package_loads_nothing_heavy():
-    assert not set(imports(ROOT / "fer_lib" / "__init__.py"))
-
-
-def pins():
-    return dict(re.findall(r"^([a-z0-9._-]+)==([^ \\]+)", (ROOT / "requirements.lock").read_text(), re.M))
-
-
-def direct_dependencies():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"]
-    for line in [*project["dependencies"], *extras["study"], *extras["tensorflow"], *extras["test"]]:
-        yield re.fullmatch(r"([a-z0-9-]+)(?:>=([0-9.]+))?(?:,<([0-9.]+))?(?:; (.*))?", line).groups()
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+PINS = dict(re.findall(r"^([a-z0-9._-]+)==([^ \\]+)", (ROOT / "requirements.lock").read_text(), re.M))
+# Name, lowest and first excluded version, marker of what the lock is made of.
+DIRECT = [
+    re.fullmatch(r"([a-z0-9-]+)(?:>=([0-9.]+))?(?:,<([0-9.]+))?(?:; (.*))?", line).groups()
+    for line in [*PROJECT["dependencies"], *EXTRAS["study"], *EXTRAS["tensorflow"], *EXTRAS["test"]]
+]
 
 
 def numbers(version):
     return tuple(int(part) for part in version.split("."))
 
 
-def test_the_lock_satisfies_the_project():
-    for name, lowest, below, _ in direct_dependencies():
-        assert numbers(pins()[name]) >= numbers(lowest), name
-        assert below is None or numbers(pins()[name]) < numbers(below), name
-
-
-def test_what_make_backends_adds_satisfies_the_extras():
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    recipe = re.search(r"^\$\(VENV\)/\.backends:.*?\n(?:\t.*\n)+", (ROOT / "Makefile").read_text(), re.M)[0]
-    added = dict(re.findall(r'"([a-z]+)==([0-9.]+)"', recipe))
-    assert set(added) == {"jax", "torch", "ray"}
-    for name, version in added.items():
-        (extra,) = extras[name]
-        assert extra.startswith(f"{name}>=") and numbers(version) >= numbers(extra.partition(">=")[2])
-
-
-def test_conda_gets_the_same_pins():
-    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
-    *_, pip = environment["dependencies"]
-    expected = {"-e ."}
-    for name, _, _, marker in direct_dependencies():
-        expected.add(f"{name}=={pins()[name]}" + (f"; {marker}" if marker else ""))
-    assert set(pip["pip"]) == expected
-    assert environment["name"] == "fer-study"
-    assert "python=3.11" in environment["dependencies"]
-
-
-def test_the_lock_has_a_hash_for_every_pin_and_no_index():
-    text = (ROOT / "requirements.lock").read_text()
-    for block in re.split(r"\n(?=[a-z])", text):
-        assert "--hash=sha256:" in block, block[:60]
-    assert "index-url" not in text and "://" not in text
-
-
-def test_the_layer_alone_needs_keras_and_numpy():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert [re.match(r"[a-z]+", line)[0] for line in project["dependencies"]] == ["keras", "numpy"]
-    assert {"study", "test", "tensorflow", "jax", "torch", "gpu", "ray", "fetch"} == set(
-        project["optional-dependencies"]
-    )
+def test_the_lock_satisfies_the_project_and_conda_gets_the_same_pins():
+    for name, lowest, below, _ in DIRECT:
+        assert numbers(PINS[name]) >= numbers(lowest), name
+        assert below is None or numbers(PINS[name]) < numbers(below), name
+    *conda, pip = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    pinned = {f"{name}=={PINS[name]}" + (f"; {marker}" if marker else "") for name, _, _, marker in DIRECT}
+    assert set(pip["pip"]) == {"-e .", *pinned}
+    assert "python=3.11" in conda
 
 
 # Import name -> distribution, where they differ.
@@ -164,18 +127,14 @@ DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml", "sklearn": "scikit-learn", "
 
 
 def test_what_the_library_imports_is_declared():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lines = [
-        *project["dependencies"],
-        *(line for extra in project["optional-dependencies"].values() for line in extra),
-    ]
+    lines = itertools.chain(PROJECT["dependencies"], *EXTRAS.values())
     declared = {re.match(r"[a-z0-9-]+", line)[0] for line in lines}
     for name, path in library():
-        roots = {imported.split(".")[0] for imported in imports(path)} - sys.stdlib_module_names - {"fer_lib"}
-        missing = {DISTRIBUTIONS.get(root, root) for root in roots} - declared
-        assert not missing, f"{name} imports {missing}"
+        outside = roots(imports(path)) - sys.stdlib_module_names - {"fer_lib"}
+        assert {DISTRIBUTIONS.get(root, root) for root in outside} <= declared, name
 
 
+@pytest.fixture(scope="module")
 def tracked_files():
     try:
         listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -184,55 +143,38 @@ def tracked_files():
     return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()]
 
 
-def test_no_tracked_file_tells_of_a_machine_or_an_index():
+def test_no_tracked_file_tells_of_a_machine_or_an_index(tracked_files):
     # Letters, digits and slashes before it: part of a longer path or of a picture in base64.
     home = re.compile(rb"(?<![\w./+~-])/(home|root|work|Users|opt|mnt|srv)/\w")
     index = re.compile(rb"(index-url[ =]+\S|pypi\.org|pythonhosted|://[^/\s]*:[^/\s@]*@)")
-    for path in tracked_files():
-        content = path.read_bytes()
+    for path in tracked_files:
         for pattern in (home, index):
-            found = pattern.search(content)
+            found = pattern.search(path.read_bytes())
             assert path == Path(__file__) or found is None, f"{path.relative_to(ROOT)}: {found[0]}"
 
 
-def test_no_data_and_no_weights_are_tracked():
-    for path in tracked_files():
+def test_no_data_and_no_weights_are_tracked(tracked_files):
+    for path in tracked_files:
         assert path.suffix not in (".h5", ".zip", ".keras") and path.stat().st_size < 8_000_000, path
         assert not path.name.startswith(("fer2013.csv", "icml_face_data", "checkpoint-")), path
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebooks_parameters_are_the_studys_own(path):
-    (cell,) = [cell for cell in read_notebook(path).cells if "parameters" in cell.metadata.get("tags", [])]
-    declared = {line.target.id: ast.literal_eval(line.value) for line in ast.parse(cell.source).body}
-    base = declared.pop("params")
-    assert (path.parent / base).is_file()
-    # None: as the file has it; a literal here would win over the study that the runner gives.
-    assert set(declared) <= set(Parameters.model_fields) and set(declared.values()) <= {None}
-    opened = [
-        call
-        for cell in read_notebook(path).cells
-        if cell.cell_type == "code"
-        for call in ast.walk(ast.parse(cell.source))
-        if isinstance(call, ast.Call) and ast.unparse(call.func) == "Study.open"
-    ]
-    assert [ast.unparse(call) for call in opened] == [
-        f"Study.open(params, {', '.join(f'{name}={name}' for name in declared)})"
-    ]
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_is_kept_as_executed_in_order(path):
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_a_notebook_declares_parameters_of_the_study_and_is_kept_as_executed_in_order(path):
     notebook = read_notebook(path)
     code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     assert notebook.metadata.kernelspec.name == "python3"
-    assert not any(output.output_type == "error" for cell in code for output in cell.outputs)
-    for cell in code:
-        functions = [
-            node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, (ast.FunctionDef, ast.ClassDef))
-        ]
-        assert not functions, f"{path.name} defines {functions[0].name}"
-        for output in cell.outputs:
-            if "image/png" in output.get("data", {}):
-                assert output.metadata.get("image/png", {}).get("alt"), f"{path.name}: a picture without words"
+    (cell,) = [cell for cell in code if "parameters" in cell.metadata.get("tags", [])]
+    declared = {line.target.id: ast.literal_eval(line.value) for line in ast.parse(cell.source).body}
+    assert (path.parent / declared.pop("params")).is_file()
+    # None: as the file has it; a literal here would win over the study that the runner gives.
+    assert set(declared) <= set(Parameters.model_fields) and set(declared.values()) <= {None}
+    nodes = [node for cell in code for node in ast.walk(ast.parse(cell.source))]
+    (opened,) = [node for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func) == "Study.open"]
+    assert ast.unparse(opened) == f"Study.open(params, {', '.join(f'{name}={name}' for name in declared)})"
+    assert not any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in nodes), "a definition"
+    for output in (output for cell in code for output in cell.outputs):
+        assert output.output_type != "error"
+        if "image/png" in output.get("data", {}):
+            assert output.metadata.get("image/png", {}).get("alt"), "a picture without words"

@@ -1,12 +1,33 @@
 """Whole studies in small: the numbered notebooks on data of another kind than their own."""
 
+import re
+
+import numpy as np
 import pandas as pd
 import pytest
-from data_files import write_kdef
+from data_files import save, write_kdef
+from matplotlib.text import Text
+from PIL import Image
 
+from fer_lib.analysis import attention, tables
 from fer_lib.execution import runner
+from fer_lib.figures import baseline, confusion, data
 from fer_lib.notebooks import read_notebook
 from fer_lib.parameters import build_parameters
+from fer_lib.report.page import read_table
+from fer_lib.training.runs import read_run
+
+SMALL = {"image_size": 32, "study": "tiny", "variants": ["resnet14v2", "resnet14v2-nl3"]}
+# Names that mean something to pandas, to matplotlib and in earlier files of ours. Half of the images are `total`s.
+CLASSES = {"$x$": 30, "NA": 30, "total": 60}
+
+
+def run(folder, path, notebooks=None, **values):
+    """The folder of a study of the data at `path`, run in `folder`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FER_CACHE", str(folder / "cache"))
+        page = runner.run_study(build_parameters(SMALL | values), path, notebooks, folder / "outputs")
+    return page.parent
 
 
 @pytest.fixture(scope="module")
@@ -14,22 +35,8 @@ def kdef_study(tmp_path_factory):
     """Notebooks 00 to 04 on a small KDEF tree: colour, five angles, subjects that training has not seen."""
     folder = tmp_path_factory.mktemp("kdef")
     tree = write_kdef(folder / "KDEF", ["F01", "F02", "M01", "M02"])
-    parameters = build_parameters(
-        {
-            "study": "kdef_tiny",
-            "dataset": "kdef",
-            "protocol": "subject",
-            "colour": True,
-            "aspect": "pad",
-            "image_size": 32,
-            "epochs": 1,
-            "variants": ["resnet14v2", "resnet14v2-nl3"],
-        }
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FER_CACHE", str(folder / "cache"))
-        runner.run_study(parameters, tree, ["00", "01", "02", "03", "04"], folder / "outputs")
-    return folder / "outputs" / "kdef_tiny"
+    values = {"dataset": "kdef", "protocol": "subject", "colour": True, "aspect": "pad", "epochs": 1}
+    return run(folder, tree, ["00", "01", "02", "03", "04"], **values)
 
 
 def test_a_study_of_kdef_ends_with_its_report(kdef_study):
@@ -38,12 +45,18 @@ def test_a_study_of_kdef_ends_with_its_report(kdef_study):
     assert len(list((kdef_study / "notebooks").glob("0[0-4]_*.done.json"))) == 5
 
 
-def printed(study, name):
-    """What the cells of an executed notebook printed."""
+def outputs(study, name):
+    """The outputs of an executed notebook, one by one."""
     cells = read_notebook(next((study / "notebooks").glob(f"{name}_*.ipynb"))).cells
-    return "".join(
-        output.text for cell in cells for output in cell.get("outputs", []) if output.output_type == "stream"
-    )
+    return [output for cell in cells for output in cell.get("outputs", [])]
+
+
+def printed(study, name):
+    return "".join(output.text for output in outputs(study, name) if output.output_type == "stream")
+
+
+def shown(study, name):
+    return [output.get("data", {}).get("text/markdown", "") for output in outputs(study, name)]
 
 
 def test_what_either_protocol_leaks_is_told(kdef_study):
@@ -67,9 +80,60 @@ def test_accuracy_is_told_by_angle_and_sex_and_over_subjects(kdef_study):
 
 
 def test_a_network_that_did_not_learn_is_named_in_a_box_and_not_compared(kdef_study):
-    cells = read_notebook(next((kdef_study / "notebooks").glob("02_*.ipynb"))).cells
-    shown = [
-        output.get("data", {}).get("text/markdown", "") for cell in cells for output in cell.get("outputs", [])
-    ]
-    assert any("These runs did not learn" in text and "baseline, seed 0" in text for text in shown)
+    boxes = [text for text in shown(kdef_study, "02") if "These runs did not learn" in text]
+    assert any("baseline, seed 0" in text for text in boxes)
     assert pd.read_csv(kdef_study / "tables" / "comparison.csv").empty
+
+
+@pytest.fixture(scope="module")
+def three_classes(tmp_path_factory):
+    """All notebooks on own images of the three `CLASSES`, each a bright band at another height, in noise."""
+    folder, generator = tmp_path_factory.mktemp("folders"), np.random.default_rng(0)
+    for place, (name, number) in enumerate(CLASSES.items()):
+        for image in range(number):
+            pixels = generator.integers(0, 60, (32, 32), dtype="uint8")
+            pixels[10 * place : 10 * place + 10] += 150
+            save(Image.fromarray(pixels), folder / "images" / name / f"{image}.png")
+    networks = ["resnet14v2", "resnet14v2-nl3", "resnet14v2-nl3-identity"]
+    recipe = {"epochs": 3, "batch_size": 8, "norm_momentum": 0.8, "pooling": "average", "dropout": 0.0}
+    return run(folder, folder / "images", dataset="folders", protocol="random", variants=networks, **recipe)
+
+
+@pytest.fixture(scope="module")
+def three_class_runs(three_classes):
+    return [read_run(path.parent) for path in sorted(three_classes.glob("runs/*/*/done.json"))]
+
+
+def test_tables_and_report_show_any_class_name_as_it_is_with_its_count(three_classes):
+    # A fifth of each class is for validation.
+    counts = {name: (number * 4 // 5, number // 5) for name, number in CLASSES.items()}
+    for name in ("1.2-classes", "4.2-classes"):
+        table = read_table(three_classes / "tables" / f"{name}.csv")["shown"]
+        found = table[table["network"] == "baseline"].set_index("class")["images of the class"]
+        assert found.to_dict() == {name: str(validation) for name, (_, validation) in counts.items()}
+    page = re.sub(r"<[^>]+>", " ", (three_classes / "report.html").read_text(encoding="utf-8"))
+    words = " ".join(page.split())
+    assert "class train validation " + " ".join(f"{name} {a} {b}" for name, (a, b) in counts.items()) in words
+    assert "own images, protocol random: 96 train, 24 validation" in words
+    assert "guessing 33.3 %" in words
+    table = r" +\$x\$ +NA +total\ntrain +24 +24 +48\nvalidation +6 +6 +12\n"
+    assert re.search(table, printed(three_classes, "00"))
+    assert not any(re.search(r"(?<!\\)\$", text) for text in shown(three_classes, "00")), "read as a formula"
+
+
+def test_figures_show_any_class_name_as_it_is(three_class_runs):
+    scores = tables.class_scores(three_class_runs[:1])
+    counts = pd.DataFrame({"train": {name: 0.8 * number for name, number in CLASSES.items()}}).T
+    shares = tables.confusion_shares(three_class_runs[:1])
+    for figure in (data.class_counts(counts), baseline.class_scores(scores), confusion.confusion_matrices(shares)):
+        texts = figure.findobj(Text)
+        words = [text.get_text().partition(" (")[0] for text in texts]
+        assert set(CLASSES) <= set(words)
+        assert not any(text.get_parse_math() for text in texts if "$" in text.get_text())
+
+
+def test_what_runs_keep_of_their_attention_is_read_with_any_class_name(three_class_runs):
+    kept = attention.read(three_class_runs[1])
+    assert set(kept.images["class"]) == set(CLASSES)
+    of_classes = kept.table[kept.table["of"] == attention.ONE_CLASS].groupby("class")["images"].first()
+    assert of_classes.to_dict() == {name: number // 5 for name, number in CLASSES.items()}

@@ -21,7 +21,7 @@ from fer_lib.parameters import Parameters, build_parameters, read_parameters
 from fer_lib.study import Study, find_data
 
 ROOT = Path(__file__).parents[1]
-NOISE = np.random.default_rng(0)
+DEMO = "../params/demo.yaml"
 
 
 @pytest.fixture
@@ -34,7 +34,9 @@ def project(tmp_path, monkeypatch):
     return tmp_path / "project"
 
 
-DEMO = "../params/demo.yaml"
+@pytest.fixture
+def study(tmp_path):
+    return Study(Parameters(), tmp_path)
 
 
 def test_a_notebook_begins_with_its_file_and_values_override_it(project):
@@ -58,14 +60,11 @@ def test_the_file_of_another_study_and_that_of_its_own_folder(project):
     assert (own.folder, own.parameters.study) == (by_name.folder, "other")
 
 
-def test_values_that_cannot_be_used_are_not_blamed_on_the_file(project):
+def test_values_that_cannot_be_used_are_not_blamed_on_the_file_and_a_missing_file_names_the_places(project):
     with pytest.raises(ParameterError, match=r"Where: the notebook's parameters, key seeds\..*papermill -p.*-y"):
         Study.open(DEMO, seeds="[0, 1]")
     with pytest.raises(ParameterError, match=r"unknown.*epochs"):
         Study.open(DEMO, epoch=3)
-
-
-def test_a_file_that_is_nowhere_names_the_places(project):
     with pytest.raises(ParameterError, match=r"`params` cannot be found.*none.yaml or .*none.yaml"):
         Study.open("params/none.yaml")
 
@@ -98,10 +97,7 @@ def test_papermill_from_the_root_from_notebooks_and_from_a_checkout_elsewhere(pr
         new_code_cell("from fer_lib.study import Study\nstudy = Study.open(params, seeds=seeds)"),
         new_code_cell("study.show_parameters()\nstudy.finding('It works.')\nprint(study.parameters.seeds)"),
     ]
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(
-        new_notebook(cells=cells, metadata={"kernelspec": kernel}), project / "notebooks" / "01_a.ipynb"
-    )
+    nbformat.write(new_notebook(cells=cells), project / "notebooks" / "01_a.ipynb")
     # An installed package: nothing beside it is a project.
     shutil.copytree(ROOT / "fer_lib", project.parent / "site-packages" / "fer_lib")
     environment = {**os.environ, "PYTHONPATH": str(project.parent / "site-packages")}
@@ -111,27 +107,23 @@ def test_papermill_from_the_root_from_notebooks_and_from_a_checkout_elsewhere(pr
         (project / "notebooks", "01_a.ipynb", ["-p", "seeds", "[0, 1]"], 1),
     ]
     for folder, source, given, status in places:
-        output = str(project.parent / "out.ipynb")
-        command = [sys.executable, "-m", "papermill", "-k", "python3", source, output, *given]
+        command = [sys.executable, "-m", "papermill", "-k", "python3", "--language", "python", source]
+        command += [str(project.parent / "out.ipynb"), *given]
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
         assert done.returncode == status, done.stderr
     assert "write -y 'seeds: [0, 1]'" in done.stderr
     assert list(project.parent.rglob("params.yaml")) == [project / "outputs" / "demo" / "params.yaml"]
 
 
-def test_a_table_is_escaped_and_the_same_each_time_and_its_file_keeps_the_names(tmp_path, capsys, monkeypatch):
+def test_a_table_is_escaped_and_the_same_each_time_and_its_file_keeps_the_names(study, tmp_path, monkeypatch):
     shown = []
     monkeypatch.setattr("IPython.display.display", lambda *things, **_: shown.extend(things))
     texts = ["<script>x</script>", "=b"]
     table = pd.DataFrame({"variant": texts, "change": [-1, 2], "accuracy": [0.635, None], "n<b>": [1432, 2]})
     for _ in range(2):
-        Study(Parameters(), tmp_path).show_table(
-            table,
-            "1.1-accuracy",
-            "What it is.",
-        )
+        study.show_table(table, "1.1-accuracy", "What $x$ is.")
     html, again = shown[1].data, shown[3].data
-    assert html == again
+    assert html == again and "mathjax_ignore" in html and shown[0].data.endswith(r"What \$x\$ is.")
     assert "<script>" not in html and "&lt;script&gt;" in html and "n<b>" not in html
     assert "63.5" in html and "–" in html and "1,432" in html and "accuracy (%)" in html
     assert "text-align: left" in html
@@ -141,25 +133,19 @@ def test_a_table_is_escaped_and_the_same_each_time_and_its_file_keeps_the_names(
         "'=b,2,,2",  # text for a spreadsheet, too
     ]
     assert json.loads((tmp_path / "tables" / "1.1-accuracy.json").read_text()) == {
-        "caption": "What it is.", "question": None, "rank": 1
+        "caption": "What $x$ is.", "question": None, "rank": 1
     }  # fmt: skip
+    with pytest.raises(ValueError, match="question 'why' is none of help, stage"):
+        study.show_table(table, "1.1-test", "What it is.", question="why")
 
 
-def grey(axes):
-    axes.imshow(NOISE.integers(256, size=(40, 40)), cmap="gray")
-
-
-def photograph(axes):
-    axes.imshow(NOISE.integers(256, size=(80, 80, 3), dtype="uint8"), interpolation="nearest")
-
-
-@pytest.mark.parametrize(("draw", "mode"), [(grey, "L"), (photograph, "RGB")])
-def test_a_figure_is_kept_in_few_bytes_and_looks_the_same(tmp_path, capsys, draw, mode):
-    figure = Figure(figsize=(3, 3))
-    draw(figure.subplots())
+@pytest.mark.parametrize(("shape", "mode"), [((40, 40), "L"), ((80, 80, 3), "RGB")])
+def test_a_figure_is_kept_in_few_bytes_and_looks_the_same(study, tmp_path, capsys, shape, mode):
+    figure, noise = Figure(figsize=(3, 3)), np.random.default_rng(0).integers(256, size=shape, dtype="uint8")
+    figure.subplots().imshow(noise, cmap="gray", interpolation="nearest")
     figure.savefig(tmp_path / "plain.png", dpi=144, bbox_inches="tight", facecolor="white")
     words = {"caption": "What it is.", "alt": "What is seen."}
-    Study(Parameters(), tmp_path).show_figure(figure, "1.1-test", **words, question="help", rank=2)
+    study.show_figure(figure, "1.1-test", **words, question="help", rank=2)
 
     kept = tmp_path / "figures" / "1.1-test.png"
     with PIL.Image.open(kept) as picture, PIL.Image.open(tmp_path / "plain.png") as plain:
@@ -167,11 +153,4 @@ def test_a_figure_is_kept_in_few_bytes_and_looks_the_same(tmp_path, capsys, draw
         found, expected = (np.asarray(image.convert("RGB")) for image in (picture, plain))
     assert (found == expected).all()
     assert kept.stat().st_size < (tmp_path / "plain.png").stat().st_size
-    assert json.loads(kept.with_suffix(".json").read_text()) == {
-        "caption": "What it is.", "alt": "What is seen.", "question": "help", "rank": 2
-    }  # fmt: skip
-
-
-def test_a_question_that_the_report_does_not_have_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match="question 'why' is none of help, stage"):
-        Study(Parameters(), tmp_path).show_table(pd.DataFrame(), "1.1-test", "What it is.", question="why")
+    assert json.loads(kept.with_suffix(".json").read_text()) == words | {"question": "help", "rank": 2}

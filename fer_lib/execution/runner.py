@@ -182,7 +182,8 @@ class _Execution:
         except PapermillExecutionError as error:
             self._keep(given, failed)
             kind = DataError if error.ename in ("ParameterError", "DataError") else RunError
-            where, found = notebooks.failed_cell(failed)
+            where = f"cell [{error.exec_count}], `{error.source.strip().splitlines()[0]}`"
+            found = f"{error.ename}: {error.evalue}"
             raise kind(what, where, found=found, advice=f"{advice}. What it gave is in {failed}") from error
         except RuntimeError as error:  # of nbclient and jupyter_client, at any moment of the kernel's life
             found = f"the kernel died, perhaps out of memory ({error}): {why_ended(1, log)}"
@@ -193,8 +194,8 @@ class _Execution:
 
     def _keep(self, given, path):
         private = [] if self.study.data is None else [self.study.data]
-        notebook = notebooks.without_machine(notebooks.read_notebook(given), self.source.name, private)
-        write_atomically(path, notebooks.as_text(notebook))
+        notebook = notebooks.read_notebook(given)
+        write_atomically(path, notebooks.without_machine(notebook, self.source.name, private))
 
 
 class _Trainings(io.TextIOBase):
