@@ -91,7 +91,8 @@ def train(
     # As the runner does: where the data are is no part of a result.
     study = Study(parameters.model_copy(update={"data": None}), study_dir, data)
     claim(study_dir, study.parameters)
-    (run,) = study.runs(*([part] for part in grid[index]))
+    variant, seed = grid[index]
+    (run,) = study.runs([variant], [seed])
     typer.echo(f"Run: {run.folder}")
 
 

@@ -79,9 +79,6 @@ def write_report(study_dir: str | Path) -> Path:
     data = read_json(study_dir / "data.json", DataSummary) or DataSummary()
     environment = read_json(study_dir / "environment.json", Environment) or Environment()
     result = answer(study_dir)
-    if any("total" not in run.class_names for run in result.runs):
-        for row in data.counts.values():  # files of before 0.3 have a total beside the classes
-            row.pop("total", None)
     notebooks = [read_notebook(path) for path in numbered(study_dir / "notebooks", ".ipynb")]
     items = [read_figure(path) for path in numbered(study_dir / "figures", ".png")]
     items += [read_table(path) for path in numbered(study_dir / "tables", ".csv")]

@@ -13,6 +13,7 @@ from keras import ops
 
 # Separate random streams, so that drawing more of one never moves the other.
 _ORDER, _TRANSFORMS = 0, 1
+_ALIGNMENT = 64
 
 
 class ImageTable(keras.layers.Layer):
@@ -34,7 +35,7 @@ class ImageTable(keras.layers.Layer):
         super().__init__(trainable=False, **kwargs)
         self.size = size
         self.table = self.add_weight(
-            images.shape, lambda shape, dtype: images, dtype="uint8", trainable=False, name="table"
+            images.shape, lambda shape, dtype: _shared(images), dtype="uint8", trainable=False, name="table"
         )
         self.resize_rows = resize_matrix(images.shape[1], size)
         self.resize_columns = resize_matrix(images.shape[2], size)
@@ -50,6 +51,26 @@ class ImageTable(keras.layers.Layer):
         images = ops.transpose(images, (0, 3, 1, 2))
         images = ops.matmul(ops.matmul(rows[:, None], images), ops.transpose(columns, (0, 2, 1))[:, None])
         return ops.transpose(images, (0, 2, 3, 1)) / 255.0
+
+
+def joined(*parts):
+    """Concatenate arrays of uint8 images; the memory starts as `_shared` needs it."""
+    shape = (sum(map(len, parts)), *parts[0].shape[1:])
+    memory = np.empty(math.prod(shape) + _ALIGNMENT, "uint8")
+    start = -memory.ctypes.data % _ALIGNMENT
+    return np.concatenate(parts, out=memory[start : start + math.prod(shape)].reshape(shape))
+
+
+def _shared(images):
+    """Return the images for a variable, on a CPU without a copy, which TensorFlow would make twice.
+
+    TensorFlow and JAX share only memory that starts at a multiple of 64 bytes.
+    """
+    if keras.config.backend() == "tensorflow" and images.ctypes.data % _ALIGNMENT == 0:
+        from tensorflow.experimental import dlpack
+
+        return dlpack.from_dlpack(images.__dlpack__())
+    return keras.ops.convert_to_tensor(images) if keras.config.backend() == "torch" else images
 
 
 def translation_matrix(shift, size):

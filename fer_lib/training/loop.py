@@ -17,7 +17,7 @@ from fer_lib.environment import cores, describe_environment, leave_out_messages
 from fer_lib.errors import RunError
 from fer_lib.files import write_atomically
 from fer_lib.training import runs
-from fer_lib.training.batches import batches, draw_order, draw_transforms, identity_transforms
+from fer_lib.training.batches import batches, draw_order, draw_transforms, identity_transforms, joined
 from fer_lib.training.recipe import build_classifier, build_trainer
 from fer_lib.variants import Variant
 
@@ -84,7 +84,7 @@ class _Training:
         self.train, self.validation = train, validation
         self.steps = math.ceil(len(train) / parameters.batch_size)
         self.classifier = build_classifier(parameters, self.variant, self.seed, len(train.class_names))
-        images = np.concatenate([train.images, validation.images])
+        images = joined(train.images, validation.images)
         self.trainer = build_trainer(parameters, self.classifier, images, self.steps)
         self.trainer.optimizer.build(self.trainer.trainable_variables)
         # Part of the arithmetic: with other threads the same sums are rounded otherwise.
