@@ -14,6 +14,7 @@ from fer_lib.training.batches import (
     draw_order,
     draw_transforms,
     identity_transforms,
+    joined,
     with_images,
 )  # fmt: skip
 
@@ -89,6 +90,15 @@ def test_transforms_are_uniform_and_independent():
     assert abs(flip.mean() - 0.5) < 4 * 0.5 / 20_000**0.5
     assert np.abs(np.corrcoef([down, right, flip]) - np.eye(3)).max() < 0.03
     assert not draw_transforms(100, 0, 0, shift=0.0, flip=False).any()
+
+
+def test_the_table_keeps_no_second_copy_of_joined_images(faces):
+    images = joined(faces[:2], faces[2:])
+    np.testing.assert_array_equal(images, faces)
+    table = ImageTable(images, 48)
+    images[...] = 0  # seen by the table only if the memory is the same
+    given = {"row": np.arange(3, dtype="int32"), "transform": identity_transforms(3)}
+    assert not ops.convert_to_numpy(table(given)).any()
 
 
 @pytest.mark.parametrize("steps_per_execution", [1, 2])
