@@ -53,7 +53,7 @@ def without_machine(notebook: Any, name: str, private: Iterable[str] = ()) -> st
 
     notebook.metadata.get("papermill", {}).update(input_path=name, output_path=name)
     folders = {str(Path(sys.prefix).resolve()): "", sys.prefix: "", str(project()): "", str(Path.home()): "~/"}
-    names = {f"{folder}/": short for folder, short in folders.items()}
+    names = {f"{folder}/": short for folder, short in folders.items() if folder != "/"}
     names |= {json.dumps(path, ensure_ascii=False)[1:-1]: Path(path).name for path in private}
     lines = (nbformat.writes(notebook) + "\n").splitlines(keepends=True)
     for number, line in enumerate(lines):

@@ -66,17 +66,13 @@ def test_what_either_protocol_leaks_is_told(kdef_study):
     assert "protocol subject" in printed(kdef_study, "01")
 
 
-def test_accuracy_is_told_by_angle_and_sex_and_over_subjects(kdef_study):
+def test_accuracy_is_told_by_angle_and_sex(kdef_study):
     angles = pd.read_csv(kdef_study / "tables" / "4.4-angle.csv")
     assert set(angles["angle"]) == {"FL", "HL", "S", "HR", "FR"}
     sexes = pd.read_csv(kdef_study / "tables" / "4.5-sex.csv").query("variant == 'resnet14v2'")
-    subjects = pd.read_csv(kdef_study / "tables" / "4.7-over-subjects.csv").set_index("variant")
     # One of the two women and one of the two men are for validation, 70 images each.
-    assert set(subjects["clusters"]) == {2} and subjects["n"].iloc[0] == 140
-    assert subjects["difference"].isna().tolist() == [True, False]
-    assert subjects.loc["resnet14v2", "accuracy"] == pytest.approx(
-        sexes["n_correct"].sum() / subjects.loc["resnet14v2", "n"]
-    )
+    assert set(sexes["sex"]) == {"F", "M"} and sexes["n"].tolist() == [70, 70]
+    assert not (kdef_study / "tables" / "4.7-over-subjects.csv").exists()  # needs two seeds
 
 
 def test_a_network_that_did_not_learn_is_named_in_a_box_and_not_compared(kdef_study):

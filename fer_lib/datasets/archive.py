@@ -47,6 +47,8 @@ _FOREIGN = (
     (rb"PAR1|\x89HDF", "a Parquet or HDF5 table", "Give fer2013.csv, or the images in a folder for each class"),
     (rb"version https://git-lfs", "a Git LFS pointer, not the data", "Run `git lfs pull` in its repository"),
     (rb"(\xef\xbb\xbf)?\s*<", "a web page", "Its download may need a login: download the data in a browser"),
+    (rb"BZh|\xfd7zXZ", "a bz2 or xz archive", "Extract it and give the folder"),
+    (rb"\xff\xfe|\xfe\xff", "a table in UTF-16", "Save it as CSV in UTF-8"),
     (rb".{4}ftyp(hei|hev|mif1|msf1|avi)", "an HEIC or AVIF image", "Convert it to JPEG or PNG"),
 )
 # Name -> size in bytes, and what opens it as a binary stream; the name of a folder ends with a slash.
@@ -122,7 +124,8 @@ class Files:
     def read(self, name: str) -> bytes:
         """Return the bytes of an image file, which must not exceed MAX_IMAGE_BYTES."""
         with self.open(name, MAX_IMAGE_BYTES) as stream:
-            return stream.read()
+            # A header may lie about the size, and zipfile then inflates up to 1 GiB at once.
+            return stream.read(MAX_IMAGE_BYTES + 1)
 
 
 @contextlib.contextmanager
@@ -241,7 +244,11 @@ def list_folder(path: Path) -> dict[str, os.stat_result]:
         for folder, below, names in os.walk(path, onerror=refuse, followlinks=True):
             for name in (*names, *(f"{name}/" for name in below)):
                 place = os.path.join(folder, name)
-                statuses[place.removeprefix(os.path.join(path, ""))] = os.stat(place)
+                try:
+                    status = os.stat(place)
+                except FileNotFoundError:  # a link that leads nowhere: an error for who opens it
+                    status = os.lstat(place)
+                statuses[place.removeprefix(os.path.join(path, ""))] = status
     return statuses
 
 

@@ -55,7 +55,7 @@ def check(splits: Splits) -> Flaws:
     near = _near(splits, images)
     by_split = images.groupby(images["split"].to_numpy(), sort=False)
     sharp = by_split["sharpness"].agg(images="size", sharpness="median")
-    sharp["to_train"] = sharp["sharpness"] / sharp.loc["train", "sharpness"]
+    sharp["to_train"] = sharp["sharpness"] / (sharp.loc["train", "sharpness"] or np.nan)
     groups, distinct = duplicates.groupby("group")["contradicting"].first(), images["pixels"].nunique()
     totals = pd.Series({
         "images": len(images), "distinct": distinct, "copies": len(images) - distinct, "groups": len(groups),
@@ -166,7 +166,8 @@ def _near(splits: Splits, images: pd.DataFrame) -> pd.DataFrame:
         rows = own.iloc[near["other"]][["split", "id", "class"]].reset_index(drop=True)
         rows[["train_id", "train_class"]] = train.loc[near["image"], ["id", "class"]].to_numpy()
         parts.append(rows.join(near[["correlation", "mirrored"]]))
-    return pd.concat(parts, ignore_index=True)
+    columns = ["split", "id", "class", "train_id", "train_class", "correlation", "mirrored"]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
 def _subjects(splits: Splits) -> Iterator[Finding]:

@@ -61,7 +61,7 @@ def fetch_fer2013(target: str | Path) -> Path:
     except Exception as error:
         advice = "Check the network and the free space"
         if isinstance(error, ImportError):
-            advice = "pip install 'fer-study[fetch]'"
+            advice = "pip install --editable '.[fetch]'"
         where, found = f"kaggle.com/datasets/{KAGGLE_HANDLE}", f"{type(error).__name__}: {error}"
         advice += ", or download it in a browser and give its path with --data"
         raise RunError("The download failed", where, None, found, advice) from error

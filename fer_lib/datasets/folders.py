@@ -241,7 +241,7 @@ def nothing_found(files: Files, what: str, expected: str, where_to_get_it: str |
     advice = where_to_get_it
     if files.named(FERPLUS_NAME) and len(archives) == 1:
         advice = FERPLUS_ADVICE
-    elif any(KDEF_NAME.fullmatch(PurePosixPath(name).stem) for name in names):
+    elif what != "KDEF images" and any(KDEF_NAME.fullmatch(PurePosixPath(name).stem) for name in names):
         advice = "This is KDEF: set dataset: kdef"
     elif files.named(*CSV_NAMES) or any(_place(name, True) for name in with_class):
         advice = "This is FER-2013: set dataset: fer2013"

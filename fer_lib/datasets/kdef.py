@@ -41,6 +41,7 @@ SIZE = (562, 762)
 BLANK_DEVIATION = 5.0
 _SITTING = re.compile(r"[AB][FM]\d\d", re.IGNORECASE)
 INVALID = "invalid file name (expected session, sex, subject, expression, angle, such as AF01ANHL)"
+CONTRADICTING = "in a folder that contradicts the name"
 WHERE_TO_GET_IT = "KDEF is given to researchers on request, see kdef.se"
 
 
@@ -94,12 +95,16 @@ def find_images(files: Files) -> tuple[dict[str, str], list[str]]:
         elif not KDEF_NAME.fullmatch(name):
             left_out[INVALID].append(file)
         elif (folder.upper() != name[:4]) if of_sitting else of_class not in (None, EXPRESSIONS[name[4:6]]):
-            left_out["in a folder that contradicts the name"].append(file)
+            left_out[CONTRADICTING].append(file)
         else:
             candidates[name].append((stem in MISNAMED, not of_sitting, file))
     if not candidates:
         expected = "JPEG files such as AF01/AF01ANHL.JPG or angry/AF01ANHL.JPG"
-        raise nothing_found(files, "KDEF images", expected, WHERE_TO_GET_IT)
+        error = nothing_found(files, "KDEF images", expected, WHERE_TO_GET_IT)
+        if contradicting := left_out[CONTRADICTING]:
+            error.found = f"only {CONTRADICTING}: {listed(contradicting, 3)}"
+            error.advice = "Correct the names of the folders"
+        raise error
     chosen = {name: min(candidates[name]) for name in sorted(candidates)}
     left_out["a second file of an image"] = [file for name in chosen for *_, file in sorted(candidates[name])[1:]]
     misnamed = {name: file for name, (is_misnamed, _, file) in chosen.items() if is_misnamed}

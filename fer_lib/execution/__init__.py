@@ -1,1 +1,1 @@
-"""Studies as they are executed: what a notebook opens, the runner, papermill processes and Ray."""
+"""Studies as they are executed: the runner, which calls papermill, and runs in processes or on Ray."""

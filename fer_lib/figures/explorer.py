@@ -36,8 +36,8 @@ def explore(study, observed):
             faces[:1], first.maps["trained", list(first.maps)[-1][1]][:1], attention.POSITIONS, names[:1]
         ),
         "6.4-explorer",
-        f"What the explorer shows: one face and three positions of {network(first.variant)}. Run this notebook "
-        "in JupyterLab to choose for yourself.",
+        f"What the explorer shows: one face and three positions of {network(first.variant)}. Point at "
+        "the face in the report, or in JupyterLab, to choose for yourself.",
         "One face three times, each with the attention weights of another position.",
         question="attention",
         touch=touch,

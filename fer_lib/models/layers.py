@@ -21,7 +21,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         backend = keras.config.backend()
-        is_map = mask is None and len(inputs.shape) == 4 and self.axis in (-1, 3)
+        is_map = mask is None and len(inputs.shape) == 4 and self.axis in (-1, 3) and self.scale and self.center
         if backend == "jax" or not is_map or self.compute_dtype not in ("float32", "bfloat16", "float16"):
             return super().call(inputs, training=training, mask=mask)
         fused: Any = _fused_on_torch if backend == "torch" else _fused_on_tensorflow
@@ -45,6 +45,9 @@ class Conv2D(keras.layers.Conv2D):
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
         size, stride = self.kernel_size[0], self.strides[0]
+        square = self.kernel_size == (size, size) and self.strides == (stride, stride)
+        if not square or self.groups > 1 or self.dilation_rate != (1, 1):
+            return super().convolution_op(inputs, kernel)
         if self.data_format == "channels_last" and size == 1 and keras.config.backend() == "jax":
             # On a CPU, XLA computes that gradient of the convolution many times slower than of the product; of
             # a product of maps, (batch, h, w, c), still up to three times slower than of (positions, c).

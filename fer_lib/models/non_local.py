@@ -88,7 +88,9 @@ class NonLocal2D(keras.layers.Layer):
             raise ValueError(f"{needs}. Received: shape={tuple(input_shape)}")
         if self.subsample and (height, width) in ((2, 2), (2, 3), (3, 2), (3, 3)):
             what = f"{self.name}: `subsample` leaves one key position of a {height} x {width} map, so every"
-            warnings.warn(f"{what} position gets the same response; use a larger map or None.", stacklevel=2)
+            warnings.warn(
+                f"{what} position gets the same response; use a larger map or subsample=None.", stacklevel=2
+            )
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={1 if self._channels_first else 3: channels})
         inner = self.inner_channels or channels // 2
         if self.compares_embeddings:

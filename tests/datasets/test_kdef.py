@@ -353,6 +353,8 @@ def test_a_folder_that_contradicts_the_name(tree, tmp_path):
     classes = reorganised(tree, tmp_path / "classes")
     shutil.move(classes / "happy/AM01HAS.JPG", classes / "sad/AM01HAS.JPG")
     assert "AM01HAS" not in ids_of(load_kdef(classes, size=16))
+    write(tmp_path / "only", "happy/AF01ANHL.JPG", jpeg(1))
+    refused(lambda: load_kdef(tmp_path / "only", size=16), "contradicts the name: happy/AF01ANHL.JPG", "Correct")
 
 
 def test_where_no_study_is_possible(tree, tmp_path):
