@@ -54,7 +54,9 @@ def main(target: str = "site") -> None:
     _write(site, ROOT / "docs" / "api.md", "".join(_documented(*item) for item in API.items()), menu)
     for path in reports:
         page = re.sub(r'(href="notebooks/[^"]+)\.ipynb"', r'\1.html"', path.read_text(encoding="utf-8"))
-        (site / path.relative_to(ROOT)).write_text(page, encoding="utf-8")
+        target_page = site / path.relative_to(ROOT)
+        target_page.parent.mkdir(parents=True, exist_ok=True)  # a study may have no notebook yet
+        target_page.write_text(page, encoding="utf-8")
     shutil.copyfile(site / "README.html", site / "index.html")
 
 
@@ -68,6 +70,7 @@ def _write(site: Path, source: Path, body: str, menu: dict[str, str]) -> None:
     body = re.sub(r'(<[a-z][^<>]*?) style="[^"]*"', r"\1", body)
     body = re.sub(r"<th[^>]*></th>", "<td></td>", body)  # a heading must not be empty
     body = re.sub(r"(<table.*?</table>)", r'<div class="scroll" tabindex="0">\1</div>', body, flags=re.DOTALL)
+    body = body.replace("<pre>", '<pre tabindex="0">')  # its scrolling is for the keyboard, too
     body = re.sub(r'href="([^"]+)"', lambda found: f'href="{_link(site, source, found[1])}"', body)
     body = re.sub(r'<img src="([^"]+)" alt="([^"]*)"[^>]*>', lambda found: _image(source, *found.groups()), body)
     pages = [(text, up + link) for text, link in menu.items()]

@@ -37,7 +37,8 @@ def result_block(study_dir: str | Path) -> str:
     if len(paper.table_one):
         parts = [f"**The paper’s Table I beside the same networks trained here.** {paper.table_one_note}"]
         parts += [_markdown(paper.table_one)]
-    parts += [f"**{result.verdict}** {result.text}", INTRODUCTION.replace("\n", " "), DIAGRAM]
+    text = re.sub(r"(?<=\d) (?=%|pp\b|px\b)", "\u00a0", result.text)  # on one line with the number
+    parts += [f"**{result.verdict}** {text}", INTRODUCTION.replace("\n", " "), DIAGRAM]
     place = study_dir.as_posix()
     more = f"The whole study: [its report]({place}/report.html), [its files]({place})."
     parts += [_markdown(result.table), f"{result.caption} Each network is scored after its last epoch. {more}"]
