@@ -102,9 +102,9 @@ def read_table(path: Path) -> dict:
     """
     with reading(path, "a CSV table"):
         content = read_regular(path, _MOST_BYTES)
-        # Nullable types, so that whole numbers with gaps stay whole; a class may be called NA.
+        # Nullable types, so that whole numbers with gaps stay whole; a class may be called NA or 007.
         settings = {"dtype_backend": "numpy_nullable", "keep_default_na": False, "na_values": [""]}
-        table = pd.read_csv(io.BytesIO(content), **settings)
+        table = pd.read_csv(io.BytesIO(content), dtype={"class": "string"}, **settings)
         shown = display.readable(table.head(_MOST_ROWS))
     csv = _data_uri("text/csv", content) if len(content) <= _MOST_EMBEDDED else None
     return describe(path) | {"shown": shown, "left_out": max(0, len(table) - _MOST_ROWS), "csv": csv}

@@ -102,7 +102,7 @@ def study(tmp_path):
         caption="Accuracy by `variant`, a < b, $x$.", question="stage", rank=2,
     )  # fmt: skip
     write_table(folder, "2.2-more", "a,difference\n1,-0.25\n", question="stage", rank=3)
-    write_table(folder, "10.1-late", "a\n1\n")
+    write_table(folder, "10.1-late", "class,n\n007,1\n1e3,2\n")
     write_figure(folder, "2.1-curves", png(), caption="Loss.", alt='A falling "curve".', question="stage")
     write_figure(folder, "2.3-block", png("blue"), caption="Block.", alt="Blue.", question="help", rank=2)
     write_figure(folder, "2.4-differences", png("green"), caption="All.", alt="All [of] them.", question="help")
@@ -210,6 +210,7 @@ def test_tables_have_readable_headers_and_class_names_are_text(study):
     header = "network images accuracy (%) p class"
     assert f"{header} baseline 1,432 61.7 – NA stage 3 1,432 70.0 < 0.001 $x$" in page.text
     assert "a difference (pp) 1 −25.0" in page.text
+    assert "class images 007 1 1e3 2" in page.text
     assert "class train happy 1,200 split 34 total 1,234" in page.text
     right = [attributes.get("class") for attributes in page.all("th") if attributes["scope"] == "col"]
     assert right[:5] == [None, "number", "number", "number", None]
