@@ -1,4 +1,4 @@
-"""What the benchmarks share: taking turns, a process a case, measurements that are kept, tables of README.md."""
+"""What the benchmarks share: taking turns, a process per case, measurements that are kept, tables of README.md."""
 
 import json
 import os

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 
 from fer_lib.errors import FerError, ParameterError, RunError
 
-_TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{16}(\.\w+)?")
+TEMPORARY = r"\.tmp-[0-9a-f]{16}(\.\w+)?"  # names that `temporary` makes
 
 
 def project() -> Path:
@@ -109,10 +109,15 @@ def temporary(path: Path) -> Path:
     return path.with_name(f".tmp-{secrets.token_hex(8)}{path.suffix}")
 
 
+def lock_path(folder: Path) -> Path:
+    """Return the path of the file whose lock whoever writes a folder holds."""
+    return folder.with_name(f".{folder.name}.lock")
+
+
 def sweep(folder: Path) -> None:
     """Remove what killed processes left of files of `temporary` in a folder; call it under the folder's lock."""
     for path in Path(folder).glob(".tmp-*"):
-        if _TEMPORARY.fullmatch(path.name) and path.is_file():
+        if re.fullmatch(TEMPORARY, path.name) and path.is_file():
             path.unlink(missing_ok=True)
 
 

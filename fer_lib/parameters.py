@@ -1,4 +1,4 @@
-"""The parameters of a study: flat, one value a key, refused before anything runs where they cannot be meant."""
+"""The parameters of a study: flat, one value per key, refused before anything runs where they cannot be meant."""
 
 import difflib
 import hashlib

@@ -30,14 +30,14 @@ _READS = {
 
 
 def count_costs(model: keras.Model) -> pd.DataFrame:
-    """Count the costs of one image, layer by layer: a row a layer, in order.
+    """Count the costs of one image, layer by layer: one row per layer, in order.
 
     `model` is a built functional `keras.Model` of the layers that `resnet_v2` uses; ValueError for another type of
     layer, or an input size that is not fixed. Columns: layer (name), type, stage (see `stage_of`), output_shape
     (without the batch), trainable_parameters, parameters (with moving averages), and
 
     - macs: of inference: convolutions, dense layers and the block's projections and products as `NonLocal2D`
-      computes them, one an element for a normalisation; nothing for biases, sums, maxima, exponentials.
+      computes them, one per element for a normalisation; nothing for biases, sums, maxima, exponentials.
     - attention_macs: those of them between positions, theta . phi and attention . g.
     - activation_bytes: float32 numbers that training keeps for the backward pass. A tensor counts once, at the
       layer that makes it, if a layer reads it; inside a block, what its products, pooling and normalisation read.

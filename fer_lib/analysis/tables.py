@@ -68,7 +68,7 @@ def align_predictions(runs: list[Run], split: str = "validation") -> tuple[np.nd
 
 
 def accuracy_by_run(runs: list[Run], split: str = "validation") -> pd.DataFrame:
-    """Return one row a run: variant, seed, n, n_correct, accuracy, ci_low, ci_high (Wilson's), and other scores.
+    """Return one row per run: variant, seed, n, n_correct, accuracy, ci_low, ci_high (Wilson's), and other scores.
 
     Those are binary_accuracy, macro_recall, macro_f1, confidence (mean probability of the predicted class), ece
     (expected calibration error, 15 bins) and ece_floor (that of a calibrated network on so many images).
@@ -87,7 +87,7 @@ def accuracy_by_run(runs: list[Run], split: str = "validation") -> pd.DataFrame:
 
 
 def accuracy_by_variant(runs: list[Run], split: str = "validation") -> pd.DataFrame:
-    """Return one row a variant: variant, seeds, n, accuracy (mean over seeds), sd, ci_low, ci_high.
+    """Return one row per variant: variant, seeds, n, accuracy (mean over seeds), sd, ci_low, ci_high.
 
     The CI treats seeds and images as random (`inference.crossed_mean`); with one seed it is Wilson's.
     """
@@ -129,7 +129,7 @@ def comparison(
     of these trained networks only (`method` says so). A network is left out if one of its runs did not learn
     (`check_learned`); the table is empty if the baseline did not.
 
-    Columns `COMPARISON`, one row a network: family (`BLOCKS` or `CONTROL`), difference (variant minus baseline),
+    Columns `COMPARISON`, one row per network: family (`BLOCKS` or `CONTROL`), difference (variant minus baseline),
     standard_error and df (NaN with one seed), ci_low, ci_high (not corrected), simultaneous_low, simultaneous_high
     (Bonferroni, within the family), p_holm (likewise), mde (the true difference that one uncorrected comparison
     detects with 80 % power), and others.

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from fer_lib.environment import TENSORFLOW_SETTINGS
 from fer_lib.errors import RunError
+from fer_lib.files import lock_path
 
 _GRACE = 20  # seconds for a process to end after SIGTERM, before it is killed
 
@@ -21,7 +22,7 @@ _GRACE = 20  # seconds for a process to end after SIGTERM, before it is killed
 def lock(folder: Path, what: str, advice: str) -> AbstractContextManager:
     """Return a context that holds a folder's lock until this process ends; RunError where another has it."""
     try:
-        return FileLock(folder.with_name(f".{folder.name}.lock")).acquire(timeout=0)
+        return FileLock(lock_path(folder)).acquire(timeout=0)
     except Timeout as error:
         raise RunError(what, folder, advice=advice) from error
 

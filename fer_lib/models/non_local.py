@@ -254,7 +254,7 @@ class NonLocal2D(keras.layers.Layer):
         (_, queries, inner), keys = ops.shape(theta), ops.shape(phi)[1]
         phi = ops.transpose(phi / ops.cast(keys, phi.dtype), (0, 2, 1))  # (batch, D, M)
 
-        def linear():  # D^2 * (N + M) MACs an image
+        def linear():  # D^2 * (N + M) MACs per image
             return ops.matmul(theta, ops.matmul(phi, g))
 
         def quadratic():  # 2 * D * N * M

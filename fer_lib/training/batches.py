@@ -1,8 +1,8 @@
 """From uint8 images to scaled, augmented batches, on the device.
 
-All images are on the device as one uint8 table. A batch holds a few numbers an image, its row in the table and its
-transform, drawn on the host by (seed, epoch) alone, so that every backend gets the same; the rest happens in the
-compiled step.
+All images are on the device as one uint8 table. A batch holds a few numbers per image, its row in the table and
+its transform, drawn on the host by (seed, epoch) alone, so that every backend gets the same; the rest happens in
+the compiled step.
 """
 
 import math
@@ -21,7 +21,7 @@ class ImageTable(keras.layers.Layer):
 
     The transform is that of `ImageDataGenerator(width_shift_range, height_shift_range, horizontal_flip,
     rescale=1/255)` (the paper, section 3.2.3): the image is resized, translated with linear interpolation and the
-    edge repeated, then flipped. All of it is two matrix products an image, rows . image . columns^T.
+    edge repeated, then flipped. All of it is two matrix products per image, rows . image . columns^T.
 
     Args:
         images: uint8, (n, height, width, channels), as an `ImageSet` has them.

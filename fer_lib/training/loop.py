@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from fer_lib.display import percent, time_left
 from fer_lib.environment import cores, describe_environment, leave_out_messages
 from fer_lib.errors import RunError
-from fer_lib.files import write_atomically
+from fer_lib.files import lock_path, write_atomically
 from fer_lib.training import runs
 from fer_lib.training.batches import batches, draw_order, draw_transforms, identity_transforms, joined
 from fer_lib.training.recipe import build_classifier, build_trainer
@@ -201,10 +201,10 @@ class _Training:
 
 
 class Progress(keras.callbacks.Callback):
-    """Progress of one run: a bar in JupyterLab, unless FER_PROGRESS is `lines`, else one line an epoch.
+    """Progress of one run: a bar in JupyterLab, unless FER_PROGRESS is `lines`, else one line per epoch.
 
     JupyterLab names its session to its kernels; papermill, nbval and the command line do not, and a bar would be a
-    line a refresh in what they save.
+    line per refresh in what they save.
     """
 
     def __init__(self, variant, seed, epochs, steps, done, position=None):
@@ -262,7 +262,7 @@ def _prepare_folder(folder, identity):
 def _only_process(folder):
     """Hold the run in a `with`; another process that wants it waits. The lock ends with its process."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+    lock = FileLock(lock_path(folder))
     try:
         return lock.acquire(timeout=0.1)
     except Timeout:

@@ -1,6 +1,6 @@
 """Run folders: what a training leaves on disk, looked up by what it was made from.
 
-`outputs/<study>/runs/<variant>/seed-<n>/` holds `config.json`, `history.csv` (a row an epoch), `seconds.csv`,
+`outputs/<study>/runs/<variant>/seed-<n>/` holds `config.json`, `history.csv` (one row per epoch), `seconds.csv`,
 `predictions.npz`, `last.weights.h5`, what the study observes, checkpoints while it trains; last of all `done.json`
 with the size and the sha256 of each file.
 """
@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fer_lib.datasets.splits import CLASS_NAMES
 from fer_lib.errors import ParameterError, RunError
-from fer_lib.files import read_json, reading, refuse_linked, write_atomically
+from fer_lib.files import TEMPORARY, read_json, reading, refuse_linked, write_atomically
 from fer_lib.parameters import build_parameters
 from fer_lib.variants import EARLIER_NAMES, Variant
 
@@ -33,7 +33,6 @@ from fer_lib.variants import EARLIER_NAMES, Variant
 RESULTS_VERSION = 2
 WEIGHTS = "last.weights.h5"
 _CHECKPOINT = r"checkpoint-(\d{4,})\.npz"
-_TEMPORARY = r"\.tmp-[0-9a-f]{16}(\.\w+)?"  # of `write_atomically`
 # A finished run may lack its weights: results are committed without.
 _NEEDED = ("config.json", "history.csv", "predictions.npz")
 
@@ -73,7 +72,7 @@ class Run:
 
     @cached_property
     def history(self):
-        """A row an epoch: epoch, loss, accuracy, binary_accuracy, the same with val_, learning_rate."""
+        """One row per epoch: epoch, loss, accuracy, binary_accuracy, the same with val_, learning_rate."""
         return self._table("history.csv")
 
     @cached_property
@@ -231,7 +230,7 @@ def finish(folder, identity, epochs):
 
 def leftovers(folder: Path) -> list[Path]:
     """Return this program's files that a killed process left: temporary ones, checkpoints of a finished run."""
-    return _files(folder, f"{_TEMPORARY}|{_CHECKPOINT}" if (folder / "done.json").is_file() else _TEMPORARY)
+    return _files(folder, f"{TEMPORARY}|{_CHECKPOINT}" if (folder / "done.json").is_file() else TEMPORARY)
 
 
 def checkpoints(folder: Path) -> dict[Path, int]:
