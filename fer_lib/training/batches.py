@@ -62,15 +62,15 @@ def joined(*parts):
 
 
 def _shared(images):
-    """Return the images for a variable, on a CPU without a copy, which TensorFlow would make twice.
+    """Return the images for a variable: on TensorFlow a tensor of the same memory, where it would copy them twice.
 
-    TensorFlow and JAX share only memory that starts at a multiple of 64 bytes.
+    It takes only memory that starts at a multiple of 64 bytes; JAX and PyTorch copy once.
     """
     if keras.config.backend() == "tensorflow" and images.ctypes.data % _ALIGNMENT == 0:
         from tensorflow.experimental import dlpack
 
         return dlpack.from_dlpack(images.__dlpack__())
-    return keras.ops.convert_to_tensor(images) if keras.config.backend() == "torch" else images
+    return images
 
 
 def translation_matrix(shift, size):
