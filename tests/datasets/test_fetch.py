@@ -40,7 +40,7 @@ def test_a_taken_target_is_refused_before_the_download(kagglehub, tmp_path):
 
 def test_without_kagglehub_the_error_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "kagglehub", None)
-    with pytest.raises(RunError, match=r"fer-study\[fetch\].*--data"):
+    with pytest.raises(RunError, match=r"\.\[fetch\].*--data"):
         fetch_fer2013(tmp_path / "new")
 
 
