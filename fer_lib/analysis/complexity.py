@@ -125,7 +125,8 @@ def _non_local_costs(layer, shape):
     inner, channels = layer.g.units, math.prod(shape) // queries  # D, C
     sources = keys if layer.subsample == "input" else queries  # of phi and g
     projected = queries + 2 * sources if layer.compares_embeddings else sources
-    compared = inner if layer.compares_embeddings else channels  # width of theta and phi
+    # Width of theta and phi; the uniform control has neither.
+    compared = inner if layer.compares_embeddings else channels * (layer.pairwise == "gaussian")
     products, between = _products(layer.pairwise, queries, keys, compared, inner)
     macs = products + projected * channels * inner
     macs += queries * inner * channels + queries * channels * (1 + layer.normalize_input)  # w_z, normalisations

@@ -43,7 +43,8 @@ def readings(runs: list[Run], parameters: Parameters, split: str = "validation")
         row |= {"above_floor": reported - binary_floor(7), "if_confident": metrics.accuracy_if_confident(reported)}
         if paper.is_setup(parameters, dataset) and network.name in groups:
             row |= accuracy.loc[network.name, ["accuracy", "ci_low", "ci_high"]].to_dict()
-            own = [metrics.correct_decisions(run.predictions(split)) for run in groups[network.name]]
+            one_by_one = (run.predictions(split) for run in groups[network.name])
+            own = [metrics.correct_decisions(one)[np.argsort(one.ids)] for one in one_by_one]
             test = inference.crossed_mean(own) if len(own) > 1 else inference.mean_test(own[0])
             row |= test.columns("binary_accuracy", "binary")
         if parameters.dataset == dataset:

@@ -103,6 +103,8 @@ def test_macs_of_a_block_agree_with_the_profiler(tensorflow, pairwise, channels,
         ("dot_product", "keys", (24 + 6) * 8 * 8, 3 * 192 + 2 * 48 + 64),
         ("concatenation", None, 2 * 24 * 8 + 24 * 24 * 8, 3 * 192 + 576),
         ("identity", None, 2 * 24 * 8, 3 * 192 + 24),
+        ("uniform", None, 24 * 8, 192),
+        ("uniform", "keys", 6 * 8, 192 + 48),
     ],
 )
 def test_products_and_memory_of_a_block_by_hand(pairwise, subsample, products, held):
@@ -110,7 +112,7 @@ def test_products_and_memory_of_a_block_by_hand(pairwise, subsample, products, h
     assert found["attention_macs"] == products
     # y (24 x 8) and w_z's output (24 x 16) are held whatever the function.
     assert found["activation_bytes"] == 4 * (held + 24 * 8 + 24 * 16)
-    positions = 0 if pairwise == "identity" else 24 * 6 if subsample else 24 * 24
+    positions = 0 if pairwise in ("identity", "uniform") else 24 * 6 if subsample else 24 * 24
     assert found["attention_bytes"] == 4 * positions
 
 

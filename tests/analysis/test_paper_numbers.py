@@ -7,11 +7,13 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from fer_lib import paper
 from fer_lib.analysis import inference, paper_numbers
 from fer_lib.parameters import build_parameters
 from fer_lib.training.runs import Predictions
 
 FER2013 = build_parameters({"dataset": "fer2013", "protocol": "paper"})
+AS_THE_PAPER = build_parameters({**FER2013.model_dump(), **paper.SETUP, "variants": [paper.BASELINE]})
 
 
 def test_epochs_table_takes_the_validation_columns():
@@ -62,6 +64,17 @@ def test_readings_by_hand(runs):
     assert (first["sharpened_low"], first["sharpened_high"]) == pytest.approx((1 - 6 / 56, 1 - 2 / 56))
     assert table.loc[0.7602, "above_floor"] < 0 and np.isnan(table.loc[0.7602, "sharpened_low"])
     assert table["accuracy"].isna().all()  # not the paper's setup
+
+
+def test_readings_pair_the_seeds_by_image_and_not_by_place(runs):
+    one = make_run("resnet50v2", [0, 0, 0, 0, 1, 1, 1, 2], np.ones(8, bool))
+    two = make_run("resnet50v2", [0, 1, 0, 0, 1, 1, 1, 1], np.array([1, 1, 1, 0, 1, 1, 1, 0], bool), seed=1)
+    found = two.predictions(None)
+    turned = Predictions(found.ids[::-1], found.y_true[::-1], found.probabilities[::-1])
+    other = SimpleNamespace(**{**vars(two), "predictions": lambda split: turned})
+    tables = [paper_numbers.readings([one, second], AS_THE_PAPER) for second in (two, other)]
+    assert tables[0]["binary_low"].notna().any()
+    pd.testing.assert_frame_equal(*tables)
 
 
 def test_noise_of_one_seed_by_hand(runs):
