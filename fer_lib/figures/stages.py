@@ -23,7 +23,7 @@ _STEPS = {
     "pairwise": (3.85, 2.0, "pairwise function\nθ(xᵢ)ᵀ φ(xⱼ)", "f, N × N"),
     "softmax": (5.65, 2.0, "softmax\nover j", "a, N × N"),
     "sum": (7.0, 1.0, "weighted sum\nΣⱼ aᵢⱼ g(xⱼ)", "y, N × C/2"),
-    "out": (8.65, 1.0, "W: 1 × 1 conv\nBN (γ = 0)", "H × W × C"),
+    "out": (8.65, 1.0, "$W_z$: 1 × 1 conv\nBN (γ = 0)", "H × W × C"),
     "z": (10.1, 1.5, "+", "z, H × W × C"),
 }
 _ARROWS = "x-theta x-phi x-g theta-pairwise phi-pairwise pairwise-softmax softmax-sum g-sum sum-out out-z x-z"
@@ -35,7 +35,7 @@ def block_diagram() -> Figure:
     figure, axes = new_figure(3.3)
     axes.set(xlim=(0, 10.7), ylim=(-0.1, 3.35))
     axes.set_axis_off()
-    boxes, centred = {}, {"ha": "center", "va": "center"}
+    boxes, centred = {}, {"ha": "center", "va": "center", "parse_math": True}
     for name, (column, row, words, shape) in _STEPS.items():
         colour = PALETTE["orange"] if name in ("pairwise", "softmax") else PALETTE["navy"]
         box = {"boxstyle": "circle" if name in "xz" else "round", "pad": 0.45, "fc": "white", "ec": colour}
@@ -49,7 +49,7 @@ def block_diagram() -> Figure:
         look |= {"patchA": start.get_bbox_patch(), "patchB": end.get_bbox_patch()}
         look |= residual if arrow == "x-z" else {}
         axes.annotate("", end.get_position(), start.get_position(), arrowprops=look)
-    axes.text(5.3, 3.2, "residual connection: z = BN(W y) + x", fontsize=10, color=PALETTE["green"], **centred)
+    axes.text(5.3, 3.2, "residual connection: z = BN($W_z$ y) + x", fontsize=10, color=PALETTE["green"], **centred)
     return figure
 
 

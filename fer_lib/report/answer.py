@@ -170,7 +170,7 @@ def _removed(removed):
     parts = []
     for place, (low, high) in found[::-1].iterrows():
         span = f"{percent(low, 0).removesuffix(' %')} to {percent(high, 0)}"
-        share = span if low >= 0.01 else f"at most {percent(high)}"
+        share = span if low >= 0.01 else f"at most {percent(high)}" if high >= 0.0005 else "less than 0.1 %"
         parts.append(f"{share}{'' if parts else ' of predictions'} in {place}")
     return f"Removing blocks after training changes {', '.join(parts)}."
 
