@@ -19,7 +19,7 @@ from fer_lib.files import read_regular
 from fer_lib.variants import Variant
 
 # Keys in which two notebooks of one study may differ.
-_NOT_THE_STUDYS = {"title", "variants", "seeds", "data", "faces", "steps_per_execution"}
+_NOT_THE_STUDYS = {"title", "preregistration", "variants", "seeds", "data", "faces", "steps_per_execution"}
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$", max_length=64)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -41,6 +41,9 @@ class Parameters(BaseModel):
     # The study
     study: Name = Field("smoke", description="name of the study and its folder")
     title: str = Field("Non-local blocks in a ResNetV2", max_length=200, description="title of the report")
+    preregistration: str | None = Field(
+        None, max_length=2000, description="where and when the study was preregistered, and departures from that"
+    )
     variants: Annotated[list[str], Field(max_length=100)] = Field(
         ["resnet14v2", "resnet14v2-nl1", "resnet14v2-nl3"], description="networks, one the baseline"
     )

@@ -106,7 +106,7 @@ def test_cells_give_every_variant_early():
 
 def test_the_hash_is_of_the_keys_that_the_numbers_depend_on():
     free = {"study", "title", "variants", "seeds", "dataset", "data", "protocol", "labels", "generated_images"}
-    free |= {"colour", "angles", "faces", "aspect", "group", "steps_per_execution"}
+    free |= {"preregistration", "colour", "angles", "faces", "aspect", "group", "steps_per_execution"}
     for name in Parameters.model_fields:
         other = Parameters.model_construct(**{name: "another value"})
         assert (other.training_hash() == Parameters().training_hash()) == (name in free), name

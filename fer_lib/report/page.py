@@ -193,7 +193,8 @@ def _facts(result, data, environment):
     images = ", ".join(f"{display.count(sum(row.values()))} {split}" for split, row in data.counts.items())
     time = f"{minutes / 60:.1f} h" if minutes >= 60 else f"{minutes:.1f} min"
     finished = f"{len(result.runs)} of {len(parameters.cells())} finished"
-    return {
+    preregistered = {"Preregistered": parameters.preregistration} if parameters.preregistration else {}
+    return preregistered | {
         "Data": f"{dataset}, protocol {parameters.protocol}: {images or 'not read yet'}",
         "Runs": f"{finished}, {parameters.epochs} epochs each, {time} in all",
         "Trained on": "; ".join(sorted(devices)) or display.MISSING,

@@ -90,7 +90,9 @@ def study(tmp_path):
     folder = tmp_path / "outputs" / "tiny"
     for name in ("tables", "figures", "notebooks"):
         (folder / name).mkdir(parents=True)
-    parameters = build_parameters({"study": "tiny", "title": "Blocks & <b>bold</b> claims", "protocol": "paper"})
+    plan = "plan.md in abc123. Departures: <none>."
+    words = {"title": "Blocks & <b>bold</b> claims", "preregistration": plan}
+    parameters = build_parameters({"study": "tiny", "protocol": "paper", **words})
     (folder / "params.yaml").write_text(write_parameters(parameters))
     counts = {"train": {"happy": 1200, "split": 34, "total": 1234}}
     write_json(folder / "data.json", {"fingerprint": "d" * 64, "counts": counts, "notes": ["108 are copies."]})
@@ -175,6 +177,7 @@ def test_the_answer_comes_first_and_its_numbers_are_those_of_the_runs(study):
     assert "3 of 3 finished, 2 epochs each, 3.0 h in all" in page.text
     assert "Evaluated on Keras 3.14.7 on tensorflow; 2 CPUs, no GPU" in page.text
     assert "commit c0ffee" in page.text
+    assert "Preregistered plan.md in abc123. Departures: <none>." in page.text
 
 
 def test_sections_are_questions_and_what_is_shown_follows_question_and_rank(study):
