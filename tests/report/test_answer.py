@@ -63,7 +63,7 @@ def test_the_verdict_follows_from_the_adjusted_p_values(rows, expected):
 
 def test_removing_blocks_that_change_next_to_nothing_is_said_in_words():
     removed = pd.DataFrame([("resnet26v2-nl1", 0, 0.0005), ("resnet26v2-nl3", 0, 0)], columns=REMOVED.columns)
-    words = "Removing blocks after training changes at most 0.1 % of predictions in stage 1, less than 0.1 % in stage"
+    words = "changes at most 0.1 % of predictions in stage 1, less than 0.1 % in stage 3."
     assert words in said_of(NOTHING, removed=removed)[1]
 
 
