@@ -40,7 +40,7 @@ class Conv2D(keras.layers.Conv2D):
     """Convolution whose gradient of a 1 x 1 or 3 x 3 kernel is computed as products of matrices where that wins.
 
     It wins in bfloat16 on a CPU under TensorFlow, whose library (oneDNN) multiplies matrices many times faster
-    than it computes that gradient; in float32 it does not.
+    than it computes that gradient; in float32 it does not. On JAX and PyTorch a 1 x 1 convolution is one product.
     """
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
@@ -48,9 +48,10 @@ class Conv2D(keras.layers.Conv2D):
         square = self.kernel_size == (size, size) and self.strides == (stride, stride)
         if not square or self.groups > 1 or self.dilation_rate != (1, 1):
             return super().convolution_op(inputs, kernel)
-        if self.data_format == "channels_last" and size == 1 and keras.config.backend() == "jax":
+        if self.data_format == "channels_last" and size == 1 and keras.config.backend() != "tensorflow":
             # On a CPU, XLA computes that gradient of the convolution many times slower than of the product; of
-            # a product of maps, (batch, h, w, c), still up to three times slower than of (positions, c).
+            # a product of maps, (batch, h, w, c), still up to three times slower than of (positions, c). Keras'
+            # convolution on PyTorch copies the maps twice.
             x = inputs[:, ::stride, ::stride]
             y = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), kernel[0, 0])
             return ops.reshape(y, (-1, *x.shape[1:3], self.filters))
