@@ -20,12 +20,14 @@ import numpy as np
 import pandas as pd
 
 from fer_lib.datasets import folders
-from fer_lib.datasets.archive import Files, Header, check_kind, listed, open_files
+from fer_lib.datasets.archive import Files, Header, listed, open_files
 from fer_lib.datasets.cache import cached_images, state_hash
 from fer_lib.datasets.splits import CLASS_NAMES, ImageSet, Splits, divided, require_one_of
 from fer_lib.errors import DataError, ParameterError, RunError, shown
 from fer_lib.files import find_file
 
+CSV_NAMES = ("fer2013.csv", "icml_face_data.csv")
+FERPLUS_NAME = "fer2013new.csv"
 OFFICIAL_USAGES = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
 PAPER_VALIDATION_SHARE = 0.2
 # Images of each class, in the order of CLASS_NAMES. The folder form's test/ is Public and Private together.
@@ -91,7 +93,7 @@ def load_fer2013(path: str | Path, protocol: str = "paper", labels: str = "origi
     require_one_of("labels", labels, ("original", "ferplus"))
     source = find_file(path, "FER-2013", advice=WHERE_TO_GET_IT)
     # Of FER+: beside a CSV or an archive, or among the files.
-    votes = source.with_name(folders.FERPLUS_NAME)
+    votes = source.with_name(FERPLUS_NAME)
     beside = votes if labels == "ferplus" and source.is_file() and votes.exists() else None
     how = {"dataset": "fer2013", "labels": labels, "votes": beside and state_hash(beside)}
     images, notes = cached_images(source, how, lambda: _read(source, labels, beside))
@@ -115,7 +117,7 @@ def published_counts(protocol: str) -> dict[str, list[int]]:
 
 def _read(path: Path, labels: str, votes: Path | None) -> tuple[ImageSet, list[str]]:
     with open_files(path) as files:
-        tables = files.named(*folders.CSV_NAMES)
+        tables = files.named(*CSV_NAMES)
         if not tables and len(files.names) == 1 and files.names[0].lower().endswith(".csv"):
             tables = files.names
         images, notes = _read_table(files, tables[0]) if tables else _read_tree(files)
@@ -137,23 +139,21 @@ def _read_table(files: Files, name: str) -> tuple[ImageSet, list[str]]:
     labels = np.array([CLASS_NAMES.index(CSV_CLASS_NAMES[int(text[0])]) for text in emotions], np.int64)
     ids = np.array([f"{usage}/{row:06d}" for row, usage in enumerate(usages)])
     whole = ImageSet(images, labels, ids, metadata=pd.DataFrame({"usage": usages.to_list(), "folder": ""}))
-    others = sorted(set(files.names) - {name, *files.named(folders.FERPLUS_NAME)})
+    others = sorted(set(files.names) - {name, *files.named(FERPLUS_NAME)})
     return whole, [f"Read {name}; left out {listed(others, 5)}."] if others else []
 
 
 def _read_tree(files: Files) -> tuple[ImageSet, list[str]]:
     """All images of a tree as an ImageSet, sorted by id, with `usage` and `folder` in its metadata; and notes."""
     if not any("/" in name for name in files.names):
-        expected = f"folders train/ and test/, or {' or '.join(folders.CSV_NAMES)}"
+        expected = f"folders train/ and test/, or {' or '.join(CSV_NAMES)}"
         raise folders.nothing_found(files, "FER-2013 images", expected, WHERE_TO_GET_IT)
     tree, notes = folders.find_tree(files, with_splits=True)
     names = {folder: folders.class_of(folder) for folder in sorted({image.class_name for image in tree})}
     classes = {folder: name for folder, name in names.items() if name}
     if unknown := sorted(names.keys() - classes.keys()):
-        advice = "`dataset: folders` reads any classes"
-        if all(folder.isdecimal() for folder in unknown):
-            advice = "Name the classes: fer2013.csv has neutral last, in the alphabet neutral is before sad"
-        raise DataError("Unknown class", files.path, ", ".join(CLASS_NAMES), f"folders {listed(unknown)}", advice)
+        expected, advice = ", ".join(CLASS_NAMES), "`dataset: folders` reads any classes"
+        raise DataError("Unknown class", files.path, expected, f"folders {listed(unknown)}", advice)
     if renamed := [f"{folder} as {name}" for folder, name in classes.items() if name != folder]:
         notes.append(f"Read as classes: {listed(renamed, 21)}.")
     three = len({image.split for image in tree}) == 3
@@ -199,8 +199,6 @@ def _read_votes(stream: IO[bytes], where: object) -> pd.DataFrame:
 
 def _parse(stream: IO[bytes], where: object, needed: Sequence[str]) -> pd.DataFrame:
     """All rows as text, by the number of their line; column names in lower case."""
-    check_kind(stream.read(512), where)
-    stream.seek(0)
     try:
         # pandas warns, and drops values, where the first row is longer than the header.
         with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
@@ -212,11 +210,8 @@ def _parse(stream: IO[bytes], where: object, needed: Sequence[str]) -> pd.DataFr
         raise DataError("The table cannot be read", where, "as many values in each line", error, _JUNK) from error
     table.columns = [name.strip().lower() for name in table]
     if not set(needed) <= set(table):
-        advice = folders.FERPLUS_ADVICE if "nf" in table else None
-        if "pixels" in table:
-            advice = "The challenge's train.csv and test.csv lack columns; use fer2013.csv or icml_face_data.csv"
-        found = f"the columns {shown(', '.join(table))}"
-        raise DataError("This is not the table of FER-2013", where, f"columns {', '.join(needed)}", found, advice)
+        expected, found = f"columns {', '.join(needed)}", f"the columns {shown(', '.join(table))}"
+        raise DataError("This is not the table of FER-2013", where, expected, found)
     table.index += 2  # the header is line 1
     table = table.fillna("")
     if table.empty:
@@ -252,12 +247,12 @@ def _pixels(text: str, where: str) -> np.ndarray:
 def _with_votes(images: ImageSet, files: Files, beside: Path | None) -> tuple[ImageSet, str]:
     """The images that FER+ gives one of the seven classes, with these labels; and a note."""
     is_tree = images.metadata["folder"].any()
-    if is_tree or not (files.named(folders.FERPLUS_NAME) or beside):
-        expected = f"fer2013.csv, and beside it {folders.FERPLUS_NAME} of github.com/microsoft/FERPlus"
-        found = "a tree of images" if is_tree else f"no {folders.FERPLUS_NAME}"
+    if is_tree or not (files.named(FERPLUS_NAME) or beside):
+        expected = f"fer2013.csv, and beside it {FERPLUS_NAME} of github.com/microsoft/FERPlus"
+        found = "a tree of images" if is_tree else f"no {FERPLUS_NAME}"
         raise DataError("The labels of FER+ cannot be used with these data", files.path, expected, found)
     with open_files(beside) if beside else contextlib.nullcontext(files) as source:
-        (name, *_) = source.named(folders.FERPLUS_NAME)
+        (name, *_) = source.named(FERPLUS_NAME)
         with source.open(name) as stream:
             votes = _read_votes(stream, source.where(name))
     if votes["usage"].tolist() != images.metadata["usage"].tolist():

@@ -8,13 +8,13 @@ import dataclasses
 import re
 import unicodedata
 from collections import defaultdict
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from fer_lib.datasets.archive import ASPECTS, Files, Header, check_kind, decode, listed, open_files
+from fer_lib.datasets.archive import ASPECTS, Files, Header, decode, listed, open_files
 from fer_lib.datasets.cache import cached_images
 from fer_lib.datasets.splits import CLASS_NAMES, ImageSet, Splits, divided, fifth_of_each, require_one_of
 from fer_lib.errors import DataError
@@ -29,10 +29,6 @@ _CLASSES = {name: name for name in CLASS_NAMES} | {
     **{"anger": "angry", "disgusted": "disgust", "fearful": "fear", "afraid": "fear", "scared": "fear"},
     **{"happiness": "happy", "joy": "happy", "sadness": "sad", "surprised": "surprise"},
 }
-KDEF_NAME = re.compile(r"[AB][FM](0[1-9]|[12]\d|3[0-5])(AF|AN|DI|HA|NE|SA|SU)(FL|HL|S|HR|FR)", re.IGNORECASE)
-CSV_NAMES = ("fer2013.csv", "icml_face_data.csv")
-FERPLUS_NAME = "fer2013new.csv"
-FERPLUS_ADVICE = "These are the labels of FER+: put fer2013.csv beside them and set labels: ferplus"
 _NO_IDS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -233,26 +229,9 @@ def _place(path: str, with_splits: bool, nested: bool = False) -> TreeImage | No
     return TreeImage("".join(f"{parent}/" for parent in parents), split, folder, name, path)
 
 
-def nothing_found(files: Files, what: str, expected: str, where_to_get_it: str | None = None) -> DataError:
-    """The DataError where a data set is not there: what is there instead, as far as it is recognised."""
-    names, here = files.names, files.path.resolve().name
-    archives = [name for name in names if name.lower().endswith((".zip", ".tar", ".gz", ".csv"))]
-    with_class = [name for name in names if class_of(PurePosixPath(name).parent.name)]
-    advice = where_to_get_it
-    if files.named(FERPLUS_NAME) and len(archives) == 1:
-        advice = FERPLUS_ADVICE
-    elif what != "KDEF images" and any(KDEF_NAME.fullmatch(PurePosixPath(name).stem) for name in names):
-        advice = "This is KDEF: set dataset: kdef"
-    elif files.named(*CSV_NAMES) or any(_place(name, True) for name in with_class):
-        advice = "This is FER-2013: set dataset: fer2013"
-    elif with_class and here.lower() in SPLITS:
-        advice = f"This is {here}/ itself: give its parent, which holds all splits"
-    elif names and names == files.images:
-        advice = "`dataset: folders` reads images in folders of classes: give the folder that holds them all"
-    elif archives and files.path.is_dir():
-        advice = f"Give the path of the one to read, such as {files.path / archives[0]}"
-    elif names:
-        with files.open(names[0]) as stream:
-            check_kind(stream.read(512), files.where(names[0]))
-    found = f"{len(names):,} files, such as {listed(names, 3)}" if names else "no file"
+def nothing_found(files: Files, what: str, expected: str, where_to_get_it: str = "") -> DataError:
+    """The DataError where a data set is not there, with what is there instead."""
+    found = f"{len(files.names):,} files, such as {listed(files.names, 3)}" if files.names else "no file"
+    advice = "Give the folder or archive that holds all of it, and set `dataset` to fer2013, kdef or folders. "
+    advice += where_to_get_it
     return DataError(f"No {what} found", files.path, expected, found, advice)

@@ -20,7 +20,7 @@ import pandas as pd
 
 from fer_lib.datasets.archive import ASPECTS, Files, Header, decode, listed, open_files
 from fer_lib.datasets.cache import cached_images
-from fer_lib.datasets.folders import KDEF_NAME, class_of, nothing_found
+from fer_lib.datasets.folders import class_of, nothing_found
 from fer_lib.datasets.splits import CLASS_NAMES, ImageSet, Splits, divided, fifth_of_each, require_one_of
 from fer_lib.errors import DataError, ParameterError
 from fer_lib.files import find_file
@@ -36,12 +36,10 @@ _PARTS = ("AB", "FM", [f"{number:02d}" for number in range(1, 36)], EXPRESSIONS,
 NAMES = ["".join(parts) for parts in itertools.product(*_PARTS)]
 # Names cut short in the published data: what the images show, and which name their folder lacks, tell them.
 MISNAMED = {"AF31V": "AF31SAHL", "AM31H": "AM31SUHR"}
-SIZE = (562, 762)
 # The largest standard deviation of a colour channel, 0..255; portraits have 20 and more, noise on black far less.
 BLANK_DEVIATION = 5.0
+_NAME = re.compile(r"[AB][FM](0[1-9]|[12]\d|3[0-5])(AF|AN|DI|HA|NE|SA|SU)(FL|HL|S|HR|FR)", re.IGNORECASE)
 _SITTING = re.compile(r"[AB][FM]\d\d", re.IGNORECASE)
-INVALID = "invalid file name (expected session, sex, subject, expression, angle, such as AF01ANHL)"
-CONTRADICTING = "in a folder that contradicts the name"
 WHERE_TO_GET_IT = "KDEF is given to researchers on request, see kdef.se"
 
 
@@ -92,19 +90,15 @@ def find_images(files: Files) -> tuple[dict[str, str], list[str]]:
         name, of_class, of_sitting = MISNAMED.get(stem, stem), class_of(folder), _SITTING.fullmatch(folder)
         if path.suffix.lower() not in (".jpg", ".jpeg"):
             left_out["not a JPEG by the suffix"].append(file)
-        elif not KDEF_NAME.fullmatch(name):
-            left_out[INVALID].append(file)
+        elif not _NAME.fullmatch(name):
+            left_out["invalid file name, unlike AF01ANHL"].append(file)
         elif (folder.upper() != name[:4]) if of_sitting else of_class not in (None, EXPRESSIONS[name[4:6]]):
-            left_out[CONTRADICTING].append(file)
+            left_out["in a folder that contradicts the name"].append(file)
         else:
             candidates[name].append((stem in MISNAMED, not of_sitting, file))
     if not candidates:
         expected = "JPEG files such as AF01/AF01ANHL.JPG or angry/AF01ANHL.JPG"
-        error = nothing_found(files, "KDEF images", expected, WHERE_TO_GET_IT)
-        if contradicting := left_out[CONTRADICTING]:
-            error.found = f"only {CONTRADICTING}: {listed(contradicting, 3)}"
-            error.advice = "Correct the names of the folders"
-        raise error
+        raise nothing_found(files, "KDEF images", expected, WHERE_TO_GET_IT)
     chosen = {name: min(candidates[name]) for name in sorted(candidates)}
     left_out["a second file of an image"] = [file for name in chosen for *_, file in sorted(candidates[name])[1:]]
     misnamed = {name: file for name, (is_misnamed, _, file) in chosen.items() if is_misnamed}
@@ -137,8 +131,6 @@ def _read(path: Path, size: int, angles: Sequence[str], colour: bool, aspect: st
     faults = np.array([_fault(*each) for each in zip(images, results, strict=True)], dtype=str)
     for fault in sorted(set(faults) - {""}):
         notes.append(_left_out(fault, [chosen[names[index]] for index in np.flatnonzero(faults == fault)]))
-    if others := sum(isinstance(each, Header) and each[:2] != SIZE for each in results):
-        notes.append(f"Not as published: {others:,} images are not of {SIZE[0]} x {SIZE[1]} pixels.")
     rows = [("", name[0], name[1], name[1:4], name[4:6], name[6:]) for name in names]
     metadata = pd.DataFrame(rows, columns=["usage", "session", "sex", "subject", "expression", "angle"])
     labels = metadata["expression"].map(EXPRESSIONS).map(CLASS_NAMES.index).to_numpy(np.int64)

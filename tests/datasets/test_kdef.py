@@ -101,7 +101,7 @@ def test_invalid_names(tree):
     for stem in stems:
         write(tree, f"{stem}.JPG", jpeg(1))
     names = ", ".join(f"{stem}.JPG" for stem in sorted(stems))
-    said(load_kdef(tree, size=16), "Left out (9), invalid file name (expected session", f"AF01ANHL): {names}.")
+    said(load_kdef(tree, size=16), f"Left out (9), invalid file name, unlike AF01ANHL: {names}.")
 
 
 # The whole data set
@@ -235,12 +235,10 @@ def test_without_colour_there_is_one_channel_of_luminance(tree):
     assert np.abs(grey[..., 0] - luminance).mean() < 2
 
 
-def test_grey_or_small_pictures_are_not_as_published(tmp_path):
+def test_grey_or_small_pictures_are_read(tmp_path):
     for seed, name in enumerate(names_of(["F01", "F02"])):
         write(tmp_path, f"KDEF/{name[:4]}/{name}.jpg", jpeg(seed, mode="L"))
-    splits = load_kdef(tmp_path, size=64)
-    assert splits.train.images.shape[1:] == (64, 64, 3)
-    said(splits, "Not as published: 140 images are not of 562 x 762 pixels.")
+    assert load_kdef(tmp_path, size=64).train.images.shape[1:] == (64, 64, 3)
 
 
 # Forms
@@ -305,7 +303,7 @@ def test_extra_files_are_left_out_and_listed(tree):
     assert ids_of(splits) == set(names_of(["F01", "F02", "F03", "M01", "M02", "M03"]))
     said(
         splits,
-        "such as AF01ANHL): AF01/AF01ANS (1).JPG, AKDEF/FANS.JPG.",
+        "unlike AF01ANHL: AF01/AF01ANS (1).JPG, AKDEF/FANS.JPG.",
         "Left out (2), not a JPEG by the suffix: AF01/AF01ANS.png, readme.txt.",
     )
 
@@ -353,8 +351,6 @@ def test_a_folder_that_contradicts_the_name(tree, tmp_path):
     classes = reorganised(tree, tmp_path / "classes")
     shutil.move(classes / "happy/AM01HAS.JPG", classes / "sad/AM01HAS.JPG")
     assert "AM01HAS" not in ids_of(load_kdef(classes, size=16))
-    write(tmp_path / "only", "happy/AF01ANHL.JPG", jpeg(1))
-    refused(lambda: load_kdef(tmp_path / "only", size=16), "contradicts the name: happy/AF01ANHL.JPG", "Correct")
 
 
 def test_where_no_study_is_possible(tree, tmp_path):
@@ -362,7 +358,7 @@ def test_where_no_study_is_possible(tree, tmp_path):
     (tmp_path / "empty").mkdir()
     refused(loading(tmp_path / "empty"), "No KDEF images found", "AF01/AF01ANHL.JPG", "no file")
     write(tmp_path, "fer/train/angry/Training_1.jpg", jpeg(1))
-    refused(loading(tmp_path / "fer"), "This is FER-2013: set dataset: fer2013", "train/angry/Training_1.jpg")
+    refused(loading(tmp_path / "fer"), "set `dataset` to fer2013", "train/angry/Training_1.jpg")
     refused(loading(write(tmp_path, "kdef.csv", b"emotion,pixels")), "No KDEF images found", "kdef.csv")
     refused(
         loading(tree / "AF01", protocol="subject"), "'validation' is without", "two subjects of one sex", "among 0"
