@@ -84,7 +84,7 @@ def train(
     require_backend()
     require_writable(output_root)
     study_dir = output_root / parameters.study
-    os.environ.update({"FER_PROGRESS": "lines", **TENSORFLOW_SETTINGS, **os.environ})
+    os.environ.update({**TENSORFLOW_SETTINGS, **os.environ})
     from fer_lib.study import Study, claim, find_data
 
     data = find_data(parameters, data if data is not None else os.environ.get("FER_DATA"))
