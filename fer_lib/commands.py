@@ -9,7 +9,6 @@ import typer
 
 from fer_lib.environment import TENSORFLOW_SETTINGS, install_kernel, require_backend
 from fer_lib.errors import ParameterError
-from fer_lib.files import require_writable
 from fer_lib.parameters import Parameters, read_parameters
 
 app = typer.Typer(
@@ -82,7 +81,6 @@ def train(
     if not 0 <= index < len(grid):
         raise ParameterError("There is no such run", "--index", f"0 to {len(grid) - 1}", index)
     require_backend()
-    require_writable(output_root)
     study_dir = output_root / parameters.study
     os.environ.update({**TENSORFLOW_SETTINGS, **os.environ})
     from fer_lib.study import Study, claim, find_data

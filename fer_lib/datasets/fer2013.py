@@ -61,11 +61,8 @@ def fetch_fer2013(target: str | Path) -> Path:
         shutil.copytree(kagglehub.dataset_download(KAGGLE_HANDLE), target, dirs_exist_ok=True)
     # kagglehub lets the errors of several libraries through: no network, no such version, a quota, a full disk.
     except Exception as error:
-        advice = "Check the network and the free space"
-        if isinstance(error, ImportError):
-            advice = "pip install --editable '.[fetch]'"
         where, found = f"kaggle.com/datasets/{KAGGLE_HANDLE}", f"{type(error).__name__}: {error}"
-        advice += ", or download it in a browser and give its path with --data"
+        advice = "It needs `pip install --editable '.[fetch]'` and network; or use a browser and --data"
         raise RunError("The download failed", where, None, found, advice) from error
     return target
 
