@@ -94,18 +94,6 @@ def train(
     typer.echo(f"Run: {run.folder}")
 
 
-@app.command("import")
-def import_(
-    study_dir: StudyFolder,
-    folders: Annotated[list[Path], typer.Argument(metavar="RUN_FOLDER...", help="Finished runs of that study.")],
-) -> None:
-    """Copy finished runs from another machine into a study; each is verified before and after."""
-    from fer_lib.execution.jobs import import_runs
-
-    for line in import_runs(study_dir, folders):
-        typer.echo(line)
-
-
 @app.command("parameters")
 def list_parameters() -> None:
     """List the parameters of a study: name, default, meaning."""
@@ -125,11 +113,3 @@ def report(study_dir: StudyFolder) -> None:
     from fer_lib.report.page import write_report
 
     typer.echo(f"Report: {write_report(study_dir)}")
-
-
-@app.command()
-def fetch(target: Annotated[Path, typer.Argument(help="The folder to make.")] = Path("data/fer2013")) -> None:
-    """Download FER-2013 (needs network and the extra `fetch`)."""
-    from fer_lib.datasets.fer2013 import fetch_fer2013
-
-    typer.echo(f"Data: {fetch_fer2013(target)}")

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from fer_lib import cli, datasets
-from fer_lib.datasets import checks, fer2013
+from fer_lib.datasets import checks
 from fer_lib.errors import DataError, RunError
 from fer_lib.execution import jobs, runner
 from fer_lib.parameters import Parameters
@@ -51,14 +51,14 @@ def refused(capsys, words, *arguments):
 def test_help_names_every_command(capsys):
     status, out, _ = call(capsys, "--help")
     assert status == 0
-    for command in ("run", "check", "list", "train", "import", "parameters", "kernel", "report", "fetch"):
+    for command in ("run", "check", "list", "train", "parameters", "kernel", "report"):
         assert f"  {command} " in out
     assert "cell" not in out
 
 
 @pytest.mark.parametrize(
     "arguments",
-    ["rum", "run", "run a.yaml --dat x", "run a.yaml --engine dask", "fetch a b", "run a.yaml --jobs 0"],
+    ["rum", "run", "run a.yaml --dat x", "run a.yaml --engine dask", "run a.yaml --jobs 0"],
 )
 def test_bad_usage(capsys, arguments):
     assert call(capsys, *arguments.split())[0] == 2
@@ -200,12 +200,6 @@ def test_what_is_not_there_is_named_and_no_folder_is_made(capsys, monkeypatch, p
     monkeypatch.chdir(tmp_path)
     refused(capsys, words, *arguments.format(params=params, folder=tmp_path).split())
     assert not (tmp_path / "outputs").exists()
-
-
-def test_fetch_alone_and_with_a_target(capsys, monkeypatch):
-    monkeypatch.setattr(fer2013, "fetch_fer2013", lambda target: target)
-    assert call(capsys, "fetch")[:2] == (0, "Data: data/fer2013\n")
-    assert call(capsys, "fetch", "x")[:2] == (0, "Data: x\n")
 
 
 def command(*arguments, folder, **environment):

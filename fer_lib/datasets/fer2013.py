@@ -10,8 +10,6 @@ FER+          `fer2013new.csv` (Barsoum et al., 2016): other labels for the CSV'
 
 import contextlib
 import dataclasses
-import shutil
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
@@ -23,7 +21,7 @@ from fer_lib.datasets import folders
 from fer_lib.datasets.archive import Files, Header, listed, open_files
 from fer_lib.datasets.cache import cached_images, state_hash
 from fer_lib.datasets.splits import CLASS_NAMES, ImageSet, Splits, divided, require_one_of
-from fer_lib.errors import DataError, ParameterError, RunError, shown
+from fer_lib.errors import DataError, shown
 from fer_lib.files import find_file
 
 CSV_NAMES = ("fer2013.csv", "icml_face_data.csv")
@@ -42,29 +40,7 @@ PUBLISHED_SHARPNESS = 2030
 CSV_CLASS_NAMES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 _GREY_VALUES = {str(value): value for value in range(256)}
 _JUNK = "Copies with junk at the end circulate: remove that line, or download the file again"
-# The version is pinned, so that a study of next year reads what a study of this year read.
-KAGGLE_HANDLE = "msambare/fer2013/versions/1"
-WHERE_TO_GET_IT = "`fer-study fetch` downloads it, or see kaggle.com/datasets/msambare/fer2013"
-
-
-def fetch_fer2013(target: str | Path) -> Path:
-    """Download the folder form (about 60 MB) from Kaggle into `target`, which is returned as a `Path`.
-
-    RunError where kagglehub, an extra, is not installed, or the download failed.
-    """
-    target = Path(target).expanduser()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ParameterError("The target of the download is not empty", target, "an empty folder, or nothing yet")
-    try:
-        import kagglehub
-
-        shutil.copytree(kagglehub.dataset_download(KAGGLE_HANDLE), target, dirs_exist_ok=True)
-    # kagglehub lets the errors of several libraries through: no network, no such version, a quota, a full disk.
-    except Exception as error:
-        where, found = f"kaggle.com/datasets/{KAGGLE_HANDLE}", f"{type(error).__name__}: {error}"
-        advice = "It needs `pip install --editable '.[fetch]'` and network; or use a browser and --data"
-        raise RunError("The download failed", where, None, found, advice) from error
-    return target
+WHERE_TO_GET_IT = "FER-2013 is at kaggle.com/datasets/msambare/fer2013"
 
 
 def load_fer2013(path: str | Path, protocol: str = "paper", labels: str = "original") -> Splits:
@@ -197,13 +173,11 @@ def _read_votes(stream: IO[bytes], where: object) -> pd.DataFrame:
 def _parse(stream: IO[bytes], where: object, needed: Sequence[str]) -> pd.DataFrame:
     """All rows as text, by the number of their line; column names in lower case."""
     try:
-        # pandas warns, and drops values, where the first row is longer than the header.
-        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
-            table = pd.read_csv(
-                stream, index_col=False, dtype=str, keep_default_na=False, skip_blank_lines=False,
-                encoding="utf-8-sig", encoding_errors="replace",
-            )  # fmt: skip
-    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
+        table = pd.read_csv(
+            stream, index_col=False, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig",
+            encoding_errors="replace",
+        )  # fmt: skip
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise DataError("The table cannot be read", where, "as many values in each line", error, _JUNK) from error
     table.columns = [name.strip().lower() for name in table]
     if not set(needed) <= set(table):

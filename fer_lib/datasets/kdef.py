@@ -11,8 +11,8 @@ A, female, subject 01, angry, half left. Its folder can only contradict it.
 
 import itertools
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -64,7 +64,7 @@ def load_kdef(
 
     Returns:
         `Splits` whose ids are KDEF's names, such as `AF01ANHL`. `metadata`: `session` (A, B), `sex` (F, M),
-        `subject` (F01, in both sessions), `expression` (AF), `angle`. `notes` account for all 4,900 images.
+        `subject` (F01, in both sessions), `expression` (AF), `angle`. `notes` say what is missing or left out.
     """
     require_one_of("protocol", protocol, ("random", "subject"))
     require_one_of("aspect", aspect, ASPECTS)
@@ -107,17 +107,6 @@ def find_images(files: Files) -> tuple[dict[str, str], list[str]]:
     return {name: file for name, (*_, file) in chosen.items()}, notes
 
 
-def known_to_train(splits: Splits, protocol: str) -> pd.DataFrame:
-    """What train would know of each validation image, were all images of `splits` divided by `protocol`.
-
-    A DataFrame, one row per validation image: `id`; `subject_known`, whether train has images of the subject.
-    """
-    images = pd.concat([part.metadata.assign(id=part.ids) for _, part in splits.items()], ignore_index=True)
-    held_out = _held_out(images["id"], images, protocol)
-    known = images["subject"].isin(images["subject"][~held_out])
-    return images[["id"]].assign(subject_known=known)[held_out].sort_values("id", ignore_index=True)
-
-
 def _left_out(reason: str, names: list[str]) -> str:
     return f"Left out ({len(names):,}), {reason}: {listed(names, 50)}."
 
@@ -135,7 +124,9 @@ def _read(path: Path, size: int, angles: Sequence[str], colour: bool, aspect: st
     metadata = pd.DataFrame(rows, columns=["usage", "session", "sex", "subject", "expression", "angle"])
     labels = metadata["expression"].map(EXPRESSIONS).map(CLASS_NAMES.index).to_numpy(np.int64)
     usable = ImageSet(images, labels, np.array(names, dtype=str), metadata=metadata).subset(faults == "")
-    return usable, [*_account(names, Counter(faults), angles), *notes]
+    if missing := sorted({name for name in NAMES if name[6:] in angles} - set(names)):
+        notes.append(f"Missing ({len(missing):,}): {listed(missing, 50)}.")
+    return usable, notes
 
 
 def _fault(pixels: np.ndarray, header: Header | DataError) -> str:
@@ -144,26 +135,10 @@ def _fault(pixels: np.ndarray, header: Header | DataError) -> str:
     return "blank" if pixels.std(axis=(0, 1)).max() < BLANK_DEVIATION else ""
 
 
-def _account(names: list[str], faults: Counter, angles: Sequence[str]) -> Iterator[str]:
-    """A sentence whose numbers add up to what a whole KDEF has, and one that names what is missing."""
-    expected = [name for name in NAMES if name[6:] in angles]
-    missing = sorted(set(expected) - set(names))
-    counts = sorted((faults + Counter(missing=len(missing))).items())
-    parts = [f"{number:,} {fault or 'used'}" for fault, number in counts]
-    yield f"Of the {len(expected):,} images of KDEF at {listed(angles)}: {', '.join(parts)}."
-    if missing:
-        yield f"Missing: {listed(missing, 50)}."
-
-
-def _held_out(ids: Iterable[str], metadata: pd.DataFrame, protocol: str) -> np.ndarray:
-    """The mask `(n,)` of the validation images: a fifth of the images of a class, or of the subjects of a sex."""
-    if protocol == "random":
-        return fifth_of_each(ids, metadata["expression"])
-    return fifth_of_each(metadata["subject"], metadata["sex"])
-
-
 def _divide(images: ImageSet, notes: Sequence[str], protocol: str, path: Path) -> Splits:
-    held_out = _held_out(images.ids, images.metadata, protocol)
+    about = images.metadata
+    fifth = (images.ids, about["expression"]) if protocol == "random" else (about["subject"], about["sex"])
+    held_out = fifth_of_each(*fifth)
     train, validation = images.subset(~held_out), images.subset(held_out)
     subjects, known = (set(part.metadata["subject"]) for part in (validation, train))
     leak = "The random split leaks: " if protocol == "random" else ""
