@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from fer_lib.environment import TENSORFLOW_SETTINGS, install_kernel, require_backend
+from fer_lib.environment import TENSORFLOW_SETTINGS, install_kernel
 from fer_lib.errors import ParameterError
 from fer_lib.parameters import Parameters, read_parameters
 
@@ -80,7 +80,6 @@ def train(
     grid = parameters.cells()
     if not 0 <= index < len(grid):
         raise ParameterError("There is no such run", "--index", f"0 to {len(grid) - 1}", index)
-    require_backend()
     study_dir = output_root / parameters.study
     os.environ.update({**TENSORFLOW_SETTINGS, **os.environ})
     from fer_lib.study import Study, claim, find_data

@@ -15,7 +15,7 @@ import pandas as pd
 
 from fer_lib import datasets
 from fer_lib.display import QUESTIONS, are_numeric, count, network, percent, readable
-from fer_lib.environment import keras_backend, package_versions, require_backend
+from fer_lib.environment import keras_backend, package_versions
 from fer_lib.errors import DataError, ParameterError
 from fer_lib.files import find_file, project, write_atomically
 from fer_lib.parameters import Parameters, build_parameters, read_parameters, write_parameters
@@ -75,7 +75,6 @@ class Study:
         cells = [(variant, seed) for seed in seeds for variant in variants]
         trained: dict[tuple, runs.Run] = {}
         if missing := [cell for cell in cells if not self._is_finished(*cell)]:
-            require_backend()
             from fer_lib.analysis.recorder import record_attention  # who only reads need not wait for Keras
             from fer_lib.training.loop import train_run
 
@@ -131,7 +130,6 @@ class Study:
 
     def costs(self) -> pd.DataFrame:
         """Return `complexity.COSTS` of each network, one row per variant; kept as `tables/costs.csv`."""
-        require_backend()
         from fer_lib.analysis.complexity import COSTS, count_costs
         from fer_lib.training.recipe import build_classifier
 

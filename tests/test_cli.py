@@ -3,7 +3,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -125,16 +124,6 @@ def test_a_signal_while_the_command_is_being_loaded(params, number, status, wait
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (status, "Stopped. The same command resumes.\n")
-
-
-@pytest.mark.parametrize("command", [["run"], ["train", "--index", "0"]])
-def test_a_backend_that_is_not_there(capsys, monkeypatch, params, tmp_path, command):
-    start, command = time.monotonic(), [*command, params, "--output-root"]
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    for backend, words in (("theano", "tensorflow, jax, torch"), ("torch", "pip install --editable '.[torch]'")):
-        monkeypatch.setenv("KERAS_BACKEND", backend)
-        refused(capsys, words, *command, str(tmp_path))
-    assert time.monotonic() - start < 5
 
 
 def test_the_parameters_are_listed_with_their_meaning(capsys):

@@ -225,11 +225,7 @@ def list_folder(path: Path) -> dict[str, os.stat_result]:
         for folder, below, names in os.walk(path, onerror=refuse, followlinks=True):
             for name in (*names, *(f"{name}/" for name in below)):
                 place = os.path.join(folder, name)
-                try:
-                    status = os.stat(place)
-                except FileNotFoundError:  # a link that leads nowhere: an error for who opens it
-                    status = os.lstat(place)
-                statuses[place.removeprefix(os.path.join(path, ""))] = status
+                statuses[place.removeprefix(os.path.join(path, ""))] = os.stat(place)
     return statuses
 
 

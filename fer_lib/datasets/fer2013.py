@@ -8,7 +8,6 @@ CSV           `fer2013.csv` or `icml_face_data.csv`, alone, in a folder or an ar
 FER+          `fer2013new.csv` (Barsoum et al., 2016): other labels for the CSV's rows
 """
 
-import contextlib
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,8 +54,8 @@ def load_fer2013(path: str | Path, protocol: str = "paper", labels: str = "origi
             `"whole_test"`, the paper's training images, scored on all of `test/` (7,178); validation is the fifth
             of `train/` that the paper leaves out (5,741). The same tree.
             `"official"`, the splits of the challenge: Training (28,709), PublicTest (3,589), PrivateTest (3,589).
-        labels: `"original"`; or `"ferplus"`, the majority of FER+'s ten votes: `fer2013new.csv` beside the CSV.
-            Images without a majority for one of the seven classes are left out.
+        labels: `"original"`; or `"ferplus"`, the majority of FER+'s ten votes: `fer2013new.csv` in the folder, or
+            beside the CSV or archive. Images without a majority for one of the seven classes are left out.
 
     Returns:
         `Splits` with images uint8 `(n, 48, 48, 1)`. The ids are `train/angry/Training_3908.jpg`, the path inside
@@ -65,11 +64,12 @@ def load_fer2013(path: str | Path, protocol: str = "paper", labels: str = "origi
     require_one_of("protocol", protocol, ("paper", "whole_test", "official"))
     require_one_of("labels", labels, ("original", "ferplus"))
     source = find_file(path, "FER-2013", advice=WHERE_TO_GET_IT)
-    # Of FER+: beside a CSV or an archive, or among the files.
-    votes = source.with_name(FERPLUS_NAME)
-    beside = votes if labels == "ferplus" and source.is_file() and votes.exists() else None
-    how = {"dataset": "fer2013", "labels": labels, "votes": beside and state_hash(beside)}
-    images, notes = cached_images(source, how, lambda: _read(source, labels, beside))
+    votes = None
+    if labels == "ferplus":
+        folder = source if source.is_dir() else source.parent
+        votes = find_file(folder / FERPLUS_NAME, f"{FERPLUS_NAME} of github.com/microsoft/FERPlus")
+    how = {"dataset": "fer2013", "votes": votes and state_hash(votes)}
+    images, notes = cached_images(source, how, lambda: _read(source, votes))
     parts = _divide(images, protocol, source)
     if unused := len(images) - sum(map(len, parts.values())):
         notes.append(f"{unused:,} of the {len(images):,} images are used by no split of this protocol.")
@@ -88,15 +88,15 @@ def published_counts(protocol: str) -> dict[str, list[int]]:
     return {split: counts.tolist() for split, counts in splits[protocol].items()}
 
 
-def _read(path: Path, labels: str, votes: Path | None) -> tuple[ImageSet, list[str]]:
+def _read(path: Path, votes: Path | None) -> tuple[ImageSet, list[str]]:
     with open_files(path) as files:
         tables = files.named(*CSV_NAMES)
         if not tables and len(files.names) == 1 and files.names[0].lower().endswith(".csv"):
             tables = files.names
         images, notes = _read_table(files, tables[0]) if tables else _read_tree(files)
-        if labels == "ferplus":
-            images, note = _with_votes(images, files, votes)
-            notes.append(note)
+    if votes:
+        images, note = _with_votes(images, votes)
+        notes.append(note)
     return images, notes
 
 
@@ -174,8 +174,8 @@ def _parse(stream: IO[bytes], where: object, needed: Sequence[str]) -> pd.DataFr
     """All rows as text, by the number of their line; column names in lower case."""
     try:
         table = pd.read_csv(
-            stream, index_col=False, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig",
-            encoding_errors="replace",
+            stream, index_col=False, dtype=str, keep_default_na=False, skip_blank_lines=False,
+            encoding="utf-8-sig", encoding_errors="replace",
         )  # fmt: skip
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise DataError("The table cannot be read", where, "as many values in each line", error, _JUNK) from error
@@ -215,20 +215,14 @@ def _pixels(text: str, where: str) -> np.ndarray:
     return np.frombuffer(values, np.uint8).reshape(48, 48, 1)
 
 
-def _with_votes(images: ImageSet, files: Files, beside: Path | None) -> tuple[ImageSet, str]:
+def _with_votes(images: ImageSet, path: Path) -> tuple[ImageSet, str]:
     """The images that FER+ gives one of the seven classes, with these labels; and a note."""
-    is_tree = images.metadata["folder"].any()
-    if is_tree or not (files.named(FERPLUS_NAME) or beside):
-        expected = f"fer2013.csv, and beside it {FERPLUS_NAME} of github.com/microsoft/FERPlus"
-        found = "a tree of images" if is_tree else f"no {FERPLUS_NAME}"
-        raise DataError("The labels of FER+ cannot be used with these data", files.path, expected, found)
-    with open_files(beside) if beside else contextlib.nullcontext(files) as source:
-        (name, *_) = source.named(FERPLUS_NAME)
-        with source.open(name) as stream:
-            votes = _read_votes(stream, source.where(name))
-    if votes["usage"].tolist() != images.metadata["usage"].tolist():
+    with open_files(path) as files, files.open(FERPLUS_NAME) as stream:
+        votes = _read_votes(stream, path)
+    if votes["usage"].tolist() != images.metadata["usage"].tolist() or images.metadata["folder"].any():
         found = f"{len(votes):,} rows of votes for {len(images):,} images, or another order"
-        raise DataError("FER+ does not fit the CSV", files.path, "a row for each row, of the same Usage", found)
+        expected = "fer2013.csv, and a row of votes for each of its rows, of the same Usage"
+        raise DataError("FER+ does not fit the images", path, expected, found)
     keep = votes["class_name"].isin(CLASS_NAMES).to_numpy()
     left_out = votes["class_name"][~keep].replace({"nf": "not a face"}).value_counts().sort_index()
     labels = votes["class_name"][keep].map(CLASS_NAMES.index).to_numpy(np.int64)

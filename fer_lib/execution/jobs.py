@@ -5,7 +5,6 @@ share of the cores it is given, so that its sums, and all of its numbers, are th
 """
 
 import contextlib
-import importlib.util
 import os
 import signal
 import socket
@@ -150,9 +149,6 @@ def train_on_ray(unfinished: list[Job], address: str | None = None, jobs: int = 
     `auto` or `10.0.0.1:6379` (ParameterError where none answers); by default one is started here for as long as
     the runs take. `jobs`: runs that share a GPU or, where there is none, a node.
     """
-    if importlib.util.find_spec("ray") is None:
-        advice = "pip install --editable '.[ray]'"
-        raise ParameterError("The engine ray is not installed", "--engine ray", advice=advice)
     import ray
 
     is_ours = not ray.is_initialized()

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 import fer_lib
 from fer_lib import notebooks
 from fer_lib.datasets import checks
-from fer_lib.environment import describe_environment, keras_backend, require_backend
+from fer_lib.environment import describe_environment, keras_backend
 from fer_lib.errors import DataError, RunError
 from fer_lib.execution.jobs import unfinished_jobs
 from fer_lib.execution.processes import lock, variables, why_ended
@@ -53,11 +53,10 @@ def run_study(
         train_grid: trains a list of `jobs.Job` before the first notebook; without it the notebooks train the runs.
 
     Raises:
-        ParameterError: an unknown notebook, no backend, or a folder that is another study's.
+        ParameterError: an unknown notebook, or a folder that is another study's.
         DataError: the data cannot be read, or a study must not be made of them.
         RunError: a notebook or a run failed, or another process runs this study.
     """
-    require_backend()
     sources = notebooks.find_notebooks(chosen, notebook_dir)
     data = find_data(parameters, data)
     parameters = parameters.model_copy(update={"data": None})

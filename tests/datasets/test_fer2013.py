@@ -382,9 +382,9 @@ def test_ferplus_leaves_out_what_is_no_face_or_has_no_majority(tmp_path):
     assert CLASSES[splits.test.labels[-1]] == "happy" and splits.test.ids[-1] == "PrivateTest/000025"
     assert splits.dataset == "ferplus" and splits.fingerprint != original.fingerprint
     assert "left out 4 images: 1 contempt, 1 no majority, 1 not a face, 1 unknown." in splits.notes[0]
-    # Beside the CSV or an archive of it, and inside one; other votes are other data.
-    archive = zip_of(tmp_path, tmp_path.parent / "with.zip")
-    assert load_fer2013(archive, "official", "ferplus").fingerprint == splits.fingerprint
+    # In a folder with the CSV, or beside it or its archive; other votes are other data.
+    zip_of(tmp_path, tmp_path / "a.zip")
+    assert load_fer2013(tmp_path / "a.zip", "official", "ferplus").fingerprint == splits.fingerprint
     assert load_fer2013(tmp_path / "fer2013.csv", "official", "ferplus").fingerprint == splits.fingerprint
     text = (tmp_path / "fer2013new.csv").read_text()
     (tmp_path / "fer2013new.csv").write_text(text.replace(votes["contempt"], votes["kept"]))
@@ -393,9 +393,10 @@ def test_ferplus_leaves_out_what_is_no_face_or_has_no_majority(tmp_path):
 
 def test_where_ferplus_cannot_be_used(tree, tmp_path):
     table = write_csv(tmp_path / "csv.csv")
-    refused(loading(tree, labels="ferplus"), "FER+", "a tree of images", "microsoft/FERPlus")
-    refused(loading(table, labels="ferplus"), "no fer2013new.csv")
+    refused(loading(table, labels="ferplus"), "fer2013new.csv of github.com/microsoft/FERPlus cannot be found")
     write_votes(tmp_path / "fer2013new.csv")
+    write_votes(tree / "fer2013new.csv")
+    refused(loading(tree, labels="ferplus"), "FER+ does not fit", "fer2013.csv")
     text = (tmp_path / "fer2013new.csv").read_text()
     for old, new, words in (
         ("PrivateTest,fer0000020.png", "Training,fer0000020.png", ["does not fit", "21 rows"]),
