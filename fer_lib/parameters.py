@@ -73,9 +73,6 @@ class Parameters(BaseModel):
     stem: Literal["imagenet", "small"] = _trained("small", description="first layer: 7 x 7 and pooling, or 3 x 3")
     pooling: Literal["max", "average"] = _trained("max", description="over the last map; max is the paper's")
     dropout: Fraction = _trained(0.2, description="before the classifier")
-    subsample: Literal["keys", "input"] | None = _trained(
-        None, description="what the blocks max-pool: keys (with values), or input, before both"
-    )
 
     # The recipe
     epochs: int = _trained(2, ge=1, le=10_000, description="passes over the training images")
@@ -96,12 +93,9 @@ class Parameters(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _earlier_values_are_read(cls, values: dict) -> dict:
-        """Before 0.3 `subsample` was a flag, and studies had a `train_limit`."""
-        values = {key: value for key, value in values.items() if (key, value) != ("train_limit", None)}
-        if isinstance(values.get("subsample"), bool):
-            values["subsample"] = "keys" if values["subsample"] else None
-        return values
+    def _earlier_keys_are_read(cls, values: dict) -> dict:
+        """Studies once had a `train_limit` and `subsample`."""
+        return {key: value for key, value in values.items() if value or key not in ("train_limit", "subsample")}
 
     @field_validator("variants")
     @classmethod
@@ -145,11 +139,6 @@ class Parameters(BaseModel):
             raise ValueError("faces: all cannot be used with dataset: kdef, whose terms forbid it; use mean")
         if self.warmup_epochs >= self.epochs and self.warmup_epochs > 0:
             raise ValueError(f"warmup_epochs ({self.warmup_epochs}) must be below epochs ({self.epochs})")
-        for variant in map(Variant.from_name, self.variants):
-            side = variant.smallest_map(self.image_size, self.stem)
-            if self.subsample and variant.pairwise != "identity" and side == 1:
-                found = f"a block of {variant.name} reads 1 x 1 positions at image_size {self.image_size}"
-                raise ValueError(f"subsample needs maps of at least 2 x 2 positions; {found}")
         return self
 
     @property

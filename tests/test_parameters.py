@@ -43,7 +43,6 @@ def test_the_projects_own_studies(path):
         ({"seeds": [1, 1]}, "each once"),
         ({"study": "../up"}, "key study"),
         ({"optimizer": "adamw"}, "key optimizer.*'sgd' or 'adam'"),
-        ({"subsample": "values"}, "key subsample.*'keys' or 'input'"),
         ({"train_limit": 100}, "unknown"),
         ({"group": "("}, "key group. Expected: `parent`, or a regular expression"),
         ({"variants": ["resnet14v2-nl1"]}, "exactly one network without blocks"),
@@ -51,7 +50,6 @@ def test_the_projects_own_studies(path):
         ({"variants": ["resnet14v2", "resnet14v2-nl3", "resnet14v2-nl3-embedded_gaussian"]}, "each variant once"),
         ({"variants": ["resnet14v2", "resnet14v2-nl7"]}, "^A variant names its stages wrongly.*Found: nl7"),
         ({"variants": ["resnet14v2", "resnet14v2-nl1-before_last"]}, "at least 2 bottlenecks in each stage"),
-        ({"image_size": 16, "subsample": "keys", "variants": ["resnet14v2", "resnet14v2-nl4"]}, "1 x 1 positions"),
         ({"dataset": "kdef", "protocol": "paper"}, "kdef has protocol random or subject, found protocol: paper"),
         ({"dataset": "kdef", "protocol": "random", "faces": "all"}, "cannot be used with dataset: kdef"),
         ({"labels": "ferplus"}, "labels: ferplus needs dataset: fer2013"),
@@ -114,7 +112,6 @@ def test_the_hash_is_of_the_keys_that_the_numbers_depend_on():
 
 def test_earlier_values_are_read():
     assert build_parameters({"subsample": False, "train_limit": None}) == Parameters()
-    assert build_parameters({"subsample": True}).subsample == "keys"
 
 
 def test_keys_that_make_another_study():
