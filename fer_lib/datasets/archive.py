@@ -152,19 +152,12 @@ def _archive(path: Path, stack: contextlib.ExitStack) -> Entries:
 def decode(
     files: Files, names: list[str], size: int, colour: bool, aspect: str
 ) -> tuple[np.ndarray, list[Header | DataError]]:
-    """Decode the files `names` of an open folder or archive into squares of `size` pixels.
+    """Decode the files `names` of an open folder or archive into squares of `size` pixels, RGB or luminance.
 
-    Args:
-        files, names: an open folder or archive, and files of it.
-        size: side of the square images, in pixels.
-        colour: 3 channels (RGB); otherwise 1, luminance.
-        aspect: `"crop"`: the largest square in the middle. Of KDEF's 562 x 762 pixels it keeps the whole width and
-            rows 100 to 662: only hair and chest are cut off. `"pad"`: the whole image, its outermost pixels
-            repeated beside it. `"squash"`: the whole, stretched.
-
-    Returns:
-        uint8 `(n, size, size, channels)` in the order of `names`; and for each its `Header`, or the DataError of
-        a file that cannot be decoded, whose pixels are zero.
+    `aspect`: `"crop"`: the largest square in the middle. Of KDEF's 562 x 762 pixels it keeps the whole width and
+    rows 100 to 662: only hair and chest are cut off. `"pad"`: the whole image, its outermost pixels repeated
+    beside it. `"squash"`: the whole, stretched. Returns uint8 `(n, size, size, channels)` in the order of `names`;
+    and for each its `Header`, or the DataError of a file that cannot be decoded, whose pixels are zero.
     """
     shape = (size, size, 3 if colour else 1)
     _limit(files.path, len(names) * math.prod(shape), MAX_DECODED_BYTES, "bytes of decoded images")

@@ -42,8 +42,5 @@ def state_hash(source: Path) -> str:
     Whoever changes a file changes its ctime, and copies have other inodes. To read each byte would take longer.
     """
     files = list_folder(source) if source.is_dir() else {"": os.stat(source)}
-    digest = hashlib.sha256(os.fsencode(source.resolve()))
-    for name, status in sorted(files.items()):
-        state = status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-        digest.update(f"{name}\0{state}\n".encode(errors="surrogateescape"))
-    return digest.hexdigest()
+    states = [(name, at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns) for name, at in sorted(files.items())]
+    return hashlib.sha256(repr([str(source.resolve()), states]).encode()).hexdigest()

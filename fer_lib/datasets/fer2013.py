@@ -57,9 +57,8 @@ def load_fer2013(path: str | Path, protocol: str = "paper", labels: str = "origi
         labels: `"original"`; or `"ferplus"`, the majority of FER+'s ten votes: `fer2013new.csv` in the folder, or
             beside the CSV or archive. Images without a majority for one of the seven classes are left out.
 
-    Returns:
-        `Splits` with images uint8 `(n, 48, 48, 1)`. The ids are `train/angry/Training_3908.jpg`, the path inside
-        the tree, or `Training/000123`, usage and position (from 0) of the row in the CSV.
+    Returns `Splits` with images uint8 `(n, 48, 48, 1)`. The ids are `train/angry/Training_3908.jpg`, the path
+    inside the tree, or `Training/000123`, usage and position (from 0) of the row in the CSV.
     """
     require_one_of("protocol", protocol, ("paper", "whole_test", "official"))
     require_one_of("labels", labels, ("original", "ferplus"))
@@ -118,9 +117,6 @@ def _read_table(files: Files, name: str) -> tuple[ImageSet, list[str]]:
 
 def _read_tree(files: Files) -> tuple[ImageSet, list[str]]:
     """All images of a tree as an ImageSet, sorted by id, with `usage` and `folder` in its metadata; and notes."""
-    if not any("/" in name for name in files.names):
-        expected = f"folders train/ and test/, or {' or '.join(CSV_NAMES)}"
-        raise folders.nothing_found(files, "FER-2013 images", expected, WHERE_TO_GET_IT)
     tree, notes = folders.find_tree(files, with_splits=True)
     names = {folder: folders.class_of(folder) for folder in sorted({image.class_name for image in tree})}
     classes = {folder: name for folder, name in names.items() if name}

@@ -43,13 +43,9 @@ class TreeImage(NamedTuple):
 
 
 def load_folders(
-    path: str | Path,
-    protocol: str = "official",
-    size: int = 96,
-    colour: bool = False,
-    aspect: str = "crop",
+    path: str | Path, protocol: str = "official", size: int = 96, colour: bool = False, aspect: str = "crop",
     group: str | None = None,
-) -> Splits:
+) -> Splits:  # fmt: skip
     """Read images of any classes and divide them by a protocol.
 
     Args:
@@ -63,9 +59,8 @@ def load_folders(
             folders in `<class>/<subject>/<image>`. Else of what this regular expression, or its first group, finds
             in the file names: `"^([^_]+)_"`. Subjects are drawn by their most frequent class.
 
-    Returns:
-        `Splits` whose `class_names` are the sorted names of the folders, in Unicode's form NFC; names that differ
-        in case alone are one. The ids are paths in the tree. With `group`, `metadata` has `subject`.
+    Returns `Splits` whose `class_names` are the sorted names of the folders, in Unicode's form NFC; names that
+    differ in case alone are one. The ids are paths in the tree. With `group`, `metadata` has `subject`.
     """
     require_one_of("protocol", protocol, ("official", "random"))
     require_one_of("aspect", aspect, ASPECTS)
@@ -229,9 +224,8 @@ def _place(path: str, with_splits: bool, nested: bool = False) -> TreeImage | No
     return TreeImage("".join(f"{parent}/" for parent in parents), split, folder, name, path)
 
 
-def nothing_found(files: Files, what: str, expected: str, where_to_get_it: str = "") -> DataError:
+def nothing_found(files: Files, what: str, expected: str) -> DataError:
     """The DataError where a data set is not there, with what is there instead."""
     found = f"{len(files.names):,} files, such as {listed(files.names, 3)}" if files.names else "no file"
-    advice = "Give the folder or archive that holds all of it, and set `dataset` to fer2013, kdef or folders. "
-    advice += where_to_get_it
+    advice = "Give the folder or archive that holds all of it, and set `dataset` to fer2013, kdef or folders"
     return DataError(f"No {what} found", files.path, expected, found, advice)

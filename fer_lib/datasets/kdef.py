@@ -44,13 +44,9 @@ WHERE_TO_GET_IT = "KDEF is given to researchers on request, see kdef.se"
 
 
 def load_kdef(
-    path: str | Path,
-    protocol: str = "random",
-    size: int = 96,
-    angles: Sequence[str] = ANGLES,
-    colour: bool = True,
-    aspect: str = "crop",
-) -> Splits:
+    path: str | Path, protocol: str = "random", size: int = 96, angles: Sequence[str] = ANGLES,
+    colour: bool = True, aspect: str = "crop",
+) -> Splits:  # fmt: skip
     """Read KDEF and divide it by a protocol into train (80 %) and validation (20 %); there is no test split.
 
     Args:
@@ -58,13 +54,11 @@ def load_kdef(
         protocol: `"random"`: one image in five of each class is for validation. It is what the paper and most
             others do, and it leaks: nearly every subject, in the same session and with the same expression from
             another angle, is in the training set too. `"subject"`: one subject in five of each sex (7 of 35).
-        size: side of the square images in pixels.
         angles: those of `ANGLES` to use.
-        colour, aspect: see `archive.decode`.
+        size, colour, aspect: see `archive.decode`.
 
-    Returns:
-        `Splits` whose ids are KDEF's names, such as `AF01ANHL`. `metadata`: `session` (A, B), `sex` (F, M),
-        `subject` (F01, in both sessions), `expression` (AF), `angle`. `notes` say what is missing or left out.
+    Returns `Splits` whose ids are KDEF's names, such as `AF01ANHL`. `metadata`: `session` (A, B), `sex` (F, M),
+    `subject` (F01, in both sessions), `expression` (AF), `angle`. `notes` say what is missing or left out.
     """
     require_one_of("protocol", protocol, ("random", "subject"))
     require_one_of("aspect", aspect, ASPECTS)
@@ -98,7 +92,7 @@ def find_images(files: Files) -> tuple[dict[str, str], list[str]]:
             candidates[name].append((stem in MISNAMED, not of_sitting, file))
     if not candidates:
         expected = "JPEG files such as AF01/AF01ANHL.JPG or angry/AF01ANHL.JPG"
-        raise nothing_found(files, "KDEF images", expected, WHERE_TO_GET_IT)
+        raise nothing_found(files, "KDEF images", expected)
     chosen = {name: min(candidates[name]) for name in sorted(candidates)}
     left_out["a second file of an image"] = [file for name in chosen for *_, file in sorted(candidates[name])[1:]]
     misnamed = {name: file for name, (is_misnamed, _, file) in chosen.items() if is_misnamed}

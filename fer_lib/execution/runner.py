@@ -44,18 +44,10 @@ def run_study(
 ) -> Path:  # fmt: skip
     """Check the data, execute the notebooks in order, write the report; return its path. What is done is kept.
 
-    Args:
-        parameters: of the study, whose folder is `output_root/<study>`.
-        data: path of the data, by default `parameters.data`. It is written nowhere.
-        chosen: numbers of notebooks, such as `["01"]`; all by default.
-        output_root: the folder of the studies.
-        notebook_dir: folder of the notebooks, by default the project's.
-        train_grid: trains a list of `jobs.Job` before the first notebook; without it the notebooks train the runs.
-
-    Raises:
-        ParameterError: an unknown notebook, or a folder that is another study's.
-        DataError: the data cannot be read, or a study must not be made of them.
-        RunError: a notebook or a run failed, or another process runs this study.
+    `data`: their path, by default `parameters.data`, is written nowhere. `chosen`: numbers of notebooks, such as
+    `["01"]`, by default all of `notebook_dir`. `train_grid`: trains a list of `jobs.Job` before the notebooks do.
+    ParameterError for an unknown notebook or the folder of another study, DataError for data that a study must not
+    be made of, RunError where a notebook or a run failed.
     """
     sources = notebooks.find_notebooks(chosen, notebook_dir)
     data = find_data(parameters, data)

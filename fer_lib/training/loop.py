@@ -28,10 +28,9 @@ def train_run(parameters, variant, seed, splits, study_dir, observe=None, positi
     Its predictions are those of the last epoch: no epoch is chosen by them.
 
     Args:
-        parameters, variant, seed: `Parameters`, name of a `Variant`, whole number from 0. The seed fixes weights,
-            order, augmentation and dropout.
-        splits: `Splits`; trained on `train`, measured on `validation` after each epoch. `test`, where the protocol
-            has one, is predicted once, after the last epoch.
+        parameters, variant, seed: the seed fixes weights, order, augmentation and dropout.
+        splits: trained on `train`, measured on `validation` after each epoch; `test`, if any, is predicted once,
+            after the last.
         study_dir: folder of the study, `outputs/<study>`.
         observe: called after the last epoch with parameters, run (its predictions can be read), classifier (it may
             change the weights) and validation `ImageSet`; returns what the folder keeps, file name -> content.

@@ -240,7 +240,7 @@ def test_what_is_there_instead_is_named(tree, tmp_path):
         (tree / "train", ["train/<class>/<image> and test/<class>/<image>", "angry/Training_15.png"]),
         (tmp_path / "KDEF", ["Give the folder or archive that holds all of it, and set `dataset`", "AF01ANS.jpg"]),
         (tmp_path / "packed", ["archive.zip", "Give the folder or archive"]),
-        (tmp_path / "empty", ["Found: no file", "kaggle.com"]),
+        (tmp_path / "empty", ["Found: no file"]),
         (tmp_path / "nowhere.zip", ["FER-2013 cannot be found", "nowhere.zip", "kaggle.com"]),
         (tmp_path / "both", ["more than one tree", "a/, b/", "Give the path of one"]),
     ):
