@@ -163,19 +163,13 @@ def _divide(images: ImageSet, protocol: str, path: Path) -> dict[str, ImageSet]:
         raise DataError("A split is missing", path, expected, found, "Use protocol: random for classes alone")
     parts = {split: images.subset((usage == split).to_numpy()) for split in there} or {"train": images}
     if "validation" not in there:
-        held_out = _held_out(parts["train"])
         train = parts["train"]
+        names, groups = train.metadata.get("subject", train.ids), pd.Series(train.labels)
+        if "subject" in train.metadata:  # by its most frequent class
+            groups = groups.groupby(names).transform(lambda of_subject: of_subject.mode()[0])
+        held_out = fifth_of_each(names, groups)
         parts |= {"train": train.subset(~held_out), "validation": train.subset(held_out)}
     return parts
-
-
-def _held_out(train: ImageSet) -> np.ndarray:
-    """The mask `(n,)` of a fifth of the images of each class, or of the subjects by their most frequent class."""
-    if "subject" not in train.metadata:
-        return fifth_of_each(train.ids, train.labels)
-    subjects = train.metadata["subject"]
-    labels = pd.Series(train.labels).groupby(subjects)
-    return fifth_of_each(subjects, labels.transform(lambda of_subject: of_subject.mode()[0]))
 
 
 def class_of(folder: str) -> str | None:

@@ -319,8 +319,8 @@ def test_headers(tmp_path, header, words):
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ("3,1 2 3,Training", ["wrong number of pixels", "2304", "Found: 3"]),
-        (GOOD.replace(" ", " 1 ", 1), ["wrong number of pixels", "Found: 2305"]),
+        ("3,1 2 3,Training", ["48 x 48 pixels", "2304", "size 3"]),
+        (GOOD.replace(" ", " 1 ", 1), ["48 x 48 pixels", "size 2305"]),
         (GOOD.replace(",Training", ""), ["Unknown Usage", "Found: ''", "junk"]),
         ("junk", ["label", "'junk'"]),
         ("\x1b[2J" * 100, ["label", "\\x1b[2J"]),
@@ -328,10 +328,10 @@ def test_headers(tmp_path, header, words):
         ("1.5" + GOOD[1:], ["label", "'1.5'"]),
         (GOOD[1:], ["label", "''"]),
         (GOOD.replace("Training", "training set"), ["Unknown Usage", "'training set'", "PublicTest"]),
-        ("0,256" + " 0" * 2303 + ",Training", ["0..255", "'256'"]),
+        ("0,256" + " 0" * 2303 + ",Training", ["0..255", "range(0, 256)"]),
         ("0,0.5" + " 0" * 2303 + ",Training", ["integers", "'0.5'"]),
-        ("0," + "9" * 9000 + " 0" * 2303 + ",Training", ["0..255", "9 …"]),
-        ("0,,Training", ["number of pixels", "Found: 0"]),
+        ("0," + "9" * 9000 + " 0" * 2303 + ",Training", ["0..255", "Exceeds the limit"]),
+        ("0,,Training", ["48 x 48 pixels", "size 0"]),
         ('"0,1 2 3', ["EOF inside string"]),
     ],
 )
