@@ -31,7 +31,7 @@ study: $(STAMP)
 # was committed. Cells tagged `nbval-ignore-output` are executed and not compared.
 test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --durations=10 tests
-	TF_CPP_MIN_LOG_LEVEL=3 FER_PROGRESS=lines $(BIN)/python -m pytest --nbval --nbval-current-env \
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m pytest --nbval --nbval-current-env \
 	  --nbval-cell-timeout=600 -p no:cacheprovider notebooks
 
 lab: $(STAMP)
@@ -54,7 +54,7 @@ bench-gpu: $(STAMP)
 
 # The notebooks as they are committed: executed in place on their defaults.
 notebooks: $(STAMP)
-	cd notebooks && FER_PROGRESS=lines ../$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
+	cd notebooks && ../$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
 	  --ExecutePreprocessor.record_timing=False [0-9]*.ipynb
 
 # The answer and the table in README.md, from the study of real faces, and its picture, from that of `make study`.

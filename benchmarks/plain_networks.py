@@ -34,8 +34,6 @@ def logits(do, images, parameters, variant):
             if stage in known.stages:
                 name = f"{block}_non_local"
                 theta, phi, g = (do.conv(x, f"{name}/{part}") for part in ("theta", "phi", "g"))
-                if parameters.subsample:
-                    phi, g = do.pool(phi), do.pool(g)
                 x = x + do.norm(do.conv(do.attend(theta, phi, g), f"{name}/w_z"), f"{name}/normalization")
     x = do.over_map(do.relu(do.norm(x, "post_bn")), parameters.pooling)
     return do.dense(do.dropout(x, parameters.dropout), "predictions")

@@ -47,7 +47,6 @@ def prepare(wheels, scratch):
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # else the first process takes nearly all of the memory
         "JAX_COMPILATION_CACHE_DIR": str(scratch / "compiled"),  # seeds of a network are compiled once
         "FER_CACHE": str(scratch / "cache"),
-        "FER_PROGRESS": "lines",
     }
     if shutil.which("nvidia-cuda-mps-control"):
         defaults["XLA_FLAGS"] = "--xla_gpu_autotune_level=2"  # compiles sooner

@@ -72,7 +72,7 @@ def _status(error: BaseException) -> int:
     if isinstance(error, SystemExit):  # how Typer ends, usage errors included
         return int(error.code or 0)
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("fer_lib"):
-        advice = "Install what studies need: pip install '.[study,tensorflow]' in a checkout"
+        advice = "In a checkout: pip install '.[study,tensorflow]'; jax, torch and ray are extras, too"
         error = ParameterError(f"The package {error.name} is not installed", advice=advice)
     if isinstance(error, (OSError, MemoryError)):
         found = getattr(error, "strerror", None) or str(error) or "out of memory"

@@ -7,9 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from fer_lib.environment import TENSORFLOW_SETTINGS, install_kernel, require_backend
+from fer_lib.environment import TENSORFLOW_SETTINGS, install_kernel
 from fer_lib.errors import ParameterError
-from fer_lib.files import require_writable
 from fer_lib.parameters import Parameters, read_parameters
 
 app = typer.Typer(
@@ -81,10 +80,8 @@ def train(
     grid = parameters.cells()
     if not 0 <= index < len(grid):
         raise ParameterError("There is no such run", "--index", f"0 to {len(grid) - 1}", index)
-    require_backend()
-    require_writable(output_root)
     study_dir = output_root / parameters.study
-    os.environ.update({"FER_PROGRESS": "lines", **TENSORFLOW_SETTINGS, **os.environ})
+    os.environ.update({**TENSORFLOW_SETTINGS, **os.environ})
     from fer_lib.study import Study, claim, find_data
 
     data = find_data(parameters, data if data is not None else os.environ.get("FER_DATA"))
@@ -94,18 +91,6 @@ def train(
     variant, seed = grid[index]
     (run,) = study.runs([variant], [seed])
     typer.echo(f"Run: {run.folder}")
-
-
-@app.command("import")
-def import_(
-    study_dir: StudyFolder,
-    folders: Annotated[list[Path], typer.Argument(metavar="RUN_FOLDER...", help="Finished runs of that study.")],
-) -> None:
-    """Copy finished runs from another machine into a study; each is verified before and after."""
-    from fer_lib.execution.jobs import import_runs
-
-    for line in import_runs(study_dir, folders):
-        typer.echo(line)
 
 
 @app.command("parameters")
@@ -127,11 +112,3 @@ def report(study_dir: StudyFolder) -> None:
     from fer_lib.report.page import write_report
 
     typer.echo(f"Report: {write_report(study_dir)}")
-
-
-@app.command()
-def fetch(target: Annotated[Path, typer.Argument(help="The folder to make.")] = Path("data/fer2013")) -> None:
-    """Download FER-2013 (needs network and the extra `fetch`)."""
-    from fer_lib.datasets.fer2013 import fetch_fer2013
-
-    typer.echo(f"Data: {fetch_fer2013(target)}")

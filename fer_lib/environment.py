@@ -1,7 +1,6 @@
 """The machine and the software that a study ran on, in words that name no folder and no host."""
 
 import contextlib
-import importlib.util
 import json
 import logging
 import os
@@ -13,7 +12,6 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from fer_lib.errors import ParameterError
 from fer_lib.files import project
 
 # The libraries that a number or a figure comes from; those that are not installed are left out.
@@ -28,7 +26,6 @@ TENSORFLOW_SETTINGS = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1"
 # that is traced again. On JAX and a GPU Keras tries cuDNN's attention first, which cannot train odd numbers of
 # positions such as 9 x 9, and shows a traceback before it takes XLA's.
 _LEFT_OUT = {"tensorflow": "triggered tf.function retracing", "absl": "Failed to apply cudnn implementation"}
-_BACKENDS = ("tensorflow", "jax", "torch")  # of Keras, that train; extras of pyproject.toml
 
 
 def describe_environment() -> dict:
@@ -71,17 +68,6 @@ def keras_backend() -> str:
     with contextlib.suppress(OSError, ValueError, AttributeError):
         configured = json.loads(file.read_text(encoding="utf-8")).get("backend")
     return os.environ.get("KERAS_BACKEND") or configured or "tensorflow"
-
-
-def require_backend() -> None:
-    """Raise ParameterError, before anything heavy is imported, where there is no backend to train with."""
-    backend = keras_backend()
-    if backend not in _BACKENDS:
-        known = ", ".join(_BACKENDS)
-        raise ParameterError("Keras has no such backend to train with", "KERAS_BACKEND", known, repr(backend))
-    if importlib.util.find_spec(backend) is None:
-        advice = f"Install it with: pip install --editable '.[{backend}]'"
-        raise ParameterError(f"Keras' backend {backend} is not installed", advice=advice)
 
 
 def cores() -> list[int]:

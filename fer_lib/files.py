@@ -134,15 +134,6 @@ def refuse_linked(*paths):
             raise ParameterError("There is a link among the results", path, advice=advice)
 
 
-def require_writable(folder: Path) -> None:
-    """Raise ParameterError where a folder, or one that is to be made, cannot be written; nothing is made."""
-    folder = Path(folder).absolute()
-    place = next(each for each in (folder, *folder.parents) if each.exists())
-    if not (place.is_dir() and os.access(place, os.W_OK)):
-        what, advice = "The study's folder cannot be written", "Choose another with --output-root"
-        raise ParameterError(what, place, "a folder with permission to write", advice=advice)
-
-
 def _flush_to_disk(path):
     with open(path, "rb+") as file:
         os.fsync(file.fileno())

@@ -5,10 +5,11 @@ import hashlib
 import json
 import os
 import re
+import reprlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -75,9 +76,6 @@ class Parameters(BaseModel):
     stem: Literal["imagenet", "small"] = _trained("small", description="first layer: 7 x 7 and pooling, or 3 x 3")
     pooling: Literal["max", "average"] = _trained("max", description="over the last map; max is the paper's")
     dropout: Fraction = _trained(0.2, description="before the classifier")
-    subsample: Literal["keys", "input"] | None = _trained(
-        None, description="what the blocks max-pool: keys (with values), or input, before both"
-    )
 
     # The recipe
     epochs: int = _trained(2, ge=1, le=10_000, description="passes over the training images")
@@ -98,12 +96,9 @@ class Parameters(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _earlier_values_are_read(cls, values: dict) -> dict:
-        """Before 0.3 `subsample` was a flag, and studies had a `train_limit`."""
-        values = {key: value for key, value in values.items() if (key, value) != ("train_limit", None)}
-        if isinstance(values.get("subsample"), bool):
-            values["subsample"] = "keys" if values["subsample"] else None
-        return values
+    def _earlier_keys_are_read(cls, values: dict) -> dict:
+        """Studies once had a `train_limit` and `subsample`."""
+        return {key: value for key, value in values.items() if value or key not in ("train_limit", "subsample")}
 
     @field_validator("variants")
     @classmethod
@@ -147,11 +142,6 @@ class Parameters(BaseModel):
             raise ValueError("faces: all cannot be used with dataset: kdef, whose terms forbid it; use mean")
         if self.warmup_epochs >= self.epochs and self.warmup_epochs > 0:
             raise ValueError(f"warmup_epochs ({self.warmup_epochs}) must be below epochs ({self.epochs})")
-        for variant in map(Variant.from_name, self.variants):
-            side = variant.smallest_map(self.image_size, self.stem)
-            if self.subsample and variant.pairwise != "identity" and side == 1:
-                found = f"a block of {variant.name} reads 1 x 1 positions at image_size {self.image_size}"
-                raise ValueError(f"subsample needs maps of at least 2 x 2 positions; {found}")
         return self
 
     @property
@@ -191,7 +181,7 @@ def read_parameters(path: str | os.PathLike, overrides: Sequence[str] = ()) -> P
     ParameterError where it is no flat YAML, or a key is unknown, of a wrong type or impossible beside another.
     """
     try:
-        values = yaml.load(read_regular(Path(path), 2**17).decode(), _StrictLoader)
+        values = yaml.load(read_regular(Path(path), 2**17).decode(), _Loader)
     except OSError as error:
         what, advice = "The parameters file cannot be read", "Studies are in params/"
         raise ParameterError(what, path, found=error.strerror, advice=advice) from error
@@ -202,14 +192,14 @@ def read_parameters(path: str | os.PathLike, overrides: Sequence[str] = ()) -> P
         raise ParameterError("The parameters file is not YAML", where, found=found) from error
     if not isinstance(values, dict):
         expected = "lines `key: value`"
-        raise ParameterError("The parameters file holds no parameters", path, expected, repr(values))
+        raise ParameterError("The parameters file holds no parameters", path, expected, reprlib.repr(values))
     parameters, given = build_parameters(values, where=path), {}
     for override in overrides:
         key, separator, text = override.partition("=")
         if not separator or not key.strip():
             raise ParameterError("--set cannot be read", expected="KEY=VALUE", found=repr(override))
         try:
-            given[key.strip()] = yaml.load(text, _StrictLoader)
+            given[key.strip()] = yaml.load(text, _Loader)
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise ParameterError("--set has no YAML value", where=key.strip(), found=repr(text)) from error
     return build_parameters(values | given, where="--set") if given else parameters
@@ -236,7 +226,7 @@ def build_parameters(values, where=None, advice=None):
         if isinstance(problem["input"], str) and problem["type"] in ("float_type", "int_type"):
             advice = "YAML reads 1e-3 as text: write 1.0e-3" if "e" in problem["input"].lower() else advice
         expected = _EXPECTED.get(problem["type"], str(reason or problem["msg"].removeprefix("Input should be ")))
-        found = repr(problem["input"])
+        found = reprlib.repr(problem["input"])
         raise ParameterError("A parameter cannot be used", place, expected, found, advice) from error
 
 
@@ -252,20 +242,8 @@ def write_parameters(parameters: Parameters) -> str:
     return yaml.safe_dump(parameters.model_dump(), sort_keys=False, allow_unicode=True)
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """Flat YAML and nothing that surprises: no anchors, aliases or tags, each key once, decimal numbers.
-
-    Dates, `yes`, `0x1F`, `1:30` and `.inf` are text here, which the model refuses where it wants a number.
-    """
-
-    yaml_implicit_resolvers: ClassVar = {}  # type: ignore[misc]
-
-    def compose_node(self, parent, index):
-        event = self.peek_event()
-        if isinstance(event, yaml.AliasEvent) or event.anchor or event.tag not in (None, "!"):
-            what = "anchors, aliases and tags are not read"
-            raise yaml.MarkedYAMLError(problem=what, problem_mark=event.start_mark)
-        return super().compose_node(parent, index)
+class _Loader(yaml.SafeLoader):
+    """YAML in which each key of a mapping is there once."""
 
     def construct_mapping(self, node, deep=False):
         mapping = super().construct_mapping(node, deep)
@@ -274,12 +252,3 @@ class _StrictLoader(yaml.SafeLoader):
             *_, mark = (key.start_mark for key, _ in node.value if key.value == twice)
             raise yaml.MarkedYAMLError(problem=f"the key {twice} is there twice", problem_mark=mark)
         return mapping
-
-
-for _tag, _pattern, _first in (
-    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    ("int", r"[-+]?(0|[1-9][0-9]{0,17})", "-+0123456789"),
-    ("float", r"[-+]?[0-9]+\.[0-9]*([eE][-+]?[0-9]{1,3})?", "-+0123456789"),
-):
-    _StrictLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^({_pattern})$"), list(_first))

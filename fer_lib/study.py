@@ -15,7 +15,7 @@ import pandas as pd
 
 from fer_lib import datasets
 from fer_lib.display import QUESTIONS, are_numeric, count, network, percent, readable
-from fer_lib.environment import keras_backend, package_versions, require_backend
+from fer_lib.environment import keras_backend, package_versions
 from fer_lib.errors import DataError, ParameterError
 from fer_lib.files import find_file, project, write_atomically
 from fer_lib.parameters import Parameters, build_parameters, read_parameters, write_parameters
@@ -36,13 +36,10 @@ class Study:
     def open(cls, params: str | Path, **values: Any) -> "Study":
         """Open the study of a notebook's `parameters` cell.
 
-        Args:
-            params: the YAML file, looked up from the working directory, the project's folder and its `notebooks/`.
-                `params.yaml` of a study's own folder opens the study there, another one `outputs/<study>`.
-            values: of parameters, by name; each that is not None overrides the file.
-
-        Raises:
-            ParameterError: a parameter is unknown or cannot be used, or the folder is another study's.
+        `params`: the YAML file, looked up from the working directory, the project's folder and its `notebooks/`.
+        `params.yaml` of a study's own folder opens the study there, another one `outputs/<study>`. `values`: of
+        parameters, by name; each that is not None overrides the file. ParameterError where one is unknown or
+        cannot be used, or the folder is another study's.
         """
         given = {name: value for name, value in values.items() if value is not None}
         if isinstance(given.get("study"), cls):  # the cell is executed once more
@@ -75,7 +72,6 @@ class Study:
         cells = [(variant, seed) for seed in seeds for variant in variants]
         trained: dict[tuple, runs.Run] = {}
         if missing := [cell for cell in cells if not self._is_finished(*cell)]:
-            require_backend()
             from fer_lib.analysis.recorder import record_attention  # who only reads need not wait for Keras
             from fer_lib.training.loop import train_run
 
@@ -131,7 +127,6 @@ class Study:
 
     def costs(self) -> pd.DataFrame:
         """Return `complexity.COSTS` of each network, one row per variant; kept as `tables/costs.csv`."""
-        require_backend()
         from fer_lib.analysis.complexity import COSTS, count_costs
         from fer_lib.training.recipe import build_classifier
 
@@ -162,12 +157,9 @@ class Study:
         from IPython.display import HTML
 
         fields, values = Parameters.model_fields, self.parameters.model_dump(exclude={"data"})
-        rows = []
-        for name, value in values.items():
-            text = (
-                ", ".join(map(str, value)) if isinstance(value, list) else value if value is None else str(value)
-            )
-            rows.append((name, text, fields[name].description))
+        texts = {name: ", ".join(map(str, value)) for name, value in values.items() if isinstance(value, list)}
+        texts |= {name: str(value) for name, value in values.items() if name not in texts and value is not None}
+        rows = [(name, texts.get(name), fields[name].description) for name in values]
         table = pd.DataFrame(rows, columns=["parameter", "value", "meaning"])
         is_default = np.array([fields[name].default == value for name, value in values.items()])
         summary = f"<summary>{is_default.sum()} parameters with their default values</summary>"

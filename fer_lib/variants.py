@@ -1,6 +1,5 @@
 """Names of the networks that a study compares: `resnet50v2`, `resnet50v2-nl3`, `resnet26v2-nl34-dot_product`."""
 
-import math
 import re
 from dataclasses import dataclass
 
@@ -96,12 +95,3 @@ class Variant:
         pairwise = {earlier: now for now, earlier in EARLIER_NAMES.items()}.get(pairwise, pairwise)
         stages, options = map(int, match["stages"] or ""), (match["pre"] is not None, match["scaled"] is not None)
         return cls(int(match["depth"]), tuple(stages), pairwise, placement, *options)
-
-    def smallest_map(self, image_size: int, stem: str) -> int | None:
-        """Return the side of the smallest map that a block reads, in positions; None without blocks."""
-        # Each layer of stride 2 halves the map, rounded up; the stem has one or two of them.
-        sides = [math.ceil(image_size / (4 if stem == "imagenet" else 2))]
-        for stride in STAGE_STRIDES:
-            sides.append(math.ceil(sides[-1] / stride))
-        before = 1 if self.placement == "before_last" else 0
-        return min((sides[stage - before] for stage in self.stages), default=None)

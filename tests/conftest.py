@@ -5,7 +5,7 @@ import sys
 
 from fer_lib.environment import TENSORFLOW_SETTINGS
 
-os.environ.update({"FER_PROGRESS": "lines", **TENSORFLOW_SETTINGS, **os.environ})
+os.environ.update({**TENSORFLOW_SETTINGS, **os.environ})
 
 import numpy as np
 import pytest

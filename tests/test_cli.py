@@ -3,14 +3,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from fer_lib import cli, datasets
-from fer_lib.datasets import checks, fer2013
+from fer_lib.datasets import checks
 from fer_lib.errors import DataError, RunError
 from fer_lib.execution import jobs, runner
 from fer_lib.parameters import Parameters
@@ -51,14 +50,14 @@ def refused(capsys, words, *arguments):
 def test_help_names_every_command(capsys):
     status, out, _ = call(capsys, "--help")
     assert status == 0
-    for command in ("run", "check", "list", "train", "import", "parameters", "kernel", "report", "fetch"):
+    for command in ("run", "check", "list", "train", "parameters", "kernel", "report"):
         assert f"  {command} " in out
     assert "cell" not in out
 
 
 @pytest.mark.parametrize(
     "arguments",
-    ["rum", "run", "run a.yaml --dat x", "run a.yaml --engine dask", "fetch a b", "run a.yaml --jobs 0"],
+    ["rum", "run", "run a.yaml --dat x", "run a.yaml --engine dask", "run a.yaml --jobs 0"],
 )
 def test_bad_usage(capsys, arguments):
     assert call(capsys, *arguments.split())[0] == 2
@@ -127,20 +126,6 @@ def test_a_signal_while_the_command_is_being_loaded(params, number, status, wait
     assert (done.returncode, done.stderr) == (status, "Stopped. The same command resumes.\n")
 
 
-@pytest.mark.parametrize("command", [["run"], ["train", "--index", "0"]])
-def test_outputs_that_cannot_be_written_and_backends_that_are_not_there(
-    capsys, monkeypatch, params, tmp_path, command
-):
-    (tmp_path / "file").touch()
-    start, command = time.monotonic(), [*command, params, "--output-root"]
-    refused(capsys, "cannot be written", *command, str(tmp_path / "file"))
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    for backend, words in (("theano", "tensorflow, jax, torch"), ("torch", "pip install --editable '.[torch]'")):
-        monkeypatch.setenv("KERAS_BACKEND", backend)
-        refused(capsys, words, *command, str(tmp_path))
-    assert time.monotonic() - start < 5
-
-
 def test_the_parameters_are_listed_with_their_meaning(capsys):
     status, out, _ = call(capsys, "parameters")
     assert status == 0
@@ -204,12 +189,6 @@ def test_what_is_not_there_is_named_and_no_folder_is_made(capsys, monkeypatch, p
     monkeypatch.chdir(tmp_path)
     refused(capsys, words, *arguments.format(params=params, folder=tmp_path).split())
     assert not (tmp_path / "outputs").exists()
-
-
-def test_fetch_alone_and_with_a_target(capsys, monkeypatch):
-    monkeypatch.setattr(fer2013, "fetch_fer2013", lambda target: target)
-    assert call(capsys, "fetch")[:2] == (0, "Data: data/fer2013\n")
-    assert call(capsys, "fetch", "x")[:2] == (0, "Data: x\n")
 
 
 def command(*arguments, folder, **environment):

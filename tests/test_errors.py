@@ -64,7 +64,6 @@ TABLE = ["emotion,pixels,Usage", *csv_rows()[:5]]
         (load_fer2013, [*TABLE, csv_row(0, grey(0), "Trainin"), *TABLE[1:]], 6),
         (load_fer2013, [*TABLE, "0,1 2 3,Training"], 6),
         (read_parameters, ["epochs: 3", "flip: true", "epochs: 4"], 2),
-        (read_parameters, ["epochs: 3", "seeds: &a [0]"], 1),
         (read_parameters, ["epochs: 3", "seeds: ]"], 1),
     ],
 )

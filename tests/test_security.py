@@ -14,7 +14,6 @@ from PIL import Image
 
 from fer_lib import datasets
 from fer_lib.errors import FerError, ParameterError, RunError
-from fer_lib.execution.jobs import import_runs
 from fer_lib.files import sweep
 from fer_lib.parameters import build_parameters, write_parameters
 from fer_lib.report.page import write_report
@@ -97,20 +96,6 @@ def test_deletion(tmp_path):
         (tmp_path / name).touch()
     sweep(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".bashrc", ".tmp-mine.csv"]
-
-
-def test_imports(study, tmp_path):
-    """An import copies only the regular files that a run lists, and only if their sizes and hashes are right."""
-    foreign, target = tmp_path / "foreign", runs.run_folder(study, "resnet14v2", 0)
-    shutil.move(target, foreign)
-    (foreign / "unlisted").touch()
-    list(import_runs(study, [foreign]))
-    assert (target / "done.json").exists() and not (target / "unlisted").exists()
-    shutil.rmtree(target)
-    (foreign / "history.csv").write_text("epoch,loss\n1,1.0\n")
-    with pytest.raises(RunError):
-        list(import_runs(study, [foreign]))
-    assert not target.exists()
 
 
 def test_nothing_is_executed(study, tmp_path):

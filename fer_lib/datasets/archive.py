@@ -41,16 +41,6 @@ _CLUTTER = re.compile(
     r"|thumbs\.db|desktop\.ini|icon\r)",
     re.IGNORECASE | re.DOTALL,
 )
-# First bytes of what is saved under the name of data, what it is, and what to do.
-_FOREIGN = (
-    (rb"Rar!|7z\xbc\xaf\x27\x1c", "a RAR or 7z archive", "Extract it and give the folder"),
-    (rb"PAR1|\x89HDF", "a Parquet or HDF5 table", "Give fer2013.csv, or the images in a folder for each class"),
-    (rb"version https://git-lfs", "a Git LFS pointer, not the data", "Run `git lfs pull` in its repository"),
-    (rb"(\xef\xbb\xbf)?\s*<", "a web page", "Its download may need a login: download the data in a browser"),
-    (rb"BZh|\xfd7zXZ", "a bz2 or xz archive", "Extract it and give the folder"),
-    (rb"\xff\xfe|\xfe\xff", "a table in UTF-16", "Save it as CSV in UTF-8"),
-    (rb".{4}ftyp(hei|hev|mif1|msf1|avi)", "an HEIC or AVIF image", "Convert it to JPEG or PNG"),
-)
 # Name -> size in bytes, and what opens it as a binary stream; the name of a folder ends with a slash.
 Entries = dict[str, tuple[int, Callable[[], Any]]]
 
@@ -62,13 +52,6 @@ class Header(NamedTuple):
     height: int
     mode: str
     transparent: bool
-
-
-def check_kind(head: bytes, where: object) -> None:
-    """DataError if first bytes are those of something that is often saved under the name of data by mistake."""
-    for pattern, kind, advice in _FOREIGN:
-        if re.match(pattern, head, re.DOTALL):
-            raise DataError("The file is not in a form that can be read", where, found=kind, advice=advice)
 
 
 def listed(names: Iterable[str], most: int = 10) -> str:
@@ -151,7 +134,6 @@ def _archive(path: Path, stack: contextlib.ExitStack) -> Entries:
     if file.peek(2).startswith(b"\x1f\x8b"):
         file, name = stack.enter_context(_inflated(file, path)), path.stem
     head = file.peek(512)
-    check_kind(head, path)
     if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
         archive = stack.enter_context(zipfile.ZipFile(file))
         infos = archive.infolist()
@@ -162,26 +144,20 @@ def _archive(path: Path, stack: contextlib.ExitStack) -> Entries:
         # None for a device: no context, and so damage.
         return {name: (member.size, functools.partial(tar.extractfile, member)) for name, member in names.items()}
     if path.suffix.lower() in (".zip", ".tar"):
-        raise DataError("The file is not a zip or tar archive", path, found=f"it begins with {head[:8]}")
+        found, advice = f"it begins with {head[:32]!r}", "Download it again, or extract it and give the folder"
+        raise DataError("The file is not a zip or tar archive", path, None, found, advice)
     return {name: (os.fstat(file.fileno()).st_size, lambda: contextlib.nullcontext(file))}
 
 
 def decode(
     files: Files, names: list[str], size: int, colour: bool, aspect: str
 ) -> tuple[np.ndarray, list[Header | DataError]]:
-    """Decode the files `names` of an open folder or archive into squares of `size` pixels.
+    """Decode the files `names` of an open folder or archive into squares of `size` pixels, RGB or luminance.
 
-    Args:
-        files, names: an open folder or archive, and files of it.
-        size: side of the square images, in pixels.
-        colour: 3 channels (RGB); otherwise 1, luminance.
-        aspect: `"crop"`: the largest square in the middle. Of KDEF's 562 x 762 pixels it keeps the whole width and
-            rows 100 to 662: only hair and chest are cut off. `"pad"`: the whole image, its outermost pixels
-            repeated beside it. `"squash"`: the whole, stretched.
-
-    Returns:
-        uint8 `(n, size, size, channels)` in the order of `names`; and for each its `Header`, or the DataError of
-        a file that cannot be decoded, whose pixels are zero.
+    `aspect`: `"crop"`: the largest square in the middle. Of KDEF's 562 x 762 pixels it keeps the whole width and
+    rows 100 to 662: only hair and chest are cut off. `"pad"`: the whole image, its outermost pixels repeated
+    beside it. `"squash"`: the whole, stretched. Returns uint8 `(n, size, size, channels)` in the order of `names`;
+    and for each its `Header`, or the DataError of a file that cannot be decoded, whose pixels are zero.
     """
     shape = (size, size, 3 if colour else 1)
     _limit(files.path, len(names) * math.prod(shape), MAX_DECODED_BYTES, "bytes of decoded images")
@@ -227,9 +203,7 @@ def _decoded(content: bytes, where: str, shape: tuple[int, int, int], aspect: st
     except DataError:
         raise
     except Exception as error:  # Pillow's decoders let errors of many kinds through
-        check_kind(content[:512], where)
-        found = "a file that cannot be identified" if "cannot identify" in str(error) else str(error)
-        advice = "Remove it, or convert it to JPEG or PNG"
+        found, advice = f"it begins with {content[:32]!r}", "Convert it to JPEG or PNG, or get it again"
         raise DataError("A file is no image, or damaged", where, " or ".join(FORMATS), found, advice) from error
 
 
@@ -244,11 +218,7 @@ def list_folder(path: Path) -> dict[str, os.stat_result]:
         for folder, below, names in os.walk(path, onerror=refuse, followlinks=True):
             for name in (*names, *(f"{name}/" for name in below)):
                 place = os.path.join(folder, name)
-                try:
-                    status = os.stat(place)
-                except FileNotFoundError:  # a link that leads nowhere: an error for who opens it
-                    status = os.lstat(place)
-                statuses[place.removeprefix(os.path.join(path, ""))] = status
+                statuses[place.removeprefix(os.path.join(path, ""))] = os.stat(place)
     return statuses
 
 

@@ -8,10 +8,7 @@ CSV           `fer2013.csv` or `icml_face_data.csv`, alone, in a folder or an ar
 FER+          `fer2013new.csv` (Barsoum et al., 2016): other labels for the CSV's rows
 """
 
-import contextlib
 import dataclasses
-import shutil
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
@@ -20,12 +17,14 @@ import numpy as np
 import pandas as pd
 
 from fer_lib.datasets import folders
-from fer_lib.datasets.archive import Files, Header, check_kind, listed, open_files
+from fer_lib.datasets.archive import Files, Header, listed, open_files
 from fer_lib.datasets.cache import cached_images, state_hash
 from fer_lib.datasets.splits import CLASS_NAMES, ImageSet, Splits, divided, require_one_of
-from fer_lib.errors import DataError, ParameterError, RunError, shown
+from fer_lib.errors import DataError, shown
 from fer_lib.files import find_file
 
+CSV_NAMES = ("fer2013.csv", "icml_face_data.csv")
+FERPLUS_NAME = "fer2013new.csv"
 OFFICIAL_USAGES = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
 PAPER_VALIDATION_SHARE = 0.2
 # Images of each class, in the order of CLASS_NAMES. The folder form's test/ is Public and Private together.
@@ -38,34 +37,8 @@ PUBLISHED = {
 PUBLISHED_SHARPNESS = 2030
 # The integers of the column `emotion`, in their order, which is NOT the alphabetical one: neutral is last.
 CSV_CLASS_NAMES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-_GREY_VALUES = {str(value): value for value in range(256)}
 _JUNK = "Copies with junk at the end circulate: remove that line, or download the file again"
-# The version is pinned, so that a study of next year reads what a study of this year read.
-KAGGLE_HANDLE = "msambare/fer2013/versions/1"
-WHERE_TO_GET_IT = "`fer-study fetch` downloads it, or see kaggle.com/datasets/msambare/fer2013"
-
-
-def fetch_fer2013(target: str | Path) -> Path:
-    """Download the folder form (about 60 MB) from Kaggle into `target`, which is returned as a `Path`.
-
-    RunError where kagglehub, an extra, is not installed, or the download failed.
-    """
-    target = Path(target).expanduser()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ParameterError("The target of the download is not empty", target, "an empty folder, or nothing yet")
-    try:
-        import kagglehub
-
-        shutil.copytree(kagglehub.dataset_download(KAGGLE_HANDLE), target, dirs_exist_ok=True)
-    # kagglehub lets the errors of several libraries through: no network, no such version, a quota, a full disk.
-    except Exception as error:
-        advice = "Check the network and the free space"
-        if isinstance(error, ImportError):
-            advice = "pip install --editable '.[fetch]'"
-        where, found = f"kaggle.com/datasets/{KAGGLE_HANDLE}", f"{type(error).__name__}: {error}"
-        advice += ", or download it in a browser and give its path with --data"
-        raise RunError("The download failed", where, None, found, advice) from error
-    return target
+WHERE_TO_GET_IT = "FER-2013 is at kaggle.com/datasets/msambare/fer2013"
 
 
 def load_fer2013(path: str | Path, protocol: str = "paper", labels: str = "original") -> Splits:
@@ -80,21 +53,21 @@ def load_fer2013(path: str | Path, protocol: str = "paper", labels: str = "origi
             `"whole_test"`, the paper's training images, scored on all of `test/` (7,178); validation is the fifth
             of `train/` that the paper leaves out (5,741). The same tree.
             `"official"`, the splits of the challenge: Training (28,709), PublicTest (3,589), PrivateTest (3,589).
-        labels: `"original"`; or `"ferplus"`, the majority of FER+'s ten votes: `fer2013new.csv` beside the CSV.
-            Images without a majority for one of the seven classes are left out.
+        labels: `"original"`; or `"ferplus"`, the majority of FER+'s ten votes: `fer2013new.csv` in the folder, or
+            beside the CSV or archive. Images without a majority for one of the seven classes are left out.
 
-    Returns:
-        `Splits` with images uint8 `(n, 48, 48, 1)`. The ids are `train/angry/Training_3908.jpg`, the path inside
-        the tree, or `Training/000123`, usage and position (from 0) of the row in the CSV.
+    Returns `Splits` with images uint8 `(n, 48, 48, 1)`. The ids are `train/angry/Training_3908.jpg`, the path
+    inside the tree, or `Training/000123`, usage and position (from 0) of the row in the CSV.
     """
     require_one_of("protocol", protocol, ("paper", "whole_test", "official"))
     require_one_of("labels", labels, ("original", "ferplus"))
     source = find_file(path, "FER-2013", advice=WHERE_TO_GET_IT)
-    # Of FER+: beside a CSV or an archive, or among the files.
-    votes = source.with_name(folders.FERPLUS_NAME)
-    beside = votes if labels == "ferplus" and source.is_file() and votes.exists() else None
-    how = {"dataset": "fer2013", "labels": labels, "votes": beside and state_hash(beside)}
-    images, notes = cached_images(source, how, lambda: _read(source, labels, beside))
+    votes = None
+    if labels == "ferplus":
+        folder = source if source.is_dir() else source.parent
+        votes = find_file(folder / FERPLUS_NAME, f"{FERPLUS_NAME} of github.com/microsoft/FERPlus")
+    how = {"dataset": "fer2013", "votes": votes and state_hash(votes)}
+    images, notes = cached_images(source, how, lambda: _read(source, votes))
     parts = _divide(images, protocol, source)
     if unused := len(images) - sum(map(len, parts.values())):
         notes.append(f"{unused:,} of the {len(images):,} images are used by no split of this protocol.")
@@ -113,15 +86,15 @@ def published_counts(protocol: str) -> dict[str, list[int]]:
     return {split: counts.tolist() for split, counts in splits[protocol].items()}
 
 
-def _read(path: Path, labels: str, votes: Path | None) -> tuple[ImageSet, list[str]]:
+def _read(path: Path, votes: Path | None) -> tuple[ImageSet, list[str]]:
     with open_files(path) as files:
-        tables = files.named(*folders.CSV_NAMES)
+        tables = files.named(*CSV_NAMES)
         if not tables and len(files.names) == 1 and files.names[0].lower().endswith(".csv"):
             tables = files.names
         images, notes = _read_table(files, tables[0]) if tables else _read_tree(files)
-        if labels == "ferplus":
-            images, note = _with_votes(images, files, votes)
-            notes.append(note)
+    if votes:
+        images, note = _with_votes(images, votes)
+        notes.append(note)
     return images, notes
 
 
@@ -137,23 +110,18 @@ def _read_table(files: Files, name: str) -> tuple[ImageSet, list[str]]:
     labels = np.array([CLASS_NAMES.index(CSV_CLASS_NAMES[int(text[0])]) for text in emotions], np.int64)
     ids = np.array([f"{usage}/{row:06d}" for row, usage in enumerate(usages)])
     whole = ImageSet(images, labels, ids, metadata=pd.DataFrame({"usage": usages.to_list(), "folder": ""}))
-    others = sorted(set(files.names) - {name, *files.named(folders.FERPLUS_NAME)})
+    others = sorted(set(files.names) - {name, *files.named(FERPLUS_NAME)})
     return whole, [f"Read {name}; left out {listed(others, 5)}."] if others else []
 
 
 def _read_tree(files: Files) -> tuple[ImageSet, list[str]]:
     """All images of a tree as an ImageSet, sorted by id, with `usage` and `folder` in its metadata; and notes."""
-    if not any("/" in name for name in files.names):
-        expected = f"folders train/ and test/, or {' or '.join(folders.CSV_NAMES)}"
-        raise folders.nothing_found(files, "FER-2013 images", expected, WHERE_TO_GET_IT)
     tree, notes = folders.find_tree(files, with_splits=True)
     names = {folder: folders.class_of(folder) for folder in sorted({image.class_name for image in tree})}
     classes = {folder: name for folder, name in names.items() if name}
     if unknown := sorted(names.keys() - classes.keys()):
-        advice = "`dataset: folders` reads any classes"
-        if all(folder.isdecimal() for folder in unknown):
-            advice = "Name the classes: fer2013.csv has neutral last, in the alphabet neutral is before sad"
-        raise DataError("Unknown class", files.path, ", ".join(CLASS_NAMES), f"folders {listed(unknown)}", advice)
+        expected, advice = ", ".join(CLASS_NAMES), "`dataset: folders` reads any classes"
+        raise DataError("Unknown class", files.path, expected, f"folders {listed(unknown)}", advice)
     if renamed := [f"{folder} as {name}" for folder, name in classes.items() if name != folder]:
         notes.append(f"Read as classes: {listed(renamed, 21)}.")
     three = len({image.split for image in tree}) == 3
@@ -199,24 +167,17 @@ def _read_votes(stream: IO[bytes], where: object) -> pd.DataFrame:
 
 def _parse(stream: IO[bytes], where: object, needed: Sequence[str]) -> pd.DataFrame:
     """All rows as text, by the number of their line; column names in lower case."""
-    check_kind(stream.read(512), where)
-    stream.seek(0)
     try:
-        # pandas warns, and drops values, where the first row is longer than the header.
-        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
-            table = pd.read_csv(
-                stream, index_col=False, dtype=str, keep_default_na=False, skip_blank_lines=False,
-                encoding="utf-8-sig", encoding_errors="replace",
-            )  # fmt: skip
-    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
+        table = pd.read_csv(
+            stream, index_col=False, dtype=str, keep_default_na=False, skip_blank_lines=False,
+            encoding="utf-8-sig", encoding_errors="replace",
+        )  # fmt: skip
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise DataError("The table cannot be read", where, "as many values in each line", error, _JUNK) from error
     table.columns = [name.strip().lower() for name in table]
     if not set(needed) <= set(table):
-        advice = folders.FERPLUS_ADVICE if "nf" in table else None
-        if "pixels" in table:
-            advice = "The challenge's train.csv and test.csv lack columns; use fer2013.csv or icml_face_data.csv"
-        found = f"the columns {shown(', '.join(table))}"
-        raise DataError("This is not the table of FER-2013", where, f"columns {', '.join(needed)}", found, advice)
+        expected, found = f"columns {', '.join(needed)}", f"the columns {shown(', '.join(table))}"
+        raise DataError("This is not the table of FER-2013", where, expected, found)
     table.index += 2  # the header is line 1
     table = table.fillna("")
     if table.empty:
@@ -239,30 +200,20 @@ def _usages(table: pd.DataFrame, where: object) -> pd.Series:
 
 def _pixels(text: str, where: str) -> np.ndarray:
     """`(48, 48, 1)` uint8 of the values between blanks."""
-    words = text.split()
-    if len(words) != 2304:
-        raise DataError("A row has the wrong number of pixels", where, "48 x 48 = 2304", len(words))
     try:
-        values = bytes(map(_GREY_VALUES.__getitem__, words))
-    except KeyError as error:
-        raise DataError("A pixel is out of range", where, "integers 0..255", shown(error)) from None
-    return np.frombuffer(values, np.uint8).reshape(48, 48, 1)
+        return np.frombuffer(bytes(map(int, text.split())), np.uint8).reshape(48, 48, 1)
+    except ValueError as error:
+        raise DataError("A row does not hold 48 x 48 pixels", where, "2304 integers 0..255", error) from None
 
 
-def _with_votes(images: ImageSet, files: Files, beside: Path | None) -> tuple[ImageSet, str]:
+def _with_votes(images: ImageSet, path: Path) -> tuple[ImageSet, str]:
     """The images that FER+ gives one of the seven classes, with these labels; and a note."""
-    is_tree = images.metadata["folder"].any()
-    if is_tree or not (files.named(folders.FERPLUS_NAME) or beside):
-        expected = f"fer2013.csv, and beside it {folders.FERPLUS_NAME} of github.com/microsoft/FERPlus"
-        found = "a tree of images" if is_tree else f"no {folders.FERPLUS_NAME}"
-        raise DataError("The labels of FER+ cannot be used with these data", files.path, expected, found)
-    with open_files(beside) if beside else contextlib.nullcontext(files) as source:
-        (name, *_) = source.named(folders.FERPLUS_NAME)
-        with source.open(name) as stream:
-            votes = _read_votes(stream, source.where(name))
-    if votes["usage"].tolist() != images.metadata["usage"].tolist():
+    with open_files(path) as files, files.open(FERPLUS_NAME) as stream:
+        votes = _read_votes(stream, path)
+    if votes["usage"].tolist() != images.metadata["usage"].tolist() or images.metadata["folder"].any():
         found = f"{len(votes):,} rows of votes for {len(images):,} images, or another order"
-        raise DataError("FER+ does not fit the CSV", files.path, "a row for each row, of the same Usage", found)
+        expected = "fer2013.csv, and a row of votes for each of its rows, of the same Usage"
+        raise DataError("FER+ does not fit the images", path, expected, found)
     keep = votes["class_name"].isin(CLASS_NAMES).to_numpy()
     left_out = votes["class_name"][~keep].replace({"nf": "not a face"}).value_counts().sort_index()
     labels = votes["class_name"][keep].map(CLASS_NAMES.index).to_numpy(np.int64)

@@ -8,13 +8,13 @@ import dataclasses
 import re
 import unicodedata
 from collections import defaultdict
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from fer_lib.datasets.archive import ASPECTS, Files, Header, check_kind, decode, listed, open_files
+from fer_lib.datasets.archive import ASPECTS, Files, Header, decode, listed, open_files
 from fer_lib.datasets.cache import cached_images
 from fer_lib.datasets.splits import CLASS_NAMES, ImageSet, Splits, divided, fifth_of_each, require_one_of
 from fer_lib.errors import DataError
@@ -29,10 +29,6 @@ _CLASSES = {name: name for name in CLASS_NAMES} | {
     **{"anger": "angry", "disgusted": "disgust", "fearful": "fear", "afraid": "fear", "scared": "fear"},
     **{"happiness": "happy", "joy": "happy", "sadness": "sad", "surprised": "surprise"},
 }
-KDEF_NAME = re.compile(r"[AB][FM](0[1-9]|[12]\d|3[0-5])(AF|AN|DI|HA|NE|SA|SU)(FL|HL|S|HR|FR)", re.IGNORECASE)
-CSV_NAMES = ("fer2013.csv", "icml_face_data.csv")
-FERPLUS_NAME = "fer2013new.csv"
-FERPLUS_ADVICE = "These are the labels of FER+: put fer2013.csv beside them and set labels: ferplus"
 _NO_IDS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -47,13 +43,9 @@ class TreeImage(NamedTuple):
 
 
 def load_folders(
-    path: str | Path,
-    protocol: str = "official",
-    size: int = 96,
-    colour: bool = False,
-    aspect: str = "crop",
+    path: str | Path, protocol: str = "official", size: int = 96, colour: bool = False, aspect: str = "crop",
     group: str | None = None,
-) -> Splits:
+) -> Splits:  # fmt: skip
     """Read images of any classes and divide them by a protocol.
 
     Args:
@@ -67,9 +59,8 @@ def load_folders(
             folders in `<class>/<subject>/<image>`. Else of what this regular expression, or its first group, finds
             in the file names: `"^([^_]+)_"`. Subjects are drawn by their most frequent class.
 
-    Returns:
-        `Splits` whose `class_names` are the sorted names of the folders, in Unicode's form NFC; names that differ
-        in case alone are one. The ids are paths in the tree. With `group`, `metadata` has `subject`.
+    Returns `Splits` whose `class_names` are the sorted names of the folders, in Unicode's form NFC; names that
+    differ in case alone are one. The ids are paths in the tree. With `group`, `metadata` has `subject`.
     """
     require_one_of("protocol", protocol, ("official", "random"))
     require_one_of("aspect", aspect, ASPECTS)
@@ -172,19 +163,13 @@ def _divide(images: ImageSet, protocol: str, path: Path) -> dict[str, ImageSet]:
         raise DataError("A split is missing", path, expected, found, "Use protocol: random for classes alone")
     parts = {split: images.subset((usage == split).to_numpy()) for split in there} or {"train": images}
     if "validation" not in there:
-        held_out = _held_out(parts["train"])
         train = parts["train"]
+        names, groups = train.metadata.get("subject", train.ids), pd.Series(train.labels)
+        if "subject" in train.metadata:  # by its most frequent class
+            groups = groups.groupby(names).transform(lambda of_subject: of_subject.mode()[0])
+        held_out = fifth_of_each(names, groups)
         parts |= {"train": train.subset(~held_out), "validation": train.subset(held_out)}
     return parts
-
-
-def _held_out(train: ImageSet) -> np.ndarray:
-    """The mask `(n,)` of a fifth of the images of each class, or of the subjects by their most frequent class."""
-    if "subject" not in train.metadata:
-        return fifth_of_each(train.ids, train.labels)
-    subjects = train.metadata["subject"]
-    labels = pd.Series(train.labels).groupby(subjects)
-    return fifth_of_each(subjects, labels.transform(lambda of_subject: of_subject.mode()[0]))
 
 
 def class_of(folder: str) -> str | None:
@@ -233,26 +218,8 @@ def _place(path: str, with_splits: bool, nested: bool = False) -> TreeImage | No
     return TreeImage("".join(f"{parent}/" for parent in parents), split, folder, name, path)
 
 
-def nothing_found(files: Files, what: str, expected: str, where_to_get_it: str | None = None) -> DataError:
-    """The DataError where a data set is not there: what is there instead, as far as it is recognised."""
-    names, here = files.names, files.path.resolve().name
-    archives = [name for name in names if name.lower().endswith((".zip", ".tar", ".gz", ".csv"))]
-    with_class = [name for name in names if class_of(PurePosixPath(name).parent.name)]
-    advice = where_to_get_it
-    if files.named(FERPLUS_NAME) and len(archives) == 1:
-        advice = FERPLUS_ADVICE
-    elif what != "KDEF images" and any(KDEF_NAME.fullmatch(PurePosixPath(name).stem) for name in names):
-        advice = "This is KDEF: set dataset: kdef"
-    elif files.named(*CSV_NAMES) or any(_place(name, True) for name in with_class):
-        advice = "This is FER-2013: set dataset: fer2013"
-    elif with_class and here.lower() in SPLITS:
-        advice = f"This is {here}/ itself: give its parent, which holds all splits"
-    elif names and names == files.images:
-        advice = "`dataset: folders` reads images in folders of classes: give the folder that holds them all"
-    elif archives and files.path.is_dir():
-        advice = f"Give the path of the one to read, such as {files.path / archives[0]}"
-    elif names:
-        with files.open(names[0]) as stream:
-            check_kind(stream.read(512), files.where(names[0]))
-    found = f"{len(names):,} files, such as {listed(names, 3)}" if names else "no file"
+def nothing_found(files: Files, what: str, expected: str) -> DataError:
+    """The DataError where a data set is not there, with what is there instead."""
+    found = f"{len(files.names):,} files, such as {listed(files.names, 3)}" if files.names else "no file"
+    advice = "Give the folder or archive that holds all of it, and set `dataset` to fer2013, kdef or folders"
     return DataError(f"No {what} found", files.path, expected, found, advice)

@@ -11,8 +11,8 @@ A, female, subject 01, angry, half left. Its folder can only contradict it.
 
 import itertools
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -20,7 +20,7 @@ import pandas as pd
 
 from fer_lib.datasets.archive import ASPECTS, Files, Header, decode, listed, open_files
 from fer_lib.datasets.cache import cached_images
-from fer_lib.datasets.folders import KDEF_NAME, class_of, nothing_found
+from fer_lib.datasets.folders import class_of, nothing_found
 from fer_lib.datasets.splits import CLASS_NAMES, ImageSet, Splits, divided, fifth_of_each, require_one_of
 from fer_lib.errors import DataError, ParameterError
 from fer_lib.files import find_file
@@ -36,23 +36,17 @@ _PARTS = ("AB", "FM", [f"{number:02d}" for number in range(1, 36)], EXPRESSIONS,
 NAMES = ["".join(parts) for parts in itertools.product(*_PARTS)]
 # Names cut short in the published data: what the images show, and which name their folder lacks, tell them.
 MISNAMED = {"AF31V": "AF31SAHL", "AM31H": "AM31SUHR"}
-SIZE = (562, 762)
 # The largest standard deviation of a colour channel, 0..255; portraits have 20 and more, noise on black far less.
 BLANK_DEVIATION = 5.0
+_NAME = re.compile(r"[AB][FM](0[1-9]|[12]\d|3[0-5])(AF|AN|DI|HA|NE|SA|SU)(FL|HL|S|HR|FR)", re.IGNORECASE)
 _SITTING = re.compile(r"[AB][FM]\d\d", re.IGNORECASE)
-INVALID = "invalid file name (expected session, sex, subject, expression, angle, such as AF01ANHL)"
-CONTRADICTING = "in a folder that contradicts the name"
 WHERE_TO_GET_IT = "KDEF is given to researchers on request, see kdef.se"
 
 
 def load_kdef(
-    path: str | Path,
-    protocol: str = "random",
-    size: int = 96,
-    angles: Sequence[str] = ANGLES,
-    colour: bool = True,
-    aspect: str = "crop",
-) -> Splits:
+    path: str | Path, protocol: str = "random", size: int = 96, angles: Sequence[str] = ANGLES,
+    colour: bool = True, aspect: str = "crop",
+) -> Splits:  # fmt: skip
     """Read KDEF and divide it by a protocol into train (80 %) and validation (20 %); there is no test split.
 
     Args:
@@ -60,13 +54,11 @@ def load_kdef(
         protocol: `"random"`: one image in five of each class is for validation. It is what the paper and most
             others do, and it leaks: nearly every subject, in the same session and with the same expression from
             another angle, is in the training set too. `"subject"`: one subject in five of each sex (7 of 35).
-        size: side of the square images in pixels.
         angles: those of `ANGLES` to use.
-        colour, aspect: see `archive.decode`.
+        size, colour, aspect: see `archive.decode`.
 
-    Returns:
-        `Splits` whose ids are KDEF's names, such as `AF01ANHL`. `metadata`: `session` (A, B), `sex` (F, M),
-        `subject` (F01, in both sessions), `expression` (AF), `angle`. `notes` account for all 4,900 images.
+    Returns `Splits` whose ids are KDEF's names, such as `AF01ANHL`. `metadata`: `session` (A, B), `sex` (F, M),
+    `subject` (F01, in both sessions), `expression` (AF), `angle`. `notes` say what is missing or left out.
     """
     require_one_of("protocol", protocol, ("random", "subject"))
     require_one_of("aspect", aspect, ASPECTS)
@@ -92,36 +84,21 @@ def find_images(files: Files) -> tuple[dict[str, str], list[str]]:
         name, of_class, of_sitting = MISNAMED.get(stem, stem), class_of(folder), _SITTING.fullmatch(folder)
         if path.suffix.lower() not in (".jpg", ".jpeg"):
             left_out["not a JPEG by the suffix"].append(file)
-        elif not KDEF_NAME.fullmatch(name):
-            left_out[INVALID].append(file)
+        elif not _NAME.fullmatch(name):
+            left_out["invalid file name, unlike AF01ANHL"].append(file)
         elif (folder.upper() != name[:4]) if of_sitting else of_class not in (None, EXPRESSIONS[name[4:6]]):
-            left_out[CONTRADICTING].append(file)
+            left_out["in a folder that contradicts the name"].append(file)
         else:
             candidates[name].append((stem in MISNAMED, not of_sitting, file))
     if not candidates:
         expected = "JPEG files such as AF01/AF01ANHL.JPG or angry/AF01ANHL.JPG"
-        error = nothing_found(files, "KDEF images", expected, WHERE_TO_GET_IT)
-        if contradicting := left_out[CONTRADICTING]:
-            error.found = f"only {CONTRADICTING}: {listed(contradicting, 3)}"
-            error.advice = "Correct the names of the folders"
-        raise error
+        raise nothing_found(files, "KDEF images", expected)
     chosen = {name: min(candidates[name]) for name in sorted(candidates)}
     left_out["a second file of an image"] = [file for name in chosen for *_, file in sorted(candidates[name])[1:]]
     misnamed = {name: file for name, (is_misnamed, _, file) in chosen.items() if is_misnamed}
     notes = [f"{file} has an invalid name; it is known to be {name}." for name, file in misnamed.items()]
     notes += [_left_out(reason, names) for reason, names in left_out.items() if names]
     return {name: file for name, (*_, file) in chosen.items()}, notes
-
-
-def known_to_train(splits: Splits, protocol: str) -> pd.DataFrame:
-    """What train would know of each validation image, were all images of `splits` divided by `protocol`.
-
-    A DataFrame, one row per validation image: `id`; `subject_known`, whether train has images of the subject.
-    """
-    images = pd.concat([part.metadata.assign(id=part.ids) for _, part in splits.items()], ignore_index=True)
-    held_out = _held_out(images["id"], images, protocol)
-    known = images["subject"].isin(images["subject"][~held_out])
-    return images[["id"]].assign(subject_known=known)[held_out].sort_values("id", ignore_index=True)
 
 
 def _left_out(reason: str, names: list[str]) -> str:
@@ -137,13 +114,13 @@ def _read(path: Path, size: int, angles: Sequence[str], colour: bool, aspect: st
     faults = np.array([_fault(*each) for each in zip(images, results, strict=True)], dtype=str)
     for fault in sorted(set(faults) - {""}):
         notes.append(_left_out(fault, [chosen[names[index]] for index in np.flatnonzero(faults == fault)]))
-    if others := sum(isinstance(each, Header) and each[:2] != SIZE for each in results):
-        notes.append(f"Not as published: {others:,} images are not of {SIZE[0]} x {SIZE[1]} pixels.")
     rows = [("", name[0], name[1], name[1:4], name[4:6], name[6:]) for name in names]
     metadata = pd.DataFrame(rows, columns=["usage", "session", "sex", "subject", "expression", "angle"])
     labels = metadata["expression"].map(EXPRESSIONS).map(CLASS_NAMES.index).to_numpy(np.int64)
     usable = ImageSet(images, labels, np.array(names, dtype=str), metadata=metadata).subset(faults == "")
-    return usable, [*_account(names, Counter(faults), angles), *notes]
+    if missing := sorted({name for name in NAMES if name[6:] in angles} - set(names)):
+        notes.append(f"Missing ({len(missing):,}): {listed(missing, 50)}.")
+    return usable, notes
 
 
 def _fault(pixels: np.ndarray, header: Header | DataError) -> str:
@@ -152,26 +129,10 @@ def _fault(pixels: np.ndarray, header: Header | DataError) -> str:
     return "blank" if pixels.std(axis=(0, 1)).max() < BLANK_DEVIATION else ""
 
 
-def _account(names: list[str], faults: Counter, angles: Sequence[str]) -> Iterator[str]:
-    """A sentence whose numbers add up to what a whole KDEF has, and one that names what is missing."""
-    expected = [name for name in NAMES if name[6:] in angles]
-    missing = sorted(set(expected) - set(names))
-    counts = sorted((faults + Counter(missing=len(missing))).items())
-    parts = [f"{number:,} {fault or 'used'}" for fault, number in counts]
-    yield f"Of the {len(expected):,} images of KDEF at {listed(angles)}: {', '.join(parts)}."
-    if missing:
-        yield f"Missing: {listed(missing, 50)}."
-
-
-def _held_out(ids: Iterable[str], metadata: pd.DataFrame, protocol: str) -> np.ndarray:
-    """The mask `(n,)` of the validation images: a fifth of the images of a class, or of the subjects of a sex."""
-    if protocol == "random":
-        return fifth_of_each(ids, metadata["expression"])
-    return fifth_of_each(metadata["subject"], metadata["sex"])
-
-
 def _divide(images: ImageSet, notes: Sequence[str], protocol: str, path: Path) -> Splits:
-    held_out = _held_out(images.ids, images.metadata, protocol)
+    about = images.metadata
+    fifth = (images.ids, about["expression"]) if protocol == "random" else (about["subject"], about["sex"])
+    held_out = fifth_of_each(*fifth)
     train, validation = images.subset(~held_out), images.subset(held_out)
     subjects, known = (set(part.metadata["subject"]) for part in (validation, train))
     leak = "The random split leaks: " if protocol == "random" else ""

@@ -35,17 +35,13 @@ class ImageSet:
     def __post_init__(self) -> None:
         if self.metadata is None:
             object.__setattr__(self, "metadata", pd.DataFrame({"usage": [""] * len(self.images)}))
-        images, labels, last = self.images, self.labels, len(self.class_names) - 1
-        received = [(part.dtype, part.shape) for part in (images, labels, self.ids)]
-        if images.dtype != np.uint8 or images.ndim != 4:
-            raise ValueError(f"`images` must be uint8 (n, height, width, channels). Received: {received[0]}")
-        if labels.dtype != np.int64 or labels.ndim != 1 or self.ids.dtype.kind != "U":
-            raise ValueError(f"`labels` must be int64 (n,), and `ids` str (n,). Received: {received[1:]}")
-        if not np.isin(labels, range(last + 1)).all():
-            raise ValueError(f"`labels` must lie in 0..{last}. Received: {np.unique(labels)}")
-        lengths = [len(part) for part in (images, labels, self.ids, self.metadata)]
-        if len(set(lengths)) != 1:
-            raise ValueError(f"All parts of an ImageSet must be of one length. Received: {lengths}")
+        received = [(part.dtype.kind, part.dtype.itemsize, part.ndim) for part in (self.images, self.labels)]
+        lengths = {len(part) for part in (self.images, self.labels, self.ids, self.metadata)}
+        if received != [("u", 1, 4), ("i", 8, 1)] or self.ids.dtype.kind != "U" or len(lengths) > 1:
+            form = "images uint8 (n, height, width, channels), labels int64 (n,), ids str (n,), n rows of metadata"
+            raise ValueError(f"An ImageSet needs {form}")
+        if not np.isin(self.labels, range(len(self.class_names))).all():
+            raise ValueError(f"Labels must be positions in {self.class_names}")
 
     def __len__(self) -> int:
         return len(self.images)

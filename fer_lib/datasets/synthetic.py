@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 from fer_lib.datasets.cache import default_cache_dir
 from fer_lib.datasets.fer2013 import load_fer2013
 from fer_lib.datasets.splits import Splits
-from fer_lib.errors import DataError, ParameterError
+from fer_lib.errors import ParameterError
 from fer_lib.files import write_atomically
 
 VERSION = 3  # raised with any change to what is drawn or written: older faces are then drawn again
@@ -100,12 +100,7 @@ def load_synthetic(protocol: str = "official", generated_images: int = 840) -> S
     path = default_cache_dir() / f"generated-{VERSION}-{per_class}.zip"
     if not path.exists():
         make_synthetic(path, per_class)
-    try:
-        splits = load_fer2013(path, protocol)
-    except DataError:  # damaged: drawn again
-        path.unlink()
-        splits = load_fer2013(make_synthetic(path, per_class), protocol)
-    return dataclasses.replace(splits, dataset="synthetic")
+    return dataclasses.replace(load_fer2013(path, protocol), dataset="synthetic")
 
 
 def make_synthetic(target: str | Path, images_per_class: int = 100, seed: int = 0) -> Path:

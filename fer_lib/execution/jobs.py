@@ -5,16 +5,14 @@ share of the cores it is given, so that its sums, and all of its numbers, are th
 """
 
 import contextlib
-import importlib.util
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent import futures
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +21,9 @@ from typing import Any
 from fer_lib.display import time_left
 from fer_lib.environment import cores, gpus, keras_backend
 from fer_lib.errors import DataError, FerError, ParameterError, RunError
-from fer_lib.execution.processes import end, lock, start, variables, why_ended
-from fer_lib.files import project, read_json, refuse_links
-from fer_lib.parameters import Parameters, read_parameters
+from fer_lib.execution.processes import end, start, variables, why_ended
+from fer_lib.files import project
+from fer_lib.parameters import Parameters
 from fer_lib.training import runs
 from fer_lib.variants import Variant
 
@@ -151,9 +149,6 @@ def train_on_ray(unfinished: list[Job], address: str | None = None, jobs: int = 
     `auto` or `10.0.0.1:6379` (ParameterError where none answers); by default one is started here for as long as
     the runs take. `jobs`: runs that share a GPU or, where there is none, a node.
     """
-    if importlib.util.find_spec("ray") is None:
-        advice = "pip install --editable '.[ray]'"
-        raise ParameterError("The engine ray is not installed", "--engine ray", advice=advice)
     import ray
 
     is_ours = not ray.is_initialized()
@@ -175,33 +170,6 @@ def train_on_ray(unfinished: list[Job], address: str | None = None, jobs: int = 
             ray.cancel(reference, force=True)
         if is_ours:
             ray.shutdown()
-
-
-def import_runs(study_dir: Path, folders: Iterable[Path]) -> Iterator[str]:
-    """Copy finished runs of another machine into a study, a line each; RunError for one that is not of it.
-
-    Only the regular files that a run's `done.json` lists are copied, under the lock of the run.
-    """
-    parameters = read_parameters(Path(study_dir) / "params.yaml")
-    refuse_links(Path(study_dir) / "runs")
-    fingerprint = (read_json(Path(study_dir) / "data.json") or {}).get("fingerprint")
-    for folder in map(Path, folders):
-        refuse_links(folder)
-        run = runs.read_run(folder)
-        data = fingerprint or run.config["identity"]["data"]
-        identity = runs.run_identity(parameters, run.variant, run.seed, data)
-        reason = runs.why_another(folder, identity)
-        if reason or (run.variant, run.seed) not in parameters.cells():
-            raise RunError("A run is not of this study", where=folder, found=reason or "not in its grid")
-        target = runs.run_folder(study_dir, run.variant, run.seed)
-        with lock(target, "Another process is training this run", "Wait for its end"):
-            if not runs.is_finished(target, identity):
-                if target.exists():
-                    runs.set_aside(target)
-                listed = {"done.json", *read_json(folder / "done.json", runs.Done).files}
-                shutil.copytree(folder, target, ignore=lambda _, names, listed=listed: set(names) - listed)
-                runs.read_run(target)
-        yield f"{target}: {run.variant} seed {run.seed}"
 
 
 def _share(place, jobs):

@@ -70,8 +70,7 @@ def variables(data: str | None, fingerprint: str) -> dict[str, str]:
     It holds the path `data`, which a command line would show; other data than of `fingerprint` are refused.
     """
     own = {"PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
-    own |= {"FER_PROGRESS": "lines", "FER_FINGERPRINT": fingerprint}
-    own |= {} if data is None else {"FER_DATA": data}
+    own |= {"FER_FINGERPRINT": fingerprint} | ({} if data is None else {"FER_DATA": data})
     return {**TENSORFLOW_SETTINGS, **os.environ, **own}
 
 

@@ -12,17 +12,18 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 from pydantic import BaseModel
 
 import fer_lib
 from fer_lib import notebooks
 from fer_lib.datasets import checks
-from fer_lib.environment import describe_environment, keras_backend, require_backend
+from fer_lib.environment import describe_environment, keras_backend
 from fer_lib.errors import DataError, RunError
 from fer_lib.execution.jobs import unfinished_jobs
 from fer_lib.execution.processes import lock, variables, why_ended
-from fer_lib.files import read_json, refuse_links, require_writable, sweep, temporary, write_atomically
+from fer_lib.files import read_json, refuse_links, sweep, temporary, write_atomically
 from fer_lib.parameters import Parameters, write_parameters
 from fer_lib.study import Study, claim, find_data
 from fer_lib.training.runs import RESULTS_VERSION, study_runs, write_json
@@ -43,25 +44,15 @@ def run_study(
 ) -> Path:  # fmt: skip
     """Check the data, execute the notebooks in order, write the report; return its path. What is done is kept.
 
-    Args:
-        parameters: of the study, whose folder is `output_root/<study>`.
-        data: path of the data, by default `parameters.data`. It is written nowhere.
-        chosen: numbers of notebooks, such as `["01"]`; all by default.
-        output_root: the folder of the studies.
-        notebook_dir: folder of the notebooks, by default the project's.
-        train_grid: trains a list of `jobs.Job` before the first notebook; without it the notebooks train the runs.
-
-    Raises:
-        ParameterError: an unknown notebook, no backend, or a folder that cannot be written or is another study's.
-        DataError: the data cannot be read, or a study must not be made of them.
-        RunError: a notebook or a run failed, or another process runs this study.
+    `data`: their path, by default `parameters.data`, is written nowhere. `chosen`: numbers of notebooks, such as
+    `["01"]`, by default all of `notebook_dir`. `train_grid`: trains a list of `jobs.Job` before the notebooks do.
+    ParameterError for an unknown notebook or the folder of another study, DataError for data that a study must not
+    be made of, RunError where a notebook or a run failed.
     """
-    require_backend()
     sources = notebooks.find_notebooks(chosen, notebook_dir)
     data = find_data(parameters, data)
     parameters = parameters.model_copy(update={"data": None})
     study = Study(parameters, Path(output_root) / parameters.study, data)
-    require_writable(study.folder)
     summary, fingerprint = _check_data(study.splits), study.splits.fingerprint  # before any folder is made
     advice = "Wait for its end, or choose --output-root"
     with lock(study.folder, "Another process is running this study", advice):
@@ -172,7 +163,8 @@ class _Execution:
         # A relative path: an absolute one would get into the metadata.
         params = Path(os.path.relpath(self.folder / "params.yaml", folder)).as_posix()
         try:
-            with _surroundings(variables(self.study.data, self.study.splits.fingerprint), log):
+            own = variables(self.study.data, self.study.splits.fingerprint)
+            with mock.patch.dict(os.environ, own), _stderr(log):
                 execute_notebook(
                     self.source, given, {"params": params}, kernel_name="python3", language="python", cwd=folder,
                     progress_bar=False, stdout_file=_Trainings(self.study.parameters), shutdown_kernel="immediate",
@@ -212,16 +204,13 @@ class _Trainings(io.TextIOBase):
 
 
 @contextlib.contextmanager
-def _surroundings(variables, log):
-    """Let kernels start with these environment variables; what they print past Python goes to the file `log`."""
-    before, stderr = dict(os.environ), os.dup(2)
+def _stderr(log):
+    """Let what kernels print past Python go to the file `log`."""
+    stderr = os.dup(2)
+    with open(log, "wb") as file:
+        os.dup2(file.fileno(), 2)
     try:
-        os.environ.update(variables)
-        with open(log, "wb") as file:
-            os.dup2(file.fileno(), 2)
         yield
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
-        os.environ.clear()
-        os.environ.update(before)

@@ -3,7 +3,6 @@
 import io
 import json
 import math
-import os
 import time
 import zipfile
 
@@ -19,7 +18,6 @@ from fer_lib.files import lock_path, write_atomically
 from fer_lib.training import runs
 from fer_lib.training.batches import batches, draw_order, draw_transforms, identity_transforms, joined
 from fer_lib.training.recipe import build_classifier, build_trainer
-from fer_lib.variants import Variant
 
 leave_out_messages()
 
@@ -30,10 +28,9 @@ def train_run(parameters, variant, seed, splits, study_dir, observe=None, positi
     Its predictions are those of the last epoch: no epoch is chosen by them.
 
     Args:
-        parameters, variant, seed: `Parameters`, name of a `Variant`, whole number from 0. The seed fixes weights,
-            order, augmentation and dropout.
-        splits: `Splits`; trained on `train`, measured on `validation` after each epoch. `test`, where the protocol
-            has one, is predicted once, after the last epoch.
+        parameters, variant, seed: the seed fixes weights, order, augmentation and dropout.
+        splits: trained on `train`, measured on `validation` after each epoch; `test`, if any, is predicted once,
+            after the last.
         study_dir: folder of the study, `outputs/<study>`.
         observe: called after the last epoch with parameters, run (its predictions can be read), classifier (it may
             change the weights) and validation `ImageSet`; returns what the folder keeps, file name -> content.
@@ -101,13 +98,14 @@ class _Training:
         self._restore()
         runs.write_json(self.folder / "config.json", self.config | {"threads": self.threads})
         epochs, done = self.parameters.epochs, len(self.history)
-        progress = Progress(self.variant, self.seed, epochs, self.steps, done, position)
+        if 0 < done < epochs:
+            print(f"{self.title}: going on after epoch {done}", flush=True)
         for epoch in range(done, epochs):
             started = time.perf_counter()
-            self.history.append(self._train_epoch(epoch, progress))
+            self.history.append(self._train_epoch(epoch))
             self.seconds.append(time.perf_counter() - started)
             self._save_epoch()
-            progress.end_epoch(self.history[-1], self.seconds[-1])
+            print(progress(self.title, self.history[-1], self.seconds[-1], epochs, position), flush=True)
 
     def keep_results(self, test, observe):
         """Write tables, weights, predictions, what `observe` returns, and last of all `done.json`."""
@@ -120,7 +118,7 @@ class _Training:
         # TensorFlow's ReLU on a CPU (oneDNN) gives 0 for NaN after a fused normalisation.
         finite = all(np.isfinite(weight).all() for weight in self.classifier.get_weights())
         for split, found in predictions.items():
-            if not finite or not runs.are_probabilities(found.probabilities):
+            if not finite or not np.allclose(found.probabilities.sum(axis=1), 1, atol=1e-3):
                 what = "The network is not finite, or its predictions do not sum to 1"
                 advice = "Lower learning_rate or norm_momentum, train longer, or set precision: float32"
                 raise RunError(what, f"{self.title}, {split} split", advice=advice)
@@ -134,7 +132,7 @@ class _Training:
                 write_atomically(self.folder / name, content)
         runs.finish(self.folder, self.identity, len(self.history))
 
-    def _train_epoch(self, epoch, progress):
+    def _train_epoch(self, epoch):
         count, recipe = len(self.train), self.parameters
         order = draw_order(count, self.seed, epoch)
         transforms = draw_transforms(count, self.seed, epoch, recipe.shift, recipe.flip)
@@ -150,7 +148,7 @@ class _Training:
             batches({"row": order, "transform": transforms}, self.train.labels[order], recipe.batch_size),
             shuffle=False,  # else Keras mixes the batches of a dataset
             verbose=0,
-            callbacks=[progress, keras.callbacks.LambdaCallback(on_epoch_begin=seed_dropout)],
+            callbacks=[keras.callbacks.LambdaCallback(on_epoch_begin=seed_dropout)],
             validation_data=batches(validation, self.validation.labels, recipe.batch_size),
         )
         row = {"epoch": epoch + 1, **{name: float(values[-1]) for name, values in result.history.items()}}
@@ -200,45 +198,15 @@ class _Training:
             return
 
 
-class Progress(keras.callbacks.Callback):
-    """Progress of one run: a bar in JupyterLab, unless FER_PROGRESS is `lines`, else one line per epoch.
-
-    JupyterLab names its session to its kernels; papermill, nbval and the command line do not, and a bar would be a
-    line per refresh in what they save.
-    """
-
-    def __init__(self, variant, seed, epochs, steps, done, position=None):
-        from tqdm.auto import tqdm  # warns where Jupyter's widgets are missing
-
-        super().__init__()
-        self.watched = "JPY_SESSION_NAME" in os.environ and os.environ.get("FER_PROGRESS") != "lines"
-        self.title = f"{Variant.from_name(variant).label if self.watched else variant}, seed {seed}"
-        number, count = position or (1, 1)
-        if position:
-            self.title += f", run {number} of {count}"
-        self.epochs, self.steps, self.all_epochs = epochs, steps, (1 + count - number) * epochs
-        shown = {"desc": self.title, "unit": "step", "leave": False, "disable": not self.watched or done == epochs}
-        self.bar = tqdm(total=epochs * steps, initial=done * steps, **shown)
-        if 0 < done < epochs and not self.watched:
-            print(f"{self.title}: going on after epoch {done}", flush=True)
-
-    def on_train_batch_end(self, batch, logs=None):
-        # With several steps an execution Keras calls once for all of them.
-        self.bar.update(batch + 1 - self.bar.n % self.steps)
-
-    def end_epoch(self, row, seconds):
-        """Report an epoch, a row of the history."""
-        epoch, accuracy = row["epoch"], percent(row["val_accuracy"])
-        self.bar.set_postfix(epoch=epoch, val_accuracy=accuracy)
-        if not self.watched:
-            training = f"loss {row['loss']:.3f}  accuracy {percent(row['accuracy'])}"
-            validation = f"val_loss {row['val_loss']:.3f}  val_accuracy {accuracy}"
-            left = f", {time_left(seconds * (self.all_epochs - epoch))}" if epoch < self.all_epochs else ""
-            title = f"{self.title}: epoch {epoch}/{self.epochs}"
-            print(title, training, validation, f"{seconds:.0f} s{left}", sep="  ", flush=True)
-        elif epoch == self.epochs:
-            self.bar.close()
-            print(f"{self.title}: {epoch} epochs, validation accuracy {accuracy}")
+def progress(title, row, seconds, epochs, position=None):
+    """Return the line of an epoch that took `seconds`, `row` of the history; `position` as for `train_run`."""
+    number, count = position or (1, 1)
+    epoch, remaining = row["epoch"], (1 + count - number) * epochs - row["epoch"]
+    training = f"loss {row['loss']:.3f}  accuracy {percent(row['accuracy'])}"
+    validation = f"val_loss {row['val_loss']:.3f}  val_accuracy {percent(row['val_accuracy'])}"
+    of_all = f", run {number} of {count}" if position else ""
+    left = f", {time_left(seconds * remaining)}" if remaining else ""
+    return f"{title}{of_all}: epoch {epoch}/{epochs}  {training}  {validation}  {seconds:.0f} s{left}"
 
 
 class _WeightsInMemory(io.BytesIO):

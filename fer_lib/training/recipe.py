@@ -50,9 +50,7 @@ def build_classifier(parameters: Parameters, variant: str, seed: int, classes: i
     try:
         network = Variant.from_name(variant)
         shape = (parameters.image_size, parameters.image_size, parameters.channels)
-        own = parameters.model_dump(include={"width", "stem", "pooling", "dropout", "norm_momentum", "subsample"})
-        if network.pairwise == "identity":
-            own["subsample"] = None
+        own = parameters.model_dump(include={"width", "stem", "pooling", "dropout", "norm_momentum"})
         blocks = dataclasses.asdict(network)
         stages = blocks.pop("stages")
         classifier = resnet_v2(

@@ -89,7 +89,8 @@ class Run:
         path = self.folder / "predictions.npz"
         with reading(path, "predictions, NPZ"), np.load(path) as arrays:
             splits = [name.removesuffix("_ids") for name in arrays.files if name.endswith("_ids")]
-            return {split: _unpack(arrays, split, len(self.class_names)) for split in splits}
+            parts = "ids", "labels", "probabilities"
+            return {split: Predictions(*(arrays[f"{split}_{part}"] for part in parts)) for split in splits}
 
     @property
     def splits(self):
@@ -257,24 +258,6 @@ def write_predictions(folder, predictions):
         arrays[f"{split}_ids"], arrays[f"{split}_labels"] = found.ids, found.y_true
         arrays[f"{split}_probabilities"] = found.probabilities
     write_atomically(Path(folder) / "predictions.npz", lambda path: np.savez_compressed(path, **arrays))
-
-
-def are_probabilities(values):
-    """Return whether each row of `(n, classes)` sums to 1; NaN and infinity do not."""
-    return np.allclose(values.sum(axis=1), 1, atol=1e-3)
-
-
-def _unpack(arrays, split, classes):
-    """Return the `Predictions` of a split; ValueError where they are impossible."""
-    found = Predictions(*(arrays[f"{split}_{part}"] for part in ("ids", "labels", "probabilities")))
-    n, labels, shape = len(found.ids), found.y_true, found.probabilities.shape
-    if found.ids.dtype.kind != "U" or labels.shape != (n,) or shape != (n, classes):
-        raise ValueError(f"{n} ids, labels {labels.shape}, probabilities {shape} of {classes} classes")
-    if labels.dtype.kind != "i" or not np.isin(labels, np.arange(classes)).all():
-        raise ValueError(f"labels other than 0 to {classes - 1}")
-    if not are_probabilities(found.probabilities):
-        raise ValueError("probabilities that do not sum to 1")
-    return found
 
 
 def _changed(config, done, identity):

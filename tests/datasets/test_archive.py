@@ -88,19 +88,15 @@ def test_what_an_image_is_its_content_decides_where_the_suffix_is_another(tmp_pa
 @pytest.mark.parametrize(
     "content, words",
     [
-        (b"Rar!\x1a\x07\x00", ["RAR", "Extract"]),
-        (b"PAR1\x15\x04", ["Parquet", "fer2013.csv"]),
-        (b"  <!DOCTYPE html><title>Sign in</title>", ["web page", "login"]),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", ["Git LFS pointer", "git lfs pull"]),
+        (b"Rar!\x1a\x07\x00", ["Rar!", "extract it and give the folder"]),
+        (b"  <!DOCTYPE html><title>Sign in</title>", ["<!DOCTYPE html>", "Download it again"]),
         (b"PK\x03\x04 and no more", ["truncated", "Download it again"]),
-        (b"BZh91AY&SY", ["bz2", "Extract"]),
-        (b"\xff\xfee\x00m\x00", ["UTF-16", "UTF-8"]),
         (b"", ["not a zip"]),
         (b"\x1f\x8b\x08 no gzip", ["truncated or damaged"]),
     ],
     ids=lambda value: value[:8] if isinstance(value, bytes) else "",
 )
-def test_other_forms_are_recognised_by_their_first_bytes(tmp_path, content, words):
+def test_other_forms_are_refused_with_their_first_bytes(tmp_path, content, words):
     (tmp_path / "archive.zip").write_bytes(content)
     refused(opened(tmp_path / "archive.zip"), "archive.zip", *words)
 
@@ -196,6 +192,4 @@ def test_only_regular_files_are_opened_and_at_once(folder):
     for path in (Path("/dev/zero"), folder / "a" / "fifo.png"):
         refused(opened(path), "not a regular file")
     (folder / "a" / "gone.png").symlink_to(folder / "nowhere")
-    with open_files(folder) as files:  # a link that leads nowhere is an error for who reads it
-        refused(lambda: files.read("a/gone.png"), "No such file", "a/gone.png")
-        assert files.read("a/x.png") == b"one"
+    refused(opened(folder), "No such file", "a/gone.png")

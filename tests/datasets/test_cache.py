@@ -1,15 +1,12 @@
-"""The cache of decoded images: found by the state of the files, checked while read, never needed."""
+"""The cache of decoded images: found by the state of the files."""
 
 import os
 import shutil
 import time
-import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from fer_lib.datasets.cache import cached_images, default_cache_dir, state_hash
 from fer_lib.datasets.splits import ImageSet
@@ -92,56 +89,15 @@ def test_any_change_in_a_folder_is_seen(tmp_path):
     assert len(set(hashes)) == 4 and state_hash(folder) == hashes[-1]
 
 
-DAMAGE = {
-    # A flipped bit in the middle lies in an image, where only a checksum can tell.
-    "byte": lambda data: data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :],
-    "tail": lambda data: data[:-100],
-    "empty": lambda data: b"",
-    "text": lambda data: b"no archive",
-    "member": lambda data: data.replace(b"labels.npy", b"lapels.npy"),
-    "huge shape": lambda data: data.replace(b"(5, 48, 48, 1)", b"(10**12, 48,1)"),
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_entry_is_recognised_and_made_again(source, own_cache, damage):
+@pytest.mark.parametrize("damage", [lambda data: data[:-100], lambda data: b""], ids=["cut", "empty"])
+def test_a_damaged_entry_is_made_again(source, own_cache, damage):
     reader = Reader()
     whole = cached_images(source, {}, reader)
-    (entry,) = own_cache.glob("*")
-    entry.write_bytes(DAMAGE[damage](entry.read_bytes()))
-    with pytest.warns(UserWarning, match="damaged"):
-        again = cached_images(source, {}, reader)
-    assert reader.calls == 2 and same(again, whole)
+    (entry,) = own_cache.rglob("output.pkl")
+    entry.write_bytes(damage(entry.read_bytes()))
+    assert same(cached_images(source, {}, reader), whole) and reader.calls == 2
     cached_images(source, {}, reader)
     assert reader.calls == 2
-
-
-@settings(max_examples=150, deadline=None)
-@given(data=st.data())
-def test_flipped_bits_change_no_data(tmp_path_factory, data):
-    folder = tmp_path_factory.mktemp("flipped")
-    (folder / "source").write_bytes(b"content")
-    reader = Reader()
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("FER_CACHE", str(folder / "cache"))
-        whole = cached_images(folder / "source", {}, reader)
-        (entry,) = (folder / "cache").glob("*")
-        content = bytearray(entry.read_bytes())
-        for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=8, unique=True)):
-            content[place] ^= data.draw(st.integers(1, 255))
-        entry.write_bytes(content)
-        # Bits that only tools for archives look at, such as times, may differ unnoticed.
-        with warnings.catch_warnings(record=True) as caught:
-            again = cached_images(folder / "source", {}, reader)
-    assert (reader.calls == 2) == bool(caught) and same(again, whole)
-
-
-def test_a_cache_that_cannot_be_written_is_a_warning(source, tmp_path, monkeypatch):
-    blocked = tmp_path / "file"
-    blocked.write_text("in the way")
-    monkeypatch.setenv("FER_CACHE", str(blocked / "cache"))
-    with pytest.warns(UserWarning, match="not kept"):
-        assert len(cached_images(source, {}, Reader())[0]) == 5
 
 
 def test_the_default_place_can_be_chosen(monkeypatch, tmp_path):

@@ -113,7 +113,12 @@ def test_what_cannot_be_read_is_listed_whole(tmp_path):
     folder = write(tmp_path / "zoo")
     for name in ("cat/0.png", "dog/3.png"):
         (folder / name).write_bytes(b"not an image")
-    words = ["2 of the 30 images cannot be read", "cat/0.png", "dog/3.png", "Remove it, or convert it"]
+    words = [
+        "2 of the 30 images cannot be read",
+        "cat/0.png",
+        "dog/3.png",
+        "Convert it to JPEG or PNG, or get it again",
+    ]
     refused(lambda: load_folders(folder, "random"), *words)
 
 
@@ -126,7 +131,7 @@ def test_deep_and_heic_images_are_to_be_converted_not_removed(tmp_path):
     deep.unlink()
     heic.write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
     message = refused(
-        lambda: load_folders(folder, "random"), "HEIC", "cat/IMG_1.HEIC", "Convert it to JPEG or PNG"
+        lambda: load_folders(folder, "random"), "ftypheic", "cat/IMG_1.HEIC", "Convert it to JPEG or PNG"
     )
     assert "emove" not in message
 
@@ -230,7 +235,7 @@ def test_where_subjects_cannot_be_told(tmp_path):
 def test_where_no_study_is_possible(tmp_path):
     folder = write(tmp_path / "zoo")
     refused(lambda: load_folders(folder), "A split is missing", "folders of classes alone", "Use protocol: random")
-    refused(lambda: load_folders(folder / "cat", "random"), "No images in folders", "folder that holds them all")
+    refused(lambda: load_folders(folder / "cat", "random"), "No images in folders", "Give the folder")
     refused(lambda: load_folders(folder, "paper"), "official")
     refused(lambda: load_folders(folder, "random", aspect="stretch"), "Unknown aspect")
     for file in [*(folder / "dog").iterdir()][1:]:
@@ -242,7 +247,7 @@ def test_where_no_study_is_possible(tmp_path):
     save(grey(0), folder / "loose.png")
     refused(lambda: load_folders(folder, "random"), "outside of the tree", "loose.png")
     write_csv(tmp_path / "fer2013.csv")
-    refused(lambda: load_folders(tmp_path / "fer2013.csv", "random"), "This is FER-2013: set dataset: fer2013")
+    refused(lambda: load_folders(tmp_path / "fer2013.csv", "random"), "set `dataset` to fer2013")
     for place in ("train/cat", "train/dog", "val/cat", "val/dog", "Validation/cat"):
         save(grey(0), tmp_path / "twice" / place / "a.png")
     words = ["Two images have one name", "Validation/cat/a.png", "val/cat/a.png"]

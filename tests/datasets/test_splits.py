@@ -48,11 +48,11 @@ def test_counts_name_every_class_also_the_empty_ones():
         ({"images": np.zeros((6, 2, 2, 1))}, "uint8"),
         ({"images": np.zeros((6, 2, 2), np.uint8)}, "uint8"),
         ({"labels": np.zeros(6, np.int32)}, "int64"),
-        ({"labels": np.array([0, 0, 0, 0, 0, 7])}, r"0\.\.6"),
-        ({"labels": np.array([0, 0, 0, 0, 0, -1])}, r"0\.\.6"),
-        ({"labels": np.zeros(5, np.int64)}, "one length"),
+        ({"labels": np.array([0, 0, 0, 0, 0, 7])}, "positions"),
+        ({"labels": np.array([0, 0, 0, 0, 0, -1])}, "positions"),
+        ({"labels": np.zeros(5, np.int64)}, "n"),
         ({"ids": np.array(list("abcdef"), object)}, "str"),
-        ({"metadata": pd.DataFrame({"usage": ["x"]})}, "one length"),
+        ({"metadata": pd.DataFrame({"usage": ["x"]})}, "n rows"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(change, message):

@@ -85,14 +85,6 @@ def test_an_interrupted_target_does_not_exist(tmp_path, monkeypatch):
 # The drawing
 
 
-def test_a_damaged_archive_in_the_cache_is_drawn_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(synthetic, "default_cache_dir", lambda: tmp_path)
-    whole = synthetic.load_synthetic(generated_images=84)
-    (path,) = tmp_path.glob("generated-*.zip")
-    path.write_bytes(path.read_bytes()[:5000])
-    assert synthetic.load_synthetic(generated_images=84).fingerprint == whole.fingerprint
-
-
 def test_every_expression_contracts_its_own_muscles():
     # The prototypes, from the literature rather than from the module: what each variant must have.
     core = {

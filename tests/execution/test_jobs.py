@@ -2,14 +2,12 @@
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 from test_runner import is_alive, wait_for
 
 from fer_lib import datasets
@@ -160,21 +158,3 @@ def test_results_equal_those_of_one_process_bit_for_bit(tmp_path, monkeypatch):
         assert (run.folder / "history.csv").read_bytes() == (local.folder / "history.csv").read_bytes()
         assert (run.predictions().probabilities == local.predictions().probabilities).all()
         assert run.config["identity"] == local.config["identity"]
-    check_import(tmp_path, parameters, folder)
-
-
-def check_import(tmp_path, parameters, folder):
-    """Its runs are copied into the same study of another machine, and into no other."""
-    found = runs.study_runs(folder, parameters)
-    other = study(tmp_path, parameters.model_copy(update={"study": "elsewhere"}))
-    assert len(list(jobs.import_runs(other, [run.folder for run in found]))) == 2
-    assert [run.config for run in runs.study_runs(other, parameters)] == [run.config for run in found]
-    assert list(jobs.import_runs(other, [found[0].folder]))  # once more: nothing is copied, nothing set aside
-    assert sorted(path.name for path in (other / "runs" / "resnet14v2").glob("seed*")) == ["seed-0"]
-    shutil.rmtree(other / "runs")
-    lock = FileLock(other / "runs" / "resnet14v2" / ".seed-0.lock")
-    with lock, pytest.raises(RunError, match="training"):
-        list(jobs.import_runs(other, [found[0].folder]))
-    third = study(tmp_path, parameters.model_copy(update={"study": "third", "epochs": 2}))
-    with pytest.raises(RunError, match="not of this study"):
-        list(jobs.import_runs(third, [found[0].folder]))

@@ -33,12 +33,9 @@ def test_a_killed_driver_leaves_no_process(tmp_path):
     assert "end" not in {word for word, *_ in events(tmp_path)}
 
 
-def test_no_cluster_and_no_ray(tmp_path, monkeypatch):
+def test_no_cluster(tmp_path):
     with pytest.raises(ParameterError, match=r"No Ray cluster answers\. Where: --ray-address 127.0.0.1:1\."):
         train(tmp_path, address="127.0.0.1:1")
-    monkeypatch.setattr(grid.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ParameterError, match="ray is not installed"):
-        train(tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fer_lib.models import NonLocal2D, resnet_v2
-from fer_lib.variants import PAIRWISE_FUNCTIONS, Variant
+from fer_lib.variants import PAIRWISE_FUNCTIONS
 
 
 def small(depth=14, **arguments):
@@ -100,19 +100,6 @@ def test_options_reach_the_blocks():
             assert layer.normalization.momentum == layer.input_normalization.momentum == 0.7
         if isinstance(layer, keras.layers.BatchNormalization):
             assert layer.momentum == 0.7
-
-
-@pytest.mark.parametrize("stem", ["imagenet", "small"])
-@pytest.mark.parametrize("placement", ["every", "before_last"])
-def test_sizes_of_the_maps_are_known_without_a_network(stem, placement):
-    for size in (16, 45, 72):
-        for stages in ((1,), (4,), (1, 2, 3, 4)):
-            model = resnet_v2(
-                26, (size, size, 1), non_local_stages=stages, placement=placement, width=0.125, stem=stem
-            )
-            sides = [layer.output.shape[1] for layer in model.layers if isinstance(layer, NonLocal2D)]
-            assert Variant(26, stages, placement=placement).smallest_map(size, stem) == min(sides)
-    assert Variant(26).smallest_map(48, stem) is None
 
 
 def test_probabilities_are_float32_and_sum_to_one():

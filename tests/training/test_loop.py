@@ -352,23 +352,11 @@ def test_a_full_disk_leaves_nothing_behind_and_the_next_call_goes_on(whole, spli
     assert_same(loop.train_run(PARAMETERS, VARIANT, 0, splits, half_copy), whole)
 
 
-@pytest.mark.parametrize(("session", "setting"), [(None, ""), ("01.ipynb", "lines"), ("01.ipynb", "")])
-def test_progress_is_lines_unless_jupyterlab_shows_a_bar(session, setting, monkeypatch, capsys):
-    monkeypatch.setenv("FER_PROGRESS", setting)
-    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
-    if session:
-        monkeypatch.setenv("JPY_SESSION_NAME", session)
+def test_progress_is_a_line_per_epoch():
     row = {"epoch": 1, "loss": 1.5, "accuracy": 0.25, "val_loss": 1.25, "val_accuracy": 0.5}
-    progress = loop.Progress("resnet14v2", 0, epochs=2, steps=3, done=0, position=(2, 4))
-    for epoch in (1, 2):
-        progress.on_train_batch_end(1)
-        progress.on_train_batch_end(2)
-        progress.end_epoch(row | {"epoch": epoch}, seconds=7)
-    lines = capsys.readouterr().out.splitlines()
-    if session and not setting:
-        assert progress.bar.n == 6
-        assert lines == ["baseline, seed 0, run 2 of 4: 2 epochs, validation accuracy 50.0 %"]
-    else:
-        title = "resnet14v2, seed 0, run 2 of 4: epoch"
-        rest = "loss 1.500  accuracy 25.0 %  val_loss 1.250  val_accuracy 50.0 %  7 s, about 1 min left"
-        assert lines == [f"{title} 1/2  {rest}", f"{title} 2/2  {rest}"]
+    line = loop.progress("resnet14v2, seed 0", row, seconds=7, epochs=2, position=(2, 4))
+    assert line == (
+        "resnet14v2, seed 0, run 2 of 4: epoch 1/2  loss 1.500  accuracy 25.0 %  val_loss 1.250  "
+        "val_accuracy 50.0 %  7 s, about 1 min left"
+    )
+    assert loop.progress("x", row | {"epoch": 2}, seconds=7, epochs=2).endswith("  7 s")

@@ -66,9 +66,6 @@ def test_only_jax_is_compiled_unasked(jit_compile):
 
 
 def test_the_options_of_the_parameters_reach_the_network():
-    parameters = PARAMETERS.model_copy(update={"norm_momentum": 0.9, "dropout": 0.4, "subsample": "keys"})
+    parameters = PARAMETERS.model_copy(update={"norm_momentum": 0.9, "dropout": 0.4})
     classifier = build_classifier(parameters, "resnet14v2-nl2", 0)
     assert classifier.get_layer("post_bn").momentum == 0.9 and classifier.get_layer("dropout").rate == 0.4
-    assert classifier.get_layer("conv3_block1_non_local").subsample == "keys"
-    control = build_classifier(parameters, "resnet14v2-nl2-identity", 0)
-    assert control.get_layer("conv3_block1_non_local").subsample is None
