@@ -12,6 +12,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from fer_lib.errors import ParameterError
 from fer_lib.files import project
 
 # The libraries that a number or a figure comes from; those that are not installed are left out.
@@ -63,11 +64,18 @@ def package_versions() -> dict[str, str]:
 
 
 def keras_backend() -> str:
-    """Return the backend that Keras will take, found by its own rule but without importing it."""
+    """Return the backend that Keras will take, found by its own rule but without importing it.
+
+    ParameterError where it is none that trains.
+    """
     file, configured = Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"), "keras.json"), None
     with contextlib.suppress(OSError, ValueError, AttributeError):
         configured = json.loads(file.read_text(encoding="utf-8")).get("backend")
-    return os.environ.get("KERAS_BACKEND") or configured or "tensorflow"
+    backend = os.environ.get("KERAS_BACKEND") or configured or "tensorflow"
+    if backend not in (known := ("tensorflow", "jax", "torch")):
+        what = "Keras has no such backend to train with"
+        raise ParameterError(what, "KERAS_BACKEND", ", ".join(known), repr(backend))
+    return backend
 
 
 def cores() -> list[int]:

@@ -72,6 +72,7 @@ class Study:
         cells = [(variant, seed) for seed in seeds for variant in variants]
         trained: dict[tuple, runs.Run] = {}
         if missing := [cell for cell in cells if not self._is_finished(*cell)]:
+            keras_backend()  # an error before Keras' own, which says less
             from fer_lib.analysis.recorder import record_attention  # who only reads need not wait for Keras
             from fer_lib.training.loop import train_run
 

@@ -218,7 +218,11 @@ def list_folder(path: Path) -> dict[str, os.stat_result]:
         for folder, below, names in os.walk(path, onerror=refuse, followlinks=True):
             for name in (*names, *(f"{name}/" for name in below)):
                 place = os.path.join(folder, name)
-                statuses[place.removeprefix(os.path.join(path, ""))] = os.stat(place)
+                try:
+                    status = os.stat(place)
+                except FileNotFoundError:  # a link that leads nowhere: an error for who opens it
+                    status = os.lstat(place)
+                statuses[place.removeprefix(os.path.join(path, ""))] = status
     return statuses
 
 

@@ -9,6 +9,7 @@ FER+          `fer2013new.csv` (Barsoum et al., 2016): other labels for the CSV'
 """
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
@@ -168,11 +169,13 @@ def _read_votes(stream: IO[bytes], where: object) -> pd.DataFrame:
 def _parse(stream: IO[bytes], where: object, needed: Sequence[str]) -> pd.DataFrame:
     """All rows as text, by the number of their line; column names in lower case."""
     try:
-        table = pd.read_csv(
-            stream, index_col=False, dtype=str, keep_default_na=False, skip_blank_lines=False,
-            encoding="utf-8-sig", encoding_errors="replace",
-        )  # fmt: skip
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        # pandas warns, and drops values, where the first row is longer than the header.
+        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
+            table = pd.read_csv(
+                stream, index_col=False, dtype=str, keep_default_na=False, skip_blank_lines=False,
+                encoding="utf-8-sig", encoding_errors="replace",
+            )  # fmt: skip
+    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
         raise DataError("The table cannot be read", where, "as many values in each line", error, _JUNK) from error
     table.columns = [name.strip().lower() for name in table]
     if not set(needed) <= set(table):
