@@ -80,16 +80,3 @@ def test_what_is_no_name_is_refused(name, found):
 )
 def test_labels_are_short_words(variant, label):
     assert variant.label == label
-
-
-@pytest.mark.parametrize(
-    ("variant", "stem", "side"),
-    [
-        (Variant(50), "small", None),
-        (Variant(50, (1, 4)), "imagenet", 3),  # 96 px: 48, 24 by the stem; 12, 6, 3 and 3 after the stages
-        (Variant(50, (3,)), "small", 6),
-        (Variant(50, (3,), placement="before_last"), "imagenet", 6),
-    ],
-)
-def test_the_smallest_map_that_a_block_reads(variant, stem, side):
-    assert variant.smallest_map(96, stem) == side

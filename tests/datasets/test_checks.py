@@ -11,7 +11,6 @@ from PIL import Image, ImageFilter
 
 from fer_lib.datasets import checks
 from fer_lib.datasets.checks import check, copies_of, near_copies, pixel_hashes, sharpness
-from fer_lib.datasets.fer2013 import published_counts
 from fer_lib.datasets.splits import CLASS_NAMES, ImageSet, Splits
 
 
@@ -238,16 +237,6 @@ def test_a_split_that_is_train_again_is_refused(train, validation):
 
 
 class TestAgainstPublished:
-    def test_the_counts_add_up_to_what_is_published(self):
-        official = published_counts("official")
-        assert [sum(official[name]) for name in ("train", "validation", "test")] == [28_709, 3_589, 3_589]
-        assert official["train"] == [3995, 436, 4097, 7215, 4965, 4830, 3171]
-        folder = np.add(official["validation"], official["test"]).tolist()
-        assert folder == [958, 111, 1024, 1774, 1233, 1247, 831]
-        assert {name: sum(counts) for name, counts in published_counts("paper").items()} == {
-            "train": 22_968, "validation": 1_432,
-        }  # fmt: skip
-
     def test_a_multiplied_class_is_refused(self, validation):
         labels = np.repeat(np.arange(7), [10, 350, 10, 10, 10, 10, 10])
         train = dataclasses.replace(faces(410, 9, "train"), labels=labels)
