@@ -64,12 +64,3 @@ def test_two_columns_of_one_header_are_an_error():
 def test_text_is_shown_as_it_is():
     names = ["NA", "nan", "null", "True", "$x$", "total"]
     assert display.readable(pd.DataFrame({"class": names}))["class"].tolist() == names
-
-
-def test_the_all_negative_baseline_depends_on_the_classes():
-    assert display.binary_floor(7) == 6 / 7 and display.binary_floor(2) == 0.5
-
-
-def test_no_two_columns_share_a_header_but_the_standard_deviations():
-    headers = [header for header, _ in display.COLUMNS.values()]
-    assert {header for header in headers if headers.count(header) > 1} == {"SD over seeds (pp)"}

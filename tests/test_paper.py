@@ -10,16 +10,6 @@ from fer_lib.parameters import read_parameters
 PARAMS = Path(__file__).parents[1] / "params"
 
 
-def test_gains_are_differences_of_its_tables():
-    assert (paper.gain((3, 4)), paper.gain((1, 2))) == (0.0092, 0.0061)
-    assert (paper.gain((3, 4), "kdef"), paper.gain((1, 2), "kdef")) == (0.0112, 0.0066)
-
-
-def test_every_claim_stands_in_a_section_once():
-    assert {section for section, _ in paper.CLAIMS.values()} | set(paper.TABLES.values()) == set(paper.SECTIONS)
-    assert len({words for _, words in paper.CLAIMS.values()}) == len(paper.CLAIMS)
-
-
 def test_the_papers_own_studies_are_in_its_setup():
     study = read_parameters(PARAMS / "fer2013_paper.yaml")
     assert paper.is_setup(study)

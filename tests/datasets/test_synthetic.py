@@ -112,22 +112,6 @@ def test_expressions_differ_by_geometry(monkeypatch):
     assert model.score(*faces(1, 20)) > 0.6  # chance: 0.14
 
 
-def test_a_smile_raises_the_corners_of_the_mouth_and_a_dropped_jaw_opens_it():
-    subject = synthetic.SimpleNamespace(skin=200, mouth_width=0.33, lips=1.0)
-
-    def mouth(units):
-        effects = synthetic.effects_of(units)
-        return [outline for outline, _ in synthetic._mouth(subject, (effects, effects), effects)]
-
-    def corner_height(units):
-        u, v = mouth(units)[0]
-        return v[u.argmax()] - v[len(v) // 4]  # below the lips' middle
-
-    assert corner_height({12: 1}) < corner_height({}) < corner_height({15: 1})
-    heights = [max(v.max() for _, v in mouth(units)) for units in ({}, {25: 1}, {27: 1})]
-    assert heights == sorted(heights) and heights[2] - heights[0] > 0.3
-
-
 def test_faces_differ_in_light_and_subject_and_halves_differ():
     faces = np.stack([synthetic.draw_face(0, index, "neutral").astype(float) for index in range(200)])
     halves = faces[:, 16:40, 8:20].mean(axis=(1, 2)) - faces[:, 16:40, 28:40].mean(axis=(1, 2))

@@ -44,11 +44,6 @@ def test_maps_lie_smoothly_on_the_images_relative_to_uniform():
     assert (ring.get_xdata()[0], ring.get_ydata()[0]) == (0.5 * 48 - 0.5, 0.75 * 48 - 0.5)
 
 
-def test_orange_is_more_than_uniform_and_blue_less():
-    less, same, more = figures._LESS_OR_MORE([0.0, 0.5, 1.0])
-    assert less[2] > less[0] and more[0] > more[1] > more[2] and same[3] < 0.05
-
-
 def test_blocks_by_distance_entropy_and_update_norm():
     distance, entropy, update = figures.attention_by_block(BLOCKS).axes
     for axes, columns in zip((distance, entropy, update), figures.MEASURES.values(), strict=True):

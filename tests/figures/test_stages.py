@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
-from matplotlib.text import Annotation
 
 from fer_lib.figures import stages as figures
 from fer_lib.figures.style import PALETTE, QUIET, label_of
@@ -57,13 +56,6 @@ def intervals(axes, linewidth):
 
 def by_row(limits):
     return [(row, *pair) for row, pair in enumerate(np.asarray(limits))]
-
-
-def test_the_block_adds_its_input_to_what_theta_phi_and_g_make_of_it():
-    axes = figures.block_diagram().axes[0]
-    places = {text.get_text(): text.get_position()[0] for text in axes.texts}
-    arrows = [text for text in axes.texts if isinstance(text, Annotation)]
-    assert [arrow.xyann[0] for arrow in arrows].count(places["x"]) == 4 and len(arrows) == 11
 
 
 def test_the_network_has_its_bottlenecks_and_blocks_by_stage():

@@ -137,20 +137,14 @@ def test_a_seeded_initialiser_gives_the_same_layer_again():
 
 
 def test_configuration_is_json_whatever_numpy_types_came_in():
-    layer = NonLocal2D(
-        np.str_("dot_product"),
-        inner_channels=np.int64(3),
-        subsample=np.str_("input"),
-        normalize_input=np.bool_(True),
-        zero_init=np.bool_(False),
-        scale=np.bool_(True),
-        kernel_initializer=keras.initializers.RandomNormal(stddev=np.float32(0.5)),
-        momentum=np.float32(0.5),
-        epsilon=np.float64(1e-3),
-        data_format=np.str_("channels_last"),
-    )
+    given = {
+        "pairwise": np.str_("gaussian"), "inner_channels": np.int64(3), "subsample": np.str_("input"),
+        "normalize_input": np.bool_(True), "zero_init": np.bool_(False), "scale": np.bool_(True),
+        "momentum": np.float32(0.5), "epsilon": np.float64(1e-3), "data_format": np.str_("channels_first"),
+    }  # fmt: skip
+    layer = NonLocal2D(**given, kernel_initializer=keras.initializers.RandomNormal(stddev=np.float32(0.5)))
     config = json.loads(json.dumps(layer.get_config()))
-    assert config["inner_channels"] == 3 and config["subsample"] == "input" and config["momentum"] == 0.5
+    assert {key: config[key] for key in given} == given
     assert NonLocal2D.from_config(config).get_config() == layer.get_config()
 
 

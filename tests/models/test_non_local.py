@@ -215,21 +215,6 @@ def test_options_change_the_function_as_they_say(pairwise, options, training):
         assert_close(numpy(layer(x)), expected)
 
 
-def test_moving_averages_take_their_part_of_a_batch():
-    rng = np.random.default_rng(13)
-    layer, weights = built(4, rng, momentum=0.7)
-    x = rng.normal(size=(3, 4, 5, 4)).astype("float32")
-    layer(x, training=True)
-    # With gamma 1 and beta 0 and no statistics taken away, what is left beside x is the map before normalisation.
-    plain = {"gamma": 1, "beta": 0, "moving_mean": 0, "moving_variance": 1 - EPSILON}
-    exact = {**weights, **{f"normalization/{name}": value for name, value in plain.items()}}
-    response = reference(x.astype("float64"), exact, "embedded_gaussian")[0] - x
-    for name, of_batch in (("mean", response.mean((0, 1, 2))), ("variance", response.var((0, 1, 2)))):
-        expected = 0.7 * weights[f"normalization/moving_{name}"] + 0.3 * of_batch
-        found = numpy(by_name(layer)[f"normalization/moving_{name}"])
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
-
-
 @pytest.mark.parametrize(("pairwise", "subsample"), CASES)
 def test_starts_as_the_identity_exactly(pairwise, subsample):
     x = np.random.default_rng(3).normal(size=(2, 5, 6, 8)).astype("float32") * 30
@@ -317,22 +302,6 @@ def test_channels_first_gives_the_same_numbers(pairwise, subsample):
     z, attention = first(turned, return_attention=True)
     assert_close(numpy(z).transpose(0, 2, 3, 1), numpy(last(x)), 1e-6)
     assert_close(numpy(attention), numpy(last(x, return_attention=True)[1]), 1e-6)
-
-
-# ---- configuration and compiling ----
-
-
-def test_configuration_holds_every_argument():
-    given = {
-        "pairwise": "gaussian", "inner_channels": 3, "subsample": "input", "zero_init": False, "scale": True,
-        "momentum": 0.9, "epsilon": 1e-3, "data_format": "channels_first", "normalize_input": True,
-    }  # fmt: skip
-    layer = NonLocal2D(**given, kernel_initializer="he_normal", name="block")
-    config = layer.get_config()
-    assert {key: config[key] for key in given} == given
-    again = NonLocal2D.from_config(config)
-    assert again.get_config() == config
-    assert isinstance(again.kernel_initializer, keras.initializers.HeNormal)
 
 
 @pytest.mark.parametrize(("pairwise", "subsample"), CASES)
