@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fer_lib.environment import describe_environment, keras_backend, leave_out_messages
+from fer_lib.errors import ParameterError
 
 ROOT = Path(__file__).parents[1]
 
@@ -45,6 +46,12 @@ def test_the_backend_by_keras_own_rule(tmp_path, monkeypatch, variable, file, ba
     if file:
         (tmp_path / "keras.json").write_text(json.dumps({"backend": file}))
     assert keras_backend() == backend
+
+
+def test_a_backend_that_does_not_train_is_refused(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "theano")
+    with pytest.raises(ParameterError, match=r"KERAS_BACKEND.*tensorflow, jax, torch.*'theano'"):
+        keras_backend()
 
 
 def test_messages_of_no_use_are_left_out_and_all_others_stay(caplog):

@@ -89,8 +89,12 @@ class Run:
         path = self.folder / "predictions.npz"
         with reading(path, "predictions, NPZ"), np.load(path) as arrays:
             splits = [name.removesuffix("_ids") for name in arrays.files if name.endswith("_ids")]
-            parts = "ids", "labels", "probabilities"
-            return {split: Predictions(*(arrays[f"{split}_{part}"] for part in parts)) for split in splits}
+            parts, n = ("ids", "labels", "probabilities"), len(self.class_names)
+            found = {split: Predictions(*(arrays[f"{split}_{part}"] for part in parts)) for split in splits}
+            for one in found.values():
+                if one.probabilities.shape != (len(one.y_true), n) or not np.isin(one.y_true, np.arange(n)).all():
+                    raise ValueError(f"labels or probabilities that are not of {n} classes")
+            return found
 
     @property
     def splits(self):

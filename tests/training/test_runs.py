@@ -127,6 +127,15 @@ def test_weights_are_listed_and_may_be_missing_but_not_damaged(folder):
     assert runs.is_finished(folder, IDENTITY)
 
 
+@pytest.mark.parametrize(("labels", "classes"), [([0, 7], 7), ([0, -1], 7), ([0, 1, 2], 7), ([0, 1], 3)])
+def test_impossible_predictions_are_refused(folder, labels, classes):
+    found = runs.Predictions(np.array(["a", "b"]), np.array(labels), np.full((2, classes), 1 / classes, "float32"))
+    runs.write_predictions(folder, {"validation": found})
+    runs.finish(folder, IDENTITY, epochs=2)
+    with pytest.raises(RunError, match=r"damaged.*predictions\.npz.*not of 7 classes"):
+        runs.read_run(folder).predictions()
+
+
 def test_a_broken_run_of_another_study_does_not_matter(folder):
     study = folder.parents[2]
     parameters = build_parameters({"variants": ["resnet14v2"], "seeds": [3]})
