@@ -30,7 +30,8 @@ study: $(STAMP)
 # All tests, one process per file, and the slowest ten; then each notebook, two at a time, cell by cell: what it prints
 # now against what it printed when it was committed. Cells tagged `nbval-ignore-output` are executed and not compared.
 test: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --durations=10 tests
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder \
+	  --durations=10 tests
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m pytest --nbval --nbval-current-env \
 	  --nbval-cell-timeout=600 -p no:cacheprovider --numprocesses=auto --maxprocesses=2 --dist=loadfile notebooks
 

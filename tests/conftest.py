@@ -13,6 +13,13 @@ from data_files import face_set
 
 from fer_lib.datasets import Splits
 
+# The longest files: begun last, they are what one process does while the others wait.
+LONGEST = ("test_studies.py", "test_loop.py", "test_backends.py", "test_jobs.py", "test_runner.py", "test_ray.py")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
 
 @pytest.fixture(autouse=True)
 def seeded():
