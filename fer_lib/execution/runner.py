@@ -12,7 +12,6 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from unittest import mock
 
 from pydantic import BaseModel
 
@@ -163,8 +162,7 @@ class _Execution:
         # A relative path: an absolute one would get into the metadata.
         params = Path(os.path.relpath(self.folder / "params.yaml", folder)).as_posix()
         try:
-            own = variables(self.study.data, self.study.splits.fingerprint)
-            with mock.patch.dict(os.environ, own), _stderr(log):
+            with _surroundings(variables(self.study.data, self.study.splits.fingerprint), log):
                 execute_notebook(
                     self.source, given, {"params": params}, kernel_name="python3", language="python", cwd=folder,
                     progress_bar=False, stdout_file=_Trainings(self.study.parameters), shutdown_kernel="immediate",
@@ -204,13 +202,16 @@ class _Trainings(io.TextIOBase):
 
 
 @contextlib.contextmanager
-def _stderr(log):
-    """Let what kernels print past Python go to the file `log`."""
-    stderr = os.dup(2)
-    with open(log, "wb") as file:
-        os.dup2(file.fileno(), 2)
+def _surroundings(variables, log):
+    """Let kernels start with these environment variables; what they print past Python goes to the file `log`."""
+    before, stderr = dict(os.environ), os.dup(2)
     try:
+        os.environ.update(variables)
+        with open(log, "wb") as file:
+            os.dup2(file.fileno(), 2)
         yield
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
+        os.environ.clear()
+        os.environ.update(before)
