@@ -8,7 +8,7 @@ from fer_lib.display import are_numeric
 from fer_lib.errors import RunError
 from fer_lib.files import write_atomically
 from fer_lib.report.answer import INTRODUCTION, answer
-from fer_lib.report.page import describe, numbered
+from fer_lib.report.page import describe, numbered, with_units
 
 BEGIN, END = "<!-- result: begin, made by `make readme` -->", "<!-- result: end -->"
 PAPER_STUDY = "fer2013_paper"  # beside the other study; its Table I comes first as soon as it has a finished run
@@ -37,8 +37,7 @@ def result_block(study_dir: str | Path) -> str:
     if len(paper.table_one):
         parts = [f"**The paper’s Table I beside the same networks trained here.** {paper.table_one_note}"]
         parts += [_markdown(paper.table_one)]
-    text = re.sub(r"(?<=\d) (?=%|pp\b|px\b)", "\u00a0", result.text)  # on one line with the number
-    parts += [f"**{result.verdict}** {text}", INTRODUCTION.replace("\n", " "), DIAGRAM]
+    parts += [f"**{result.verdict}** {with_units(result.text)}", INTRODUCTION.replace("\n", " "), DIAGRAM]
     place = study_dir.as_posix()
     more = f"The whole study: [its report]({place}/report.html), [its files]({place})."
     parts += [_markdown(result.table), f"{result.caption} Each network is scored after its last epoch. {more}"]

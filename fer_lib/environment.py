@@ -64,10 +64,7 @@ def package_versions() -> dict[str, str]:
 
 
 def keras_backend() -> str:
-    """Return the backend that Keras will take, found by its own rule but without importing it.
-
-    ParameterError where it is none that trains.
-    """
+    """Return the backend that Keras will take, by its own rule, unimported; ParameterError if it cannot train."""
     file, configured = Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"), "keras.json"), None
     with contextlib.suppress(OSError, ValueError, AttributeError):
         configured = json.loads(file.read_text(encoding="utf-8")).get("backend")

@@ -174,8 +174,8 @@ def _reported(runs, parameters, split, noise, elsewhere):
 
 def _gains(runs, parameters, split, noise, elsewhere):
     baseline, names = parameters.baseline, tables.scores(runs, parameters.baseline, split)[0]
-    own = parameters.dataset in paper.TABLES
-    high, low = (tables.pick(names, stages) if own else None for stages in ((3, 4), (1, 2)))
+    comparable = names if parameters.dataset in paper.TABLES else []  # other images are not the paper's question
+    high, low = (tables.pick(comparable, stages) for stages in ((3, 4), (1, 2)))
     judged = paper.is_setup(parameters) or paper.is_setup(parameters, "kdef")
     suffix, outcomes, verdicts = "" if judged else f"; {elsewhere}", [], [NOT_TESTED]
     if high:

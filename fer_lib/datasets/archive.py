@@ -203,7 +203,8 @@ def _decoded(content: bytes, where: str, shape: tuple[int, int, int], aspect: st
     except DataError:
         raise
     except Exception as error:  # Pillow's decoders let errors of many kinds through
-        found, advice = f"it begins with {content[:32]!r}", "Convert it to JPEG or PNG, or get it again"
+        found = f"it begins with {content[:32]!r}" if "cannot identify" in str(error) else str(error)
+        advice = "Convert it to JPEG or PNG, or get it again"
         raise DataError("A file is no image, or damaged", where, " or ".join(FORMATS), found, advice) from error
 
 

@@ -38,6 +38,7 @@ PUBLISHED = {
 PUBLISHED_SHARPNESS = 2030
 # The integers of the column `emotion`, in their order, which is NOT the alphabetical one: neutral is last.
 CSV_CLASS_NAMES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+_GREY_VALUES = {str(value): value for value in range(256)}
 _JUNK = "Copies with junk at the end circulate: remove that line, or download the file again"
 WHERE_TO_GET_IT = "FER-2013 is at kaggle.com/datasets/msambare/fer2013"
 
@@ -204,8 +205,9 @@ def _usages(table: pd.DataFrame, where: object) -> pd.Series:
 def _pixels(text: str, where: str) -> np.ndarray:
     """`(48, 48, 1)` uint8 of the values between blanks."""
     try:
-        return np.frombuffer(bytes(map(int, text.split())), np.uint8).reshape(48, 48, 1)
-    except ValueError as error:
+        values = bytes(map(_GREY_VALUES.__getitem__, text.split()))
+        return np.frombuffer(values, np.uint8).reshape(48, 48, 1)
+    except (KeyError, ValueError) as error:
         raise DataError("A row does not hold 48 x 48 pixels", where, "2304 integers 0..255", error) from None
 
 

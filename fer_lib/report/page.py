@@ -219,7 +219,11 @@ def _machine(environment):
 
 def _inline(markdown):
     """A paragraph of Markdown as HTML without the paragraph, numbers on one line with their units; no images."""
-    text = _MARKDOWN(str(markdown).replace("![", "[")).strip().removeprefix("<p>").removesuffix("</p>")
+    return with_units(_MARKDOWN(str(markdown).replace("![", "[")).strip().removeprefix("<p>").removesuffix("</p>"))
+
+
+def with_units(text: str) -> str:
+    """Return a text in which no line ends between a number and its unit."""
     return re.sub(r"(?<=\d) (?=%|pp\b|px\b)", "\u00a0", text)
 
 

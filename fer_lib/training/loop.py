@@ -118,7 +118,7 @@ class _Training:
         # TensorFlow's ReLU on a CPU (oneDNN) gives 0 for NaN after a fused normalisation.
         finite = all(np.isfinite(weight).all() for weight in self.classifier.get_weights())
         for split, found in predictions.items():
-            if not finite or not np.allclose(found.probabilities.sum(axis=1), 1, atol=1e-3):
+            if not finite or not runs.are_probabilities(found.probabilities):
                 what = "The network is not finite, or its predictions do not sum to 1"
                 advice = "Lower learning_rate or norm_momentum, train longer, or set precision: float32"
                 raise RunError(what, f"{self.title}, {split} split", advice=advice)

@@ -92,8 +92,9 @@ class Run:
             parts, n = ("ids", "labels", "probabilities"), len(self.class_names)
             found = {split: Predictions(*(arrays[f"{split}_{part}"] for part in parts)) for split in splits}
             for one in found.values():
-                if one.probabilities.shape != (len(one.y_true), n) or not np.isin(one.y_true, np.arange(n)).all():
-                    raise ValueError(f"labels or probabilities that are not of {n} classes")
+                fits = one.ids.shape == one.y_true.shape and one.probabilities.shape == (len(one.ids), n)
+                if not (fits and np.isin(one.y_true, np.arange(n)).all() and are_probabilities(one.probabilities)):
+                    raise ValueError(f"ids, labels or probabilities that are not of {n} classes")
             return found
 
     @property
@@ -262,6 +263,11 @@ def write_predictions(folder, predictions):
         arrays[f"{split}_ids"], arrays[f"{split}_labels"] = found.ids, found.y_true
         arrays[f"{split}_probabilities"] = found.probabilities
     write_atomically(Path(folder) / "predictions.npz", lambda path: np.savez_compressed(path, **arrays))
+
+
+def are_probabilities(values):
+    """Return whether each row of `(n, classes)` sums to 1; NaN and infinity do not."""
+    return np.allclose(values.sum(axis=1), 1, atol=1e-3)
 
 
 def _changed(config, done, identity):

@@ -127,9 +127,15 @@ def test_weights_are_listed_and_may_be_missing_but_not_damaged(folder):
     assert runs.is_finished(folder, IDENTITY)
 
 
-@pytest.mark.parametrize(("labels", "classes"), [([0, 7], 7), ([0, -1], 7), ([0, 1, 2], 7), ([0, 1], 3)])
-def test_impossible_predictions_are_refused(folder, labels, classes):
-    found = runs.Predictions(np.array(["a", "b"]), np.array(labels), np.full((2, classes), 1 / classes, "float32"))
+@pytest.mark.parametrize(
+    ("ids", "labels", "shape", "value"),
+    [
+        ("ab", [0, 7], (2, 7), 1 / 7), ("ab", [0, -1], (2, 7), 1 / 7), ("ab", [0, 1, 2], (2, 7), 1 / 7),
+        ("abc", [0, 1], (2, 7), 1 / 7), ("ab", [0, 1], (2, 3), 1 / 3), ("ab", [0, 1], (2, 7), np.nan),
+    ],
+)  # fmt: skip
+def test_impossible_predictions_are_refused(folder, ids, labels, shape, value):
+    found = runs.Predictions(np.array(list(ids)), np.array(labels), np.full(shape, value, "float32"))
     runs.write_predictions(folder, {"validation": found})
     runs.finish(folder, IDENTITY, epochs=2)
     with pytest.raises(RunError, match=r"damaged.*predictions\.npz.*not of 7 classes"):
