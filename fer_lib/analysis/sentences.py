@@ -11,19 +11,20 @@ from fer_lib.variants import Variant
 
 
 def mean_effect(comparison: pd.DataFrame, contrasts: pd.DataFrame) -> str:
-    """Say whether blocks help on average, from `tables.comparison` and `tables.contrasts`."""
+    """Say whether blocks help on average, from `tables.comparison` and `tables.contrasts`, and what is excluded."""
     blocks = comparison[comparison["family"] == tables.BLOCKS]
     if blocks.empty:
         return "There is no comparison: the baseline, or every network with blocks, did not learn."
-    significant = f"{(blocks['p_holm'] < ALPHA).sum()} of {len(blocks)}"
     if contrasts.empty:
-        return (
-            f"One seed cannot answer whether blocks help: {significant} networks with blocks differ significantly "
-            "from the baseline as trained here, and other seeds may differ otherwise."
-        )
-    mean = _with_ci(contrasts.set_index("contrast").loc[tables.MEAN_OF_BLOCKS])
-    words = f"On average the {len(blocks)} networks with blocks differ from the baseline by {mean}"
-    return f"{words}; {significant} differ significantly."
+        row, number = blocks.loc[blocks["difference"].abs().idxmax()], int((blocks["p_holm"] < ALPHA).sum())
+        effect = with_ci(row, "95 % CI over the images ")
+        words = f"Of the trained networks the largest difference is {effect}, {network(row['variant'])}; "
+        differ = f"{number or 'none'} of {len(blocks)} differ{'' if number > 1 else 's'} significantly"
+        return f"{words}{differ}, and other seeds may differ otherwise."
+    (margin, _), many = tables.excluded_gain(blocks), len(blocks) > 1
+    who = f"On average {len(blocks)} networks with blocks gain" if many else "The network with blocks gains"
+    effect = with_ci(contrasts.set_index("contrast").loc[tables.MEAN_OF_BLOCKS])
+    return f"{who} {effect}; {round(100 * margin)} pp or more is excluded{' for each' * many}."
 
 
 def contrast(row: Any) -> str:
@@ -31,19 +32,25 @@ def contrast(row: Any) -> str:
     error, margin = points(row["standard_error"], 2)[1:], points(row["equivalent_within"])[1:]
     how = f"from a standard error of {error} pp with {row['df']:.0f} degrees of freedom"
     label = f"{row['label'][0].upper()}{row['label'][1:]}"
-    return f"{label}: {_with_ci(row)}, {how}; the two sides are equivalent within ± {margin} pp."
+    return f"{label}: {with_ci(row)}, {how}; the two sides are equivalent within ± {margin} pp."
 
 
 def removed_blocks(removed: pd.DataFrame) -> str:
-    """Say what removing the blocks after training changes, by stage, from `attention.removed_after_training`."""
-    table = removed.assign(gain=removed["ablated_difference"] - removed["difference"])
+    """Say how many predictions change without the trained blocks, by stage; empty where nothing is known.
+
+    `removed`: of `attention.removed_after_training`; the controls are left out.
+    """
+    removed = removed[~removed["variant"].map(tables.is_control).astype(bool)]
+    if removed.empty:
+        return ""
+    stages = removed["variant"].map(lambda name: Variant(50, Variant.from_name(name).stages).label)
+    found = removed.groupby(stages).agg({"changed_low": "min", "changed_high": "max"}).sort_values("changed_high")
     parts = []
-    for stages, rows in table.groupby(table["variant"].map(lambda name: Variant.from_name(name).stages)):
-        where = ("stage " if len(stages) == 1 else "stages ") + "-".join(map(str, stages))
-        share, gain = _range(rows["changed"], percent), _range(rows["gain"], points)
-        parts.append((rows["changed"].max(), f"{share} in {where} (accuracy {gain} pp)"))
-    text = " and ".join(text for _, text in sorted(parts)).replace(" in ", " of the predictions in ", 1)
-    return f"Removing the trained blocks changes {text}."
+    for place, (low, high) in found[::-1].iterrows():
+        span = f"{percent(low, 0).removesuffix(' %')} to {percent(high, 0)}"
+        share = span if low >= 0.01 else f"at most {percent(high)}" if high >= 0.0005 else "less than 0.1 %"
+        parts.append(f"{share}{'' if parts else ' of predictions'} in {place}")
+    return f"Removing blocks after training changes {', '.join(parts)}."
 
 
 def against_control(to_control: pd.DataFrame, contrasts: pd.DataFrame) -> str:
@@ -55,7 +62,7 @@ def against_control(to_control: pd.DataFrame, contrasts: pd.DataFrame) -> str:
     rows = contrasts[contrasts["contrast"] == tables.OVER_CONTROL]
     if rows.empty:
         return f"{found}, in single networks: with one seed this is not about the functions."
-    return f"{found}; their mean differs from it by {_with_ci(rows.iloc[0])}."
+    return f"{found}; their mean differs from it by {with_ci(rows.iloc[0])}."
 
 
 def power(comparison: pd.DataFrame, by_seeds: pd.DataFrame) -> str:
@@ -73,11 +80,6 @@ def power(comparison: pd.DataFrame, by_seeds: pd.DataFrame) -> str:
     return f"The comparison has 80 % power to detect {mde} pp; 1 pp {needed}."
 
 
-def _range(values, form):
-    """Return the smallest and the largest value, or the one that both are when shown."""
-    low, high = form(values.min()), form(values.max())
-    return low if low == high else f"{low.removesuffix(' %')} to {high}"
-
-
-def _with_ci(row):
-    return f"{points(row['difference'])} pp (95 % CI {interval(row['ci_low'], row['ci_high'])})"
+def with_ci(row: Any, words: str = "95 % CI ") -> str:
+    """Return the difference of a row of `tables.comparison` or `contrasts` with its interval."""
+    return f"{points(row['difference'])} pp ({words}{interval(row['ci_low'], row['ci_high'])})"

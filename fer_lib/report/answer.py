@@ -6,14 +6,14 @@ from pathlib import Path
 import pandas as pd
 
 from fer_lib import paper
-from fer_lib.analysis import attention, paper_numbers, tables
-from fer_lib.display import count, interval, network, p_value, percent, points, readable
+from fer_lib.analysis import attention, paper_numbers, sentences, tables
+from fer_lib.analysis.inference import ALPHA
+from fer_lib.display import count, network, p_value, percent, readable
 from fer_lib.errors import DataError, ParameterError
 from fer_lib.parameters import Parameters, read_parameters
 from fer_lib.training.runs import study_runs
 from fer_lib.variants import Variant
 
-ALPHA = 0.05
 WORD_LIMIT = 90  # of verdict and text together
 INTRODUCTION = """\
 One paper (Xue, *Facial Expression Recognition via Non-Local ResNet50*) reports that non-local blocks raise
@@ -101,13 +101,13 @@ def conclude(
     if parameters.dataset == "synthetic":
         basis += " The faces are generated: these numbers say nothing about people."
     untrained, cost = _not_trained(parameters), _cost(blocks, costs)
-    sentences = [_effect(blocks, contrasts), _control(comparison, contrasts), _removed(removed)]
-    sentences += [unlearned if len(failed) else None, untrained, cost, basis]
+    said = [sentences.mean_effect(comparison, contrasts), _control(comparison, contrasts)]
+    said += [sentences.removed_blocks(removed), unlearned if len(failed) else None, untrained, cost, basis]
     for least in (None, cost, untrained, unlearned):
-        sentences = [sentence for sentence in sentences if sentence and sentence != least]
-        if len(" ".join([verdict, *sentences]).split()) <= WORD_LIMIT:
+        said = [sentence for sentence in said if sentence and sentence != least]
+        if len(" ".join([verdict, *said]).split()) <= WORD_LIMIT:
             break
-    return verdict, " ".join(sentences)
+    return verdict, " ".join(said)
 
 
 def paper_table(runs: list, comparison: pd.DataFrame, parameters: Parameters, split: str) -> pd.DataFrame:
@@ -133,46 +133,19 @@ def _beside(left, comparison, variants, p="p_holm"):
     return pd.concat([readable(left), right], axis="columns")
 
 
-def _effect(blocks, contrasts):
-    """The mean effect of the blocks, and what is excluded; with one seed, the largest difference."""
-    mean = contrasts[contrasts["contrast"] == tables.MEAN_OF_BLOCKS]
-    if mean.empty:
-        row, differ = blocks.loc[blocks["difference"].abs().idxmax()], int((blocks["p_holm"] < ALPHA).sum())
-        effect = _with_limits(row, " pp", "95 % CI over the images ")
-        who = f"{differ or 'none'} of {len(blocks)} networks with blocks differ{'' if differ > 1 else 's'}"
-        return f"The largest difference is {effect}, {network(row['variant'])}; {who} significantly."
-    row, (margin, _) = mean.iloc[0], tables.excluded_gain(blocks)
-    many = len(blocks) > 1
-    who = f"On average {len(blocks)} networks with blocks gain" if many else "The network with blocks gains"
-    effect, each = _with_limits(row, " pp", "95 % CI "), " for each" * many
-    return f"{who} {effect}; {round(100 * margin)} pp or more is excluded{each}."
-
-
 def _control(comparison, contrasts):
     """What mixing positions brings over the same layers without it; None without a control."""
     controls = comparison[comparison["family"] == tables.CONTROL]
     if controls.empty:
         return None
     over = contrasts[contrasts["contrast"] == tables.OVER_CONTROL]
-    if len(over):
-        return f"Blocks minus control: {_with_limits(over.iloc[0])}."
-    row = controls.loc[controls["p_holm"].idxmin()]
-    return f"Control minus baseline: {_with_limits(row)}, p {p_value(row['p_holm'])}."
-
-
-def _removed(removed):
-    """How many predictions change without the trained blocks, by stage; None where nothing is known."""
-    removed = removed[~removed["variant"].map(tables.is_control).astype(bool)]
-    if removed.empty:
-        return None
-    stages = removed["variant"].map(lambda name: Variant(50, Variant.from_name(name).stages).label)
-    found = removed.groupby(stages).agg({"changed_low": "min", "changed_high": "max"}).sort_values("changed_high")
-    parts = []
-    for place, (low, high) in found[::-1].iterrows():
-        span = f"{percent(low, 0).removesuffix(' %')} to {percent(high, 0)}"
-        share = span if low >= 0.01 else f"at most {percent(high)}" if high >= 0.0005 else "less than 0.1 %"
-        parts.append(f"{share}{'' if parts else ' of predictions'} in {place}")
-    return f"Removing blocks after training changes {', '.join(parts)}."
+    row = controls.loc[controls["p_holm"].idxmin()] if over.empty else over.iloc[0]
+    effect = sentences.with_ci(row, words="")
+    return (
+        f"Control minus baseline: {effect}, p {p_value(row['p_holm'])}."
+        if over.empty
+        else f"Blocks minus control: {effect}."
+    )
 
 
 def _not_trained(parameters):
@@ -196,10 +169,6 @@ def _cost(blocks, costs):
         low, high = percent(added[column].min(), 0), percent(added[column].max(), 0)
         parts.append(f"{low.removesuffix(' %') + ' to ' if low != high else ''}{high} {name}")
     return f"Blocks add {', '.join(parts)}."
-
-
-def _with_limits(row, unit="", words=""):
-    return f"{points(row['difference'])}{unit} ({words}{interval(row['ci_low'], row['ci_high'])})"
 
 
 def _seeds(number):
