@@ -168,7 +168,7 @@ def ablate(parameters: Parameters, classifier: keras.Model, faces: ImageSet) -> 
         off = {"uniform attention": uniform} | off
     for name, weights in off.items():
         for weight in weights:
-            weight.assign(ops.zeros_like(weight))
+            weight.assign(np.zeros(weight.shape))
         y_pred[name] = _over_images(classifier, faces.images, size).argmax(axis=1)
     table = pd.DataFrame({"blocks": list(y_pred), "n": len(faces)})
     table["accuracy"] = [(found == faces.labels).mean() for found in y_pred.values()]

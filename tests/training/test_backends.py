@@ -14,9 +14,12 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 
 import fer_lib
+from fer_lib.analysis import attention
+from fer_lib.analysis.recorder import record_attention
 from fer_lib.parameters import build_parameters
 from fer_lib.training import loop, runs
 
@@ -39,12 +42,13 @@ IMPORTS = "import importlib, sys; [importlib.import_module(name) for name in sys
 ELSEWHERE = """
 import pickle, sys
 import numpy as np
+from fer_lib.analysis.recorder import record_attention
 from fer_lib.training import loop, runs
 parameters, variant, splits, finished, half = pickle.load(open(sys.argv[1], "rb"))
 run = runs.read_run(runs.run_folder(finished, variant, 0))
 classifier = loop.restore_classifier(parameters, run)
 evaluated = loop.predict(parameters, classifier, splits.validation).probabilities
-continued = loop.train_run(parameters, variant, 0, splits, half).predictions().probabilities
+continued = loop.train_run(parameters, variant, 0, splits, half, record_attention).predictions().probabilities
 np.savez(sys.argv[2], evaluated=evaluated, continued=continued)
 """
 
@@ -96,7 +100,7 @@ def folders(tiny_splits, tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop._Training, "_save_epoch", save_and_copy)
-        loop.train_run(PARAMETERS, VARIANT, 0, tiny_splits, finished)
+        loop.train_run(PARAMETERS, VARIANT, 0, tiny_splits, finished, record_attention)
     return finished, half
 
 
@@ -105,7 +109,14 @@ def test_a_run_is_evaluated_and_continued(run_python, folders, tiny_splits, tmp_
     (tmp_path / "given.pkl").write_bytes(pickle.dumps((PARAMETERS, VARIANT, tiny_splits, finished, half)))
     said = run_python("-c", ELSEWHERE, tmp_path / "given.pkl", tmp_path / "found.npz")
     assert "going on after epoch 1" in said
-    expected = runs.read_run(runs.run_folder(finished, VARIANT, 0)).predictions().probabilities
+    run, other = (runs.read_run(runs.run_folder(study, VARIANT, 0)) for study in (finished, half))
+    expected = run.predictions().probabilities
     with np.load(tmp_path / "found.npz") as probabilities:
         np.testing.assert_allclose(probabilities["evaluated"], expected, atol=1e-4)
         np.testing.assert_allclose(probabilities["continued"], expected, atol=5e-5)
+    # As in a study, a run records its attention at its end.
+    kept, found = attention.read(run), attention.read(other)
+    pd.testing.assert_frame_equal(found.table, kept.table, rtol=1e-2, atol=1e-4)
+    for block, maps in kept.maps.items():
+        np.testing.assert_allclose(found.maps[block], maps, atol=1e-4)
+    assert found.ablation["blocks"].equals(kept.ablation["blocks"])
