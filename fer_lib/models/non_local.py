@@ -51,6 +51,11 @@ class NonLocal2D(keras.layers.Layer):
         ValueError: An unknown option, `inner_channels` below 1, an input that is not of rank 4, `subsample` of a
             map smaller than 2 x 2. A map that `subsample` pools to one key position gives a warning.
 
+    Example:
+        >>> z, attention = NonLocal2D()(keras.random.normal((2, 12, 12, 64)), return_attention=True)
+        >>> tuple(z.shape), tuple(attention.shape)
+        ((2, 12, 12, 64), (2, 144, 144))
+
     Reference:
         Wang, Girshick, Gupta, He: Non-local Neural Networks, CVPR 2018. Equations are numbered as in Xue's paper.
     """

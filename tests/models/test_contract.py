@@ -1,5 +1,6 @@
 """What Keras, and programs that run exported models, expect of a layer: `NonLocal2D` in all its functions."""
 
+import doctest
 import json
 import subprocess
 import sys
@@ -180,6 +181,10 @@ def test_one_key_position_is_warned_about(size, one_key, subsample):
         assert messages[0].startswith(
             f"last_block: `subsample` leaves one key position of a {size[0]} x {size[1]} map"
         )
+
+
+def test_the_example_of_the_docstring_is_true():
+    assert doctest.testmod(sys.modules[NonLocal2D.__module__]) == (0, 2)
 
 
 # ---- exported ----
