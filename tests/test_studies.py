@@ -1,7 +1,12 @@
 """Whole studies in small: the numbered notebooks on data of another kind than their own."""
 
 import contextlib
+import importlib.util
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -103,6 +108,12 @@ def test_a_network_that_did_not_learn_is_named_in_a_box_and_not_compared(kdef_st
     assert pd.read_csv(kdef_study / "tables" / "comparison.csv").empty
 
 
+def study_of_three_classes(folder, notebooks=None):
+    networks = ["resnet14v2", "resnet14v2-nl3", "resnet14v2-nl3-identity"]
+    recipe = {"batch_size": 4, "norm_momentum": 0.8, "pooling": "average", "dropout": 0.0, "variants": networks}
+    return run(folder, folder / "images", notebooks, dataset="folders", protocol="random", **recipe)
+
+
 @pytest.fixture(scope="module")
 def three_classes(tmp_path_factory):
     """All notebooks on own images of the three `CLASSES`, each a bright band at another height, in noise."""
@@ -112,9 +123,7 @@ def three_classes(tmp_path_factory):
             pixels = generator.integers(0, 60, (32, 32), dtype="uint8")
             pixels[10 * place : 10 * place + 10] += 150
             save(Image.fromarray(pixels), folder / "images" / name / f"{image}.png")
-    networks = ["resnet14v2", "resnet14v2-nl3", "resnet14v2-nl3-identity"]
-    recipe = {"batch_size": 4, "norm_momentum": 0.8, "pooling": "average", "dropout": 0.0}
-    return run(folder, folder / "images", dataset="folders", protocol="random", variants=networks, **recipe)
+    return study_of_three_classes(folder)
 
 
 @pytest.fixture(scope="module")
@@ -155,3 +164,17 @@ def test_what_runs_keep_of_their_attention_is_read_with_any_class_name(three_cla
     assert set(kept.images["class"]) == set(CLASSES)
     of_classes = kept.table[kept.table["of"] == attention.ONE_CLASS].groupby("class")["images"].first()
     assert of_classes.to_dict() == {name: number // 5 for name, number in CLASSES.items()}
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_notebooks_that_use_keras_are_executed_by_other_backends(three_classes, backend):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend}: not installed")
+    program = (
+        "import pathlib, sys, test_studies as t; t.study_of_three_classes(pathlib.Path(sys.argv[1]), sys.argv[2:])"
+    )
+    environment = os.environ | {"KERAS_BACKEND": backend, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", program, three_classes.parents[1], "00", "02", "05", "06"]
+    done = subprocess.run(command, cwd=Path(__file__).parent, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("      done in ") == 4 and "epoch 1/1" not in done.stdout, done.stdout
