@@ -47,13 +47,6 @@ def test_accuracy_behind_the_papers_figures(printed, implied):
     assert metrics.accuracy_if_confident(printed) == pytest.approx(implied, abs=1e-3)
 
 
-def test_accuracy_if_confident_undoes_confident_predictions():
-    y_true = np.arange(70) % 7
-    y_pred = np.where(np.arange(70) < 20, (y_true + 1) % 7, y_true)
-    value = metrics.correct_decisions(as_predictions(np.eye(7)[y_pred], y_true)).mean()
-    assert metrics.accuracy_if_confident(value) == pytest.approx(50 / 70)
-
-
 def test_reliability_agrees_with_scikit_learn_where_bins_are_filled(predictions):
     found = metrics.reliability(predictions, bins=10)
     right, confidence = calibration_curve(predictions.correct, predictions.probabilities.max(axis=1), n_bins=10)

@@ -80,9 +80,3 @@ def test_the_fingerprint_sees_every_part_and_nothing_else():
     assert len({fingerprint(), *changed}) == 6
     assert fingerprint(six_faces(), notes=("moved",)) == fingerprint(faces.subset(slice(None)))
     assert len(fingerprint()) == 64
-
-
-def test_items_are_the_splits_that_are_there():
-    faces = six_faces()
-    assert [name for name, _ in Splits(faces, faces, None, "", "").items()] == ["train", "validation"]
-    assert [name for name, _ in Splits(faces, None, faces, "", "").items()] == ["train", "test"]
