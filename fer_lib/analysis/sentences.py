@@ -11,7 +11,7 @@ from fer_lib.variants import Variant
 
 
 def mean_effect(comparison: pd.DataFrame, contrasts: pd.DataFrame) -> str:
-    """Say whether blocks help on average, from `tables.comparison` and `tables.contrasts`, and what is excluded."""
+    """Say what blocks gain on average and what is excluded, from `tables.comparison` and `tables.contrasts`."""
     blocks = comparison[comparison["family"] == tables.BLOCKS]
     if blocks.empty:
         return "There is no comparison: the baseline, or every network with blocks, did not learn."
