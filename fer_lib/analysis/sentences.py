@@ -45,7 +45,7 @@ def removed_blocks(removed: pd.DataFrame) -> str:
         return ""
     stages = removed["variant"].map(lambda name: Variant(50, Variant.from_name(name).stages).label)
     found = removed.groupby(stages).agg({"changed_low": "min", "changed_high": "max"}).sort_values("changed_high")
-    parts = []
+    parts: list[str] = []
     for place, (low, high) in found[::-1].iterrows():
         span = f"{percent(low, 0).removesuffix(' %')} to {percent(high, 0)}"
         share = span if low >= 0.01 else f"at most {percent(high)}" if high >= 0.0005 else "less than 0.1 %"
