@@ -168,14 +168,15 @@ class Study:
         _show(_styled(table[~is_default], "parameters"), HTML(f"<details>{summary}{folded}</details>"))
 
     def finding(self, text: str, question: str | None = None, rank: int = 1) -> None:
-        """Show one sentence, computed from the numbers, as a finding.
+        """Show one sentence, computed from the numbers, as a finding; nothing where it is empty.
 
         In the report rank 1 is the conclusion that opens the section of this question, of which there is one, 2 to
         4 follow it; without a question it is in the notebook only.
         """
         _known_question(question, text)
         place = {"metadata": {"question": question, "rank": rank}} if question else {}
-        _show(f"**Finding.** {text}", **place)
+        if text:
+            _show(f"**Finding.** {text}", **place)
 
     def show_figure(
         self, figure: Any, name: str, caption: str, alt: str, question: str | None = None, rank: int = 1,

@@ -118,6 +118,7 @@ def test_papermill_from_the_root_from_notebooks_and_from_a_checkout_elsewhere(pr
 def test_a_table_is_escaped_and_the_same_each_time_and_its_file_keeps_the_names(study, tmp_path, monkeypatch):
     shown = []
     monkeypatch.setattr("IPython.display.display", lambda *things, **_: shown.extend(things))
+    study.finding("", "help")  # nothing to say: nothing is shown
     texts = ["<script>x</script>", "=b"]
     table = pd.DataFrame({"variant": texts, "change": [-1, 2], "accuracy": [0.635, None], "n<b>": [1432, 2]})
     for _ in range(2):

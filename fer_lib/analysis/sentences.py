@@ -41,8 +41,6 @@ def removed_blocks(removed: pd.DataFrame) -> str:
     `removed`: of `attention.removed_after_training`; the controls are left out.
     """
     removed = removed[~removed["variant"].map(tables.is_control).astype(bool)]
-    if removed.empty:
-        return ""
     stages = removed["variant"].map(lambda name: Variant(50, Variant.from_name(name).stages).label)
     found = removed.groupby(stages).agg({"changed_low": "min", "changed_high": "max"}).sort_values("changed_high")
     parts: list[str] = []
@@ -50,7 +48,7 @@ def removed_blocks(removed: pd.DataFrame) -> str:
         span = f"{percent(low, 0).removesuffix(' %')} to {percent(high, 0)}"
         share = span if low >= 0.01 else f"at most {percent(high)}" if high >= 0.0005 else "less than 0.1 %"
         parts.append(f"{share}{'' if parts else ' of predictions'} in {place}")
-    return f"Removing blocks after training changes {', '.join(parts)}."
+    return f"Removing blocks after training changes {', '.join(parts)}." if parts else ""
 
 
 def against_control(to_control: pd.DataFrame, contrasts: pd.DataFrame) -> str:
