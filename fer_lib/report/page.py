@@ -224,7 +224,7 @@ def _inline(markdown):
 
 def with_units(text: str) -> str:
     """Return a text in which no line ends between a number and its unit."""
-    return re.sub(r"(?<=\d) (?=%|pp\b|px\b)", "\u00a0", text)
+    return re.sub(r"(?<=\d) (?=%|pp\b|px\b)|(?<=±) (?=\d)", "\u00a0", text)
 
 
 def _data_uri(kind, content):
