@@ -1,5 +1,6 @@
 import errno
 import os
+import stat
 
 import pytest
 
@@ -51,3 +52,12 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="could not be written"):
         write_atomically(tmp_path / "file" / "a.txt", "x")
+
+
+def test_others_may_read_what_the_mask_allows(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_atomically(tmp_path / "a.txt", "x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o640

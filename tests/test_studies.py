@@ -111,7 +111,7 @@ def test_a_network_that_did_not_learn_is_named_in_a_box_and_not_compared(kdef_st
 def study_of_three_classes(folder, notebooks=None):
     networks = ["resnet14v2", "resnet14v2-nl3", "resnet14v2-nl3-identity"]
     recipe = {"batch_size": 4, "norm_momentum": 0.8, "pooling": "average", "dropout": 0.0, "variants": networks}
-    return run(folder, folder / "images", notebooks, dataset="folders", protocol="random", **recipe)
+    return run(Path(folder), Path(folder, "images"), notebooks, dataset="folders", protocol="random", **recipe)
 
 
 @pytest.fixture(scope="module")
@@ -170,9 +170,7 @@ def test_what_runs_keep_of_their_attention_is_read_with_any_class_name(three_cla
 def test_notebooks_that_use_keras_are_executed_by_other_backends(three_classes, backend):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend}: not installed")
-    program = (
-        "import pathlib, sys, test_studies as t; t.study_of_three_classes(pathlib.Path(sys.argv[1]), sys.argv[2:])"
-    )
+    program = "import sys, test_studies; test_studies.study_of_three_classes(sys.argv[1], sys.argv[2:])"
     environment = os.environ | {"KERAS_BACKEND": backend, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", program, three_classes.parents[1], "00", "02", "05", "06"]
     done = subprocess.run(command, cwd=Path(__file__).parent, env=environment, capture_output=True, text=True)

@@ -139,13 +139,10 @@ def _control(comparison, contrasts):
     if controls.empty:
         return None
     over = contrasts[contrasts["contrast"] == tables.OVER_CONTROL]
-    row = controls.loc[controls["p_holm"].idxmin()] if over.empty else over.iloc[0]
-    effect = sentences.with_ci(row, words="")
-    return (
-        f"Control minus baseline: {effect}, p {p_value(row['p_holm'])}."
-        if over.empty
-        else f"Blocks minus control: {effect}."
-    )
+    if len(over):
+        return f"Blocks minus control: {sentences.with_ci(over.iloc[0], words='')}."
+    row = controls.loc[controls["p_holm"].idxmin()]
+    return f"Control minus baseline: {sentences.with_ci(row, words='')}, p {p_value(row['p_holm'])}."
 
 
 def _not_trained(parameters):

@@ -304,6 +304,15 @@ def test_mixed_forms_are_read_once(tree):
     said(splits, "Left out (2), a second file of an image: angry/AF01ANS.JPG")
 
 
+def test_of_a_misnamed_and_a_well_named_file_the_latter_is_read(tree):
+    # AM31H comes before AM31SUHR in the alphabet, and AF31V after AF31SAHL.
+    for name in names_of(["F31", "M31"])[:70]:
+        write(tree, f"{name[:4]}/{name}.JPG", jpeg(5000))
+    write(tree, "AF31/AF31V.JPG", jpeg(5001))
+    write(tree, "AM31/AM31H.JPG", jpeg(5002))
+    said(load_kdef(tree, size=16), "Left out (2), a second file of an image: AF31/AF31V.JPG, AM31/AM31H.JPG.")
+
+
 def test_a_folder_that_contradicts_the_name(tree, tmp_path):
     shutil.move(tree / "AF01/AF01ANS.JPG", tree / "AF02/AF01ANS.JPG")
     splits = load_kdef(tree, size=16)
