@@ -96,7 +96,7 @@ _HEADERS: dict[Callable[..., str], dict[str, str]] = {
         "share": "share (%)", "baseline_share": "share, baseline (%)", "changed": "predictions changed (%)",
         "changed_low": "fewest changed (%)", "changed_high": "most changed (%)",
         "sharpened_low": "one-hot BinaryAccuracy here, lowest (%)", "sharpened_high": "highest (%)",
-        "sd": "SD over seeds (pp)", "seed_sd": "SD over seeds (pp)", "mde": "MDE at 80 % power (pp)",
+        "sd": "SD over seeds (pp)", "mde": "MDE at 80 % power (pp)",
         "equivalent_within": "equivalent within ± (pp)", "margin": "margin ± (pp)",
         "relative_update": "relative update norm (%)", "update": "relative update norm, median (%)",
         "update_q1": "first quartile (%)", "update_q3": "third quartile (%)", "update_max": "maximum (%)",

@@ -7,9 +7,11 @@ import re
 import secrets
 import stat
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from pydantic import TypeAdapter
 
 from fer_lib.errors import FerError, ParameterError, RunError
@@ -109,9 +111,17 @@ def temporary(path: Path) -> Path:
     return path.with_name(f".tmp-{secrets.token_hex(8)}{path.suffix}")
 
 
-def lock_path(folder: Path) -> Path:
-    """Return the path of the file whose lock whoever writes a folder holds."""
-    return folder.with_name(f".{folder.name}.lock")
+def hold(folder: Path, busy: str | FerError) -> AbstractContextManager:
+    """Hold a folder's lock in a `with`; where another process has it, raise `busy`, or print the text and wait."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+    try:
+        return lock.acquire(timeout=0.1)
+    except Timeout as error:
+        if isinstance(busy, FerError):
+            raise busy from error
+    print(busy, flush=True)
+    return lock.acquire(poll_interval=0.5)  # between the polls a signal is heeded
 
 
 def sweep(folder: Path) -> None:
@@ -121,13 +131,8 @@ def sweep(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def refuse_links(folder: Path) -> None:
-    """Raise ParameterError where a folder of results holds a link, so that nothing outside is read or deleted."""
-    refuse_linked(*Path(folder).rglob("*"))
-
-
-def refuse_linked(*paths):
-    """Raise ParameterError where one of `paths` itself is a link."""
+def refuse_links(paths: Iterable[Path]) -> None:
+    """Raise ParameterError where one of these results is a link, so that nothing outside is read or deleted."""
     for path in paths:
         if path.is_symlink():
             advice = "Put the file or folder itself there; --output-root puts whole studies elsewhere"

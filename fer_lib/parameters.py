@@ -20,7 +20,9 @@ from fer_lib.files import read_regular
 from fer_lib.variants import Variant
 
 # Keys in which two notebooks of one study may differ.
-_NOT_THE_STUDYS = {"title", "preregistration", "variants", "seeds", "data", "faces", "steps_per_execution"}
+_NOT_THE_STUDYS = {
+    "title", "preregistration", "planned", "margin", "variants", "seeds", "data", "faces", "steps_per_execution",
+}  # fmt: skip
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$", max_length=64)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -45,6 +47,10 @@ class Parameters(BaseModel):
     preregistration: str | None = Field(
         None, max_length=2000, description="where and when the study was preregistered, and departures from that"
     )
+    planned: list[str] = Field(
+        [], max_length=20, description="contrasts fixed before the runs, each `A minus B`, the primary one first"
+    )
+    margin: float = Field(0.015, gt=0, lt=1, description="accuracies that differ by less count as equivalent")
     variants: Annotated[list[str], Field(max_length=100)] = Field(
         ["resnet14v2", "resnet14v2-nl1", "resnet14v2-nl3"], description="networks, one the baseline"
     )
@@ -110,6 +116,14 @@ class Parameters(BaseModel):
             raise ValueError("exactly one network without blocks, the baseline, such as resnet50v2")
         # Stored as `Variant` writes it, so that two spellings of one network cannot become two runs.
         return [variant.name for variant in variants]
+
+    @field_validator("planned")
+    @classmethod
+    def _planned_are_differences(cls, contrasts):
+        pairs = [[Variant.from_name(name).name for name in text.split(" minus ")] for text in contrasts]
+        if any(len(set(pair)) != 2 or len(pair) != 2 for pair in pairs):
+            raise ValueError("contrasts of two networks, such as resnet50v2-nl3 minus resnet50v2")
+        return [" minus ".join(pair) for pair in pairs]
 
     @field_validator("group")
     @classmethod

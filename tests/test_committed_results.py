@@ -47,10 +47,8 @@ def test_contrasts_are_what_other_code_found(parameters, runs):
     for contrast, numbers in expected.items():
         row = 100 * found.loc[contrast, ["difference", "ci_low", "ci_high"]].astype(float)
         assert row.tolist() == pytest.approx(numbers, abs=0.006), contrast
-    assert (
-        found.loc["control", "label"]
-        == "mean of 4 networks with blocks minus stage 4, identity attention (control)"
-    )
+    label = "mean of 4 networks with blocks minus stage 4, identity attention (control)"
+    assert found.loc["control", "label"] == label
     assert found.loc["control", "p_equivalent"] == pytest.approx(0.015, abs=0.0005)
     assert found.loc["control", "equivalent_within"] > 0.01
     margin, p = tables.excluded_gain(tables.comparison(runs, parameters.baseline))
@@ -64,13 +62,10 @@ def test_stage_4_works_as_well_without_its_blocks(parameters, runs):
         "4-concatenation": (1.49, 1.37), "4-before_last": (0.72, 0.65),
     }  # fmt: skip
     for name, numbers in expected.items():
-        row = found.loc[f"resnet50v2-nl{name or 1}"]
-        assert 100 * row[["difference", "ablated_difference"]].to_numpy() == pytest.approx(numbers, abs=0.006), (
-            name
-        )
-    assert found.loc["resnet50v2-nl1", ["changed_low", "changed_high"]].tolist() == pytest.approx(
-        [0.08, 0.14], abs=0.005
-    )
+        row = 100 * found.loc[f"resnet50v2-nl{name or 1}", ["difference", "ablated_difference"]].astype(float)
+        assert row.tolist() == pytest.approx(numbers, abs=0.006), name
+    changed = found.loc["resnet50v2-nl1", ["changed_low", "changed_high"]].tolist()
+    assert changed == pytest.approx([0.08, 0.14], abs=0.005)
     stage_4 = found.drop("resnet50v2-nl1")
     assert stage_4["changed_high"].max() == pytest.approx(0.007, abs=0.0005)
 

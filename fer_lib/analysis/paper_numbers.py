@@ -96,9 +96,3 @@ def _one_run_error(values, images):
         return inference.obuchowski_rockette(values).of_one_run(values.shape[2] / images)
     paired = np.var(values[1:, 0] - values[:1, 0], axis=1, ddof=1).mean()
     return float(np.sqrt(paired / images)), values.shape[2] - 1
-
-
-def discordant_share(runs: list[Run], baseline: str, split: str = "validation") -> float:
-    """Return the share of the images that exactly one of the baseline and another network classifies correctly."""
-    _, values = tables.scores(runs, baseline, split)
-    return float((values[1:] != values[:1]).mean()) if len(values) > 1 else np.nan

@@ -6,7 +6,7 @@ import pandas as pd
 
 from fer_lib.analysis import tables
 from fer_lib.analysis.inference import ALPHA
-from fer_lib.display import interval, network, percent, points
+from fer_lib.display import interval, network, p_value, percent, points
 from fer_lib.variants import Variant
 
 
@@ -27,12 +27,26 @@ def mean_effect(comparison: pd.DataFrame, contrasts: pd.DataFrame) -> str:
     return f"{who} {effect}; {round(100 * margin)} pp or more is excluded{' for each' * many}."
 
 
-def contrast(row: Any) -> str:
-    """Say what one row of `tables.contrasts` is and how it comes about."""
-    error, margin = points(row["standard_error"], 2)[1:], points(row["equivalent_within"])[1:]
-    how = f"from a standard error of {error} pp with {row['df']:.0f} degrees of freedom"
-    label = f"{row['label'][0].upper()}{row['label'][1:]}"
-    return f"{label}: {with_ci(row)}, {how}; the two sides are equivalent within ± {margin} pp."
+def contrast(row: Any, before: str = "") -> str:
+    """Say what one row of `tables.contrasts` shows, and whether its two sides are equivalent within its margin."""
+    label, margin = f"{before}{row['label']}", points(row["margin"])[1:]
+    shown = "" if row["p_equivalent"] < ALPHA else "not shown to be "
+    equivalent = f"{shown}equivalent within ± {margin} pp (p {p_value(row['p_equivalent'])})"
+    return f"{label[0].upper()}{label[1:]}: {with_ci(row)}, p {p_value(row['p_value'])}; {equivalent}."
+
+
+def planned(contrasts: pd.DataFrame) -> tuple[str, str]:
+    """Return a verdict and a sentence on the primary contrast of `tables.contrasts`, planned before the runs."""
+    primary = contrasts[contrasts["contrast"] == tables.PRIMARY]
+    if primary.empty:
+        return "No answer.", "Of the two networks of the primary contrast, one is missing or did not learn."
+    row = primary.iloc[0]
+    small, margin = row["p_equivalent"] < ALPHA, points(row["margin"])[1:]
+    verdict = f"No difference of {margin} pp or more" if small else "Inconclusive"
+    if row["p_value"] < ALPHA:
+        verdict = "Yes" if row["difference"] > 0 else "No, the accuracy is lower"
+        verdict += f", by less than {margin} pp" if small else ""
+    return f"{verdict}.", contrast(row, "planned before the runs, ")
 
 
 def removed_blocks(removed: pd.DataFrame) -> str:

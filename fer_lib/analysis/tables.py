@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score
 from statsmodels.stats.multitest import multipletests
 
@@ -26,12 +25,14 @@ BLOCKS, CONTROL, AGAINST_CONTROL = "non-local blocks", "control", "against the c
 POOLED, SINGLE_SEED = "Obuchowski-Rockette-Hillis", "exact McNemar, these two trained networks only"
 COMPARISON = (
     "family", "variant", "baseline", "seeds", "n", "baseline_accuracy", "accuracy", "difference", "standard_error",
-    "df", "ci_low", "ci_high", "simultaneous_low", "simultaneous_high", "p_value", "p_holm", "mde", "method",
+    "df", "ci_low", "ci_high", "simultaneous_low", "simultaneous_high", "pairwise_low", "pairwise_high", "p_value",
+    "p_holm", "mde", "method",
 )  # fmt: skip
 CONTRASTS = (
     "contrast", "label", "seeds", "n", "difference", "standard_error", "df", "ci_low", "ci_high", "p_value",
-    "margin", "p_equivalent", "equivalent_within",
+    "p_holm", "margin", "p_equivalent", "equivalent_within",
 )  # fmt: skip
+PRIMARY, SECONDARY = "primary", "secondary"
 MEAN_OF_BLOCKS, OVER_CONTROL, HIGH_OVER_LOW = "blocks", "control", "stages"
 # Pairwise functions whose blocks weigh positions without comparing them.
 CONTROLS = ("identity", "uniform")
@@ -131,8 +132,8 @@ def comparison(
 
     Columns `COMPARISON`, one row per network: family (`BLOCKS` or `CONTROL`), difference (variant minus baseline),
     standard_error and df (NaN with one seed), ci_low, ci_high (not corrected), simultaneous_low, simultaneous_high
-    (Bonferroni, within the family), p_holm (likewise), mde (the true difference that one uncorrected comparison
-    detects with 80 % power), and others.
+    (Bonferroni, within the family), pairwise_low, pairwise_high (95 % CI from the two networks alone, NaN with one
+    seed or clusters), p_holm, mde (the true difference that one uncorrected comparison detects with 80 % power).
 
     Args:
         clusters: a Series from image ids to clusters of images, such as subjects; not with a single seed.
@@ -145,7 +146,8 @@ def comparison(
     others = [variant for variant in groups if variant != baseline]
     controls = [variant for variant in others if is_control(variant)]
     rows = _family(BLOCKS, [v for v in others if v not in controls], baseline, groups, analysis)
-    return pd.DataFrame(rows + _family(CONTROL, controls, baseline, groups, analysis), columns=COMPARISON)
+    table = pd.DataFrame(rows + _family(CONTROL, controls, baseline, groups, analysis), columns=COMPARISON)
+    return table if clusters is None else table.assign(pairwise_low=np.nan, pairwise_high=np.nan)
 
 
 def against_control(runs: list[Run], control: str, split: str = "validation") -> pd.DataFrame:
@@ -158,11 +160,16 @@ def against_control(runs: list[Run], control: str, split: str = "validation") ->
     return pd.DataFrame(_family(AGAINST_CONTROL, like, control, groups, analysis), columns=COMPARISON)
 
 
-def contrasts(runs: list[Run], baseline: str, split: str = "validation", margin: float = 0.015) -> pd.DataFrame:
-    """Return what the pooled analysis says of groups of networks: contrasts of their mean accuracies.
+def contrasts(
+    runs: list[Run], baseline: str, split: str = "validation", margin: float = 0.015, planned: Iterable[str] = ()
+) -> pd.DataFrame:
+    """Return what the pooled analysis says of contrasts of mean accuracies, of two networks or of groups of them.
 
     Errors as for `comparison`. Rows, in this order, of those that the networks allow; none with a single seed:
 
+    - `PRIMARY`, the first of the contrasts `planned` before the runs, each a text "A minus B". If the networks'
+      variances over seeds differ (Bartlett), it is the wider of the pooled interval and that of A and B alone.
+    - `SECONDARY`, one row per other text, a family of its own (p_holm).
     - `MEAN_OF_BLOCKS`: the mean of all networks with blocks, without the controls, minus the baseline.
     - `OVER_CONTROL`, one row per control: the mean of the networks that differ from it only in the function,
       minus the control.
@@ -177,21 +184,29 @@ def contrasts(runs: list[Run], baseline: str, split: str = "validation", margin:
     controls = [variant for variant in groups if is_control(variant)]
     blocks = [variant for variant in groups if variant not in (baseline, *controls)]
     high, low = pick(blocks, (3, 4)), pick(blocks, (1, 2))
-    sides = [(MEAN_OF_BLOCKS, blocks, baseline)]
+    pairs = enumerate(text.split(" minus ") for text in planned)
+    sides = [(SECONDARY if number else PRIMARY, [first], second) for number, (first, second) in pairs]
+    sides += [(MEAN_OF_BLOCKS, blocks, baseline)]
     sides += [(OVER_CONTROL, _like_control(groups, control), control) for control in controls]
     sides += [(HIGH_OVER_LOW, [high], low)] if high and low else []
     rows = []
     for contrast, members, against in sides:
-        if not members:
+        if not members or not {*members, against} <= set(groups):
             continue
         test = analysis.contrast([(name in members) / len(members) - (name == against) for name in groups])
+        if contrast == PRIMARY and analysis.pooling_doubtful:
+            alone = inference.crossed_mean(groups[members[0]] - groups[against])
+            test = max(test, alone, key=lambda each: each.high - each.low)
         first = Variant.from_name(members[0]).label
         mean = first if len(members) == 1 else f"mean of {len(members)} networks with blocks"
         row: dict = {"contrast": contrast, "label": f"{mean} minus {Variant.from_name(against).label}"}
         row |= dict(zip(("seeds", "n"), groups[against].shape, strict=True)) | test.columns("difference")
         row |= {"margin": margin, "p_equivalent": test.p_equivalent(margin)}
         rows.append(row | {"equivalent_within": test.equivalent_within})
-    return pd.DataFrame(rows, columns=CONTRASTS)
+    table = pd.DataFrame(rows, columns=CONTRASTS)
+    if (family := table["contrast"] == SECONDARY).any():
+        table.loc[family, "p_holm"] = multipletests(table.loc[family, "p_value"], method="holm")[1]
+    return table
 
 
 def excluded_gain(comparison: pd.DataFrame) -> tuple[float, float]:
@@ -282,26 +297,6 @@ def power_by_seeds(
     return pd.DataFrame(rows, columns=["seeds", "standard_error", "df", "mde", "power"])
 
 
-def pooling_check(runs: list[Run], baseline: str, split: str = "validation") -> tuple[pd.DataFrame, str | None]:
-    """Return `comparison` without pooling over the networks; and that their variances over seeds differ, or None.
-
-    Columns: variant, difference, pairwise_low, pairwise_high (95 % CI from the two networks alone), seed_sd; empty
-    with a single seed.
-    """
-    groups, analysis = _analysed(runs, baseline, split)
-    rows, sentence = [], None
-    for variant in [name for name in groups if analysis and name != baseline]:
-        pair = inference.crossed_mean(groups[variant] - groups[baseline])
-        rows.append((variant, pair.estimate, pair.low, pair.high, groups[variant].mean(axis=1).std(ddof=1)))
-    if analysis and analysis.pooling_doubtful:
-        sentence = (
-            "The networks vary over seeds by different amounts (Bartlett's test, p = "
-            f"{analysis.equal_variance_p:.2g}): intervals of those that vary most are too narrow if pooled."
-        )
-    columns = ["variant", "difference", "pairwise_low", "pairwise_high", "seed_sd"]
-    return pd.DataFrame(rows, columns=columns), sentence
-
-
 def _analysed(runs, baseline, split, clusters=None):
     """Return (dict of variant -> float `(seeds, images)`, 1 where the class is correct; analysis or None)."""
     names, correct = scores(runs, baseline, split)
@@ -322,13 +317,15 @@ def _family(family, variants, baseline, groups, analysis):
         if analysis is None:
             test, wide = (inference.mcnemar(before[0], after[0], level) for level in levels)
             error = np.sqrt((before != after).mean() / after.size), after.size - 1
+            alone = inference.Interval(np.nan, np.nan, np.nan)
         else:
             pair = names.index(baseline), names.index(variant)
             test, wide = (analysis.difference(*pair, level) for level in levels)
-            error = test.standard_error, test.df
+            error, alone = (test.standard_error, test.df), inference.crossed_mean(after - before)
         row = {"family": family, "variant": variant, "baseline": baseline, "baseline_accuracy": before.mean()}
         row |= {"seeds": len(after), "n": after.shape[1], "accuracy": after.mean()}
-        row |= test.columns("difference") | wide.columns("difference", "simultaneous")
+        row |= alone.columns("difference", "pairwise") | wide.columns("difference", "simultaneous")
+        row |= test.columns("difference")
         row |= {"mde": inference.minimum_detectable_effect(*error), "method": POOLED if analysis else SINGLE_SEED}
         rows.append(row)
     adjusted = multipletests([row["p_value"] for row in rows], method="holm")[1] if rows else []
@@ -407,17 +404,6 @@ def confusion_changes(runs: list[Run], baseline: str, split: str = "validation")
     return table.assign(p_holm=multipletests(table["p_value"], method="holm")[1]) if rows else table
 
 
-def accuracy_without(run: Run, ids: np.ndarray, split: str = "validation") -> pd.DataFrame:
-    """Return the accuracy with and without the images of these ids; DataError where the split lacks one.
-
-    Three rows (images: all, without, only): n, n_correct, accuracy, ci_low, ci_high.
-    """
-    correct = pd.Series(run.predictions(split).correct, run.predictions(split).ids)
-    only = _looked_up(correct, ids, f"prediction in the {split} split")
-    parts = {"all": correct, "without": correct.drop(ids), "only": only}
-    return pd.DataFrame([{"images": name, **_accuracy(part)} for name, part in parts.items()])
-
-
 def by_group(run: Run, metadata: pd.DataFrame, column: str, split: str = "validation") -> pd.DataFrame:
     """Return the accuracy in each group of images; `metadata` is `faces.metadata.set_index(faces.ids)`.
 
@@ -439,14 +425,6 @@ def read_costs(study_dir: str | Path, baseline: str) -> pd.DataFrame | None:
     with reading(path, f"variant, {', '.join(COSTS)} and a row {baseline}, as `Study.costs` writes them"):
         counts = pd.read_csv(path).set_index("variant")[COSTS]
         return counts / counts.loc[baseline]
-
-
-def pareto_front(costs: ArrayLike, scores: ArrayLike) -> np.ndarray:
-    """Return which points no other beats in cost and score, bool `(n,)`; of equal points all or none are."""
-    costs, scores = np.asarray(costs, dtype=float), np.asarray(scores, dtype=float)
-    as_good = (costs[None] <= costs[:, None]) & (scores[None] >= scores[:, None])
-    better = (costs[None] < costs[:, None]) | (scores[None] > scores[:, None])
-    return np.logical_not((as_good & better).any(axis=1))
 
 
 def _accuracy(correct):

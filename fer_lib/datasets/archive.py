@@ -119,17 +119,15 @@ def open_files(path: Path) -> Iterator[Files]:
     """
     with contextlib.ExitStack() as stack:
         with damage(path):
-            files = Files(path, _folder(path) if path.is_dir() else _archive(path, stack))
+            files = Files(path, _entries(path, stack))
         yield files
 
 
-def _folder(path: Path) -> Entries:
-    statuses = list_folder(path).items()
-    return {name: (status.st_size, functools.partial(open_regular, path / name)) for name, status in statuses}
-
-
-def _archive(path: Path, stack: contextlib.ExitStack) -> Entries:
-    """The entries of an archive, or the file itself, which stay open until the stack is closed."""
+def _entries(path: Path, stack: contextlib.ExitStack) -> Entries:
+    """The entries of a folder or archive, or the file itself; the last two stay open until the stack is closed."""
+    if path.is_dir():
+        files = list_folder(path).items()
+        return {name: (status.st_size, functools.partial(open_regular, path / name)) for name, status in files}
     file, name = stack.enter_context(open_regular(path)), path.name
     if file.peek(2).startswith(b"\x1f\x8b"):
         file, name = stack.enter_context(_inflated(file, path)), path.stem

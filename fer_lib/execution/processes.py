@@ -7,24 +7,11 @@ import signal
 import subprocess
 import threading
 import time
-from contextlib import AbstractContextManager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from fer_lib.environment import TENSORFLOW_SETTINGS
-from fer_lib.errors import RunError
-from fer_lib.files import lock_path
 
 _GRACE = 20  # seconds for a process to end after SIGTERM, before it is killed
-
-
-def lock(folder: Path, what: str, advice: str) -> AbstractContextManager:
-    """Return a context that holds a folder's lock until this process ends; RunError where another has it."""
-    try:
-        return FileLock(lock_path(folder)).acquire(timeout=0)
-    except Timeout as error:
-        raise RunError(what, folder, advice=advice) from error
 
 
 def start(command: list[str], log: Path, variables: dict[str, str]) -> subprocess.Popen:

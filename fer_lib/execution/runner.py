@@ -21,8 +21,8 @@ from fer_lib.datasets import checks
 from fer_lib.environment import describe_environment, keras_backend
 from fer_lib.errors import DataError, RunError
 from fer_lib.execution.jobs import unfinished_jobs
-from fer_lib.execution.processes import lock, variables, why_ended
-from fer_lib.files import read_json, refuse_links, sweep, temporary, write_atomically
+from fer_lib.execution.processes import variables, why_ended
+from fer_lib.files import hold, read_json, refuse_links, sweep, temporary, write_atomically
 from fer_lib.parameters import Parameters, write_parameters
 from fer_lib.study import Study, claim, find_data
 from fer_lib.training.runs import RESULTS_VERSION, study_runs, write_json
@@ -54,9 +54,9 @@ def run_study(
     study = Study(parameters, Path(output_root) / parameters.study, data)
     summary, fingerprint = _check_data(study.splits), study.splits.fingerprint  # before any folder is made
     advice = "Wait for its end, or choose --output-root"
-    with lock(study.folder, "Another process is running this study", advice):
+    with hold(study.folder, RunError("Another process is running this study", study.folder, advice=advice)):
         claim(study.folder, parameters)
-        refuse_links(study.folder)
+        refuse_links(study.folder.rglob("*"))
         for name in (".", "figures", "notebooks", "tables"):
             sweep(study.folder / name)
         write_atomically(study.folder / "params.yaml", write_parameters(parameters))

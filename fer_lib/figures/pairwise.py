@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fer_lib.analysis.tables import pareto_front
 from fer_lib.figures import style
 from fer_lib.figures.style import INK, PALETTE, QUIET, new_figure, styled
 from fer_lib.variants import PAIRWISE_LABELS
@@ -53,7 +52,9 @@ def accuracy_and_cost(table: pd.DataFrame) -> Figure:
     A name is bold where no other network has a higher accuracy for as few MACs (the Pareto front).
     """
     figure, panels = new_figure(1.1 + 0.36 * len(table), columns=1 + len(_COSTS), width_ratios=[1.6, 1, 1, 1])
-    rows, best = np.arange(len(table)), pareto_front(table["macs"], table["accuracy"])
+    rows, cheapest_first = np.arange(len(table)), table.sort_values(["macs", "accuracy"], ascending=[True, False])
+    before = cheapest_first["accuracy"].cummax().shift(fill_value=0)  # of those with as few MACs or fewer
+    best = (cheapest_first["accuracy"] > before).loc[table.index]
     for axes, (column, title) in zip(panels[1:], _COSTS.items(), strict=True):
         words = [style.amount(number, column) for number in table[column]]
         style.draw_bars(axes, rows, table[column], words, title, color=QUIET)

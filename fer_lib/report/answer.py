@@ -51,7 +51,7 @@ def answer(study_dir: str | Path) -> Answer:
     accuracies, comparison = tables.accuracy_by_variant(runs, split), pd.DataFrame(columns=tables.COMPARISON)
     try:
         comparison = tables.comparison(runs, parameters.baseline, split)
-        contrasts = tables.contrasts(runs, parameters.baseline, split)
+        contrasts = tables.contrasts(runs, parameters.baseline, split, parameters.margin, parameters.planned)
         removed = attention.removed_after_training(runs, parameters.baseline)
         learned, costs = tables.check_learned(runs, split), tables.read_costs(study_dir, parameters.baseline)
         verdict, text = conclude(comparison, contrasts, removed, learned, parameters, costs)
@@ -102,6 +102,9 @@ def conclude(
         basis += " The faces are generated: these numbers say nothing about people."
     untrained, cost = _not_trained(parameters), _cost(blocks, costs)
     said = [sentences.mean_effect(comparison, contrasts), _control(comparison, contrasts)]
+    if parameters.planned and row["seeds"] > 1:
+        verdict, primary = sentences.planned(contrasts)
+        said = [primary, said[0]]
     said += [sentences.removed_blocks(removed), unlearned if len(failed) else None, untrained, cost, basis]
     for least in (None, cost, untrained, unlearned):
         said = [sentence for sentence in said if sentence and sentence != least]

@@ -75,7 +75,7 @@ def write_report(study_dir: str | Path) -> Path:
     if not (study_dir / "params.yaml").is_file():
         expected = "params.yaml in it, as `fer-study run` writes it"
         raise ParameterError("The folder is not a study's", where=study_dir, expected=expected)
-    refuse_links(study_dir)
+    refuse_links(study_dir.rglob("*"))
     data = read_json(study_dir / "data.json", DataSummary) or DataSummary()
     environment = read_json(study_dir / "environment.json", Environment) or Environment()
     result = answer(study_dir)

@@ -9,12 +9,11 @@ import zipfile
 import keras
 import numpy as np
 import pandas as pd
-from filelock import FileLock, Timeout
 
 from fer_lib.display import percent, time_left
 from fer_lib.environment import cores, describe_environment, leave_out_messages
 from fer_lib.errors import RunError
-from fer_lib.files import lock_path, write_atomically
+from fer_lib.files import hold, write_atomically
 from fer_lib.training import runs
 from fer_lib.training.batches import batches, draw_order, draw_transforms, identity_transforms, joined
 from fer_lib.training.recipe import build_classifier, build_trainer
@@ -42,7 +41,8 @@ def train_run(parameters, variant, seed, splits, study_dir, observe=None, positi
     folder = runs.run_folder(study_dir, variant, seed)
     identity = runs.run_identity(parameters, variant, seed, splits.fingerprint)
     if not runs.is_finished(folder, identity) or runs.leftovers(folder):
-        with _only_process(folder):  # which may have waited for one that has finished this very run
+        busy = f"{folder.parent.name}, {folder.name}: another process trains it; waiting for its end"
+        with hold(folder, busy):  # which may have waited for one that has finished this very run
             if not runs.is_finished(folder, identity):
                 runs.require_one_version(study_dir, parameters, identity)
             identity = _prepare_folder(folder, identity)
@@ -225,17 +225,6 @@ def _prepare_folder(folder, identity):
     # A half run keeps the identity that it has, whose hash may be of an earlier version of the program.
     config = runs.read_json(folder / "config.json", runs.Config)
     return config.identity if config else identity
-
-
-def _only_process(folder):
-    """Hold the run in a `with`; another process that wants it waits. The lock ends with its process."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(lock_path(folder))
-    try:
-        return lock.acquire(timeout=0.1)
-    except Timeout:
-        print(f"{folder.parent.name}, {folder.name}: another process trains it; waiting for its end", flush=True)
-        return lock.acquire(poll_interval=0.5)  # between the polls a signal is heeded
 
 
 def _predict(trainer, faces, first_row):

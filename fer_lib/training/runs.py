@@ -12,7 +12,7 @@ import itertools
 import json
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fer_lib.datasets.splits import CLASS_NAMES
 from fer_lib.errors import ParameterError, RunError
-from fer_lib.files import TEMPORARY, read_json, reading, refuse_linked, write_atomically
+from fer_lib.files import TEMPORARY, read_json, reading, refuse_links, write_atomically
 from fer_lib.parameters import build_parameters
 from fer_lib.variants import EARLIER_NAMES, Variant
 
@@ -109,6 +109,13 @@ class Run:
             raise RunError(f"A run has no predictions of the {split} split", where, expected, split)
         return self._predictions[split]
 
+    def without(self, ids):
+        """Return the run without its predictions of the images of these ids."""
+        kept = [(name, one, ~np.isin(one.ids, ids)) for name, one in self._predictions.items()]
+        parts = {name: Predictions(one.ids[k], one.y_true[k], one.probabilities[k]) for name, one, k in kept}
+        (other := replace(self)).__dict__["_predictions"] = parts
+        return other
+
 
 class Config(BaseModel):
     """What is read of `config.json`; what else it holds is provenance."""
@@ -139,7 +146,7 @@ def run_folder(study_dir: str | Path, variant: str, seed: int) -> Path:
         earlier = earlier.replace(f"-{now}", f"-{before}")
     places = [Path(study_dir) / "runs" / each / f"seed-{seed}" for each in (name, earlier)]
     folder = next(filter(Path.exists, places), places[0])
-    refuse_linked(folder, folder.parent)
+    refuse_links([folder, folder.parent])
     return folder
 
 

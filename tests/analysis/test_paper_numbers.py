@@ -101,6 +101,5 @@ def test_noise_over_seeds_is_that_of_the_pooled_analysis(runs):
     assert (row["noise"], row["standard_error"]) == ("seeds and images", pytest.approx(expected[0]))
 
 
-def test_discordant_and_unsure_by_hand(runs):
-    assert paper_numbers.discordant_share(runs, "resnet14v2") == 2 / 8
+def test_unsure_by_hand(runs):
     assert paper_numbers.unsure_and_wrong(runs) == (2 / 16, 1 / 2)

@@ -1,6 +1,7 @@
 """What the notebooks say of their tables: the numbers of the table, and no more than it holds."""
 
 import pandas as pd
+import pytest
 
 from fer_lib.analysis import sentences, tables
 
@@ -13,7 +14,7 @@ def comparison(*p_values, families=None):
 BLOCKS = (tables.MEAN_OF_BLOCKS, "mean of 2 networks with blocks minus baseline", 0.0087, -0.0026, 0.0199)
 FUNCTIONS = (tables.OVER_CONTROL, "stage 4 minus the control", 0.0019, -0.0097, 0.0135)
 CONTRASTS = pd.DataFrame([BLOCKS, FUNCTIONS], columns=["contrast", "label", "difference", "ci_low", "ci_high"])
-CONTRASTS = CONTRASTS.assign(standard_error=0.0052, df=14.0, equivalent_within=0.0179)
+CONTRASTS = CONTRASTS.assign(p_value=0.12, margin=0.015, p_equivalent=0.09)
 
 
 def test_the_mean_effect_counts_networks_with_blocks_only():
@@ -23,11 +24,23 @@ def test_the_mean_effect_counts_networks_with_blocks_only():
     assert sentences.mean_effect(comparison(), CONTRASTS).startswith("There is no comparison")
 
 
-def test_a_contrast_says_how_it_comes_about():
-    assert sentences.contrast(CONTRASTS.iloc[0]) == (
-        "Mean of 2 networks with blocks minus baseline: +0.9 pp (95 % CI −0.3 to +2.0), from a standard error of "
-        "0.52 pp with 14 degrees of freedom; the two sides are equivalent within ± 1.8 pp."
-    )
+@pytest.mark.parametrize(
+    ("difference", "p_value", "p_equivalent", "verdict"),
+    [
+        (0.002, 0.6, 0.01, "No difference of 1.5 pp or more."),
+        (0.012, 0.01, 0.2, "Yes."),
+        (-0.012, 0.01, 0.2, "No, the accuracy is lower."),
+        (0.006, 0.04, 0.01, "Yes, by less than 1.5 pp."),
+        (0.006, 0.2, 0.06, "Inconclusive."),
+    ],
+)
+def test_the_primary_contrast_gives_the_verdict(difference, p_value, p_equivalent, verdict):
+    row = {"contrast": tables.PRIMARY, "difference": difference, "p_value": p_value, "p_equivalent": p_equivalent}
+    found, text = sentences.planned(pd.concat([CONTRASTS, CONTRASTS.head(1).assign(**row)]))
+    assert found == verdict
+    assert text.startswith("Planned before the runs, mean of 2 networks with blocks minus baseline: ")
+    assert ("not shown to be equivalent within ± 1.5 pp" in text) == (p_equivalent > 0.05)
+    assert sentences.planned(CONTRASTS)[0] == "No answer."
 
 
 def test_the_control_is_named_and_its_contrast_given():

@@ -124,17 +124,6 @@ def test_accuracy_by_variant_over_seeds(runs, y_pred):
     assert np.isnan(row["sd"]) and (row["ci_low"], row["ci_high"]) == pytest.approx(expected)
 
 
-def test_accuracy_without_some_images(ten):
-    table = tables.accuracy_without(ten, ["image-0", "image-1", "image-3"]).set_index("images")
-    assert table["n_correct"].to_dict() == {"all": 8, "without": 6, "only": 2}
-    assert table["n"].to_dict() == {"all": 10, "without": 7, "only": 3}
-    assert table.loc["without", "accuracy"] == pytest.approx(6 / 7)
-    none = tables.accuracy_without(ten, []).set_index("images")
-    assert none.loc["without", "n_correct"] == 8 and np.isnan(none.loc["only", "accuracy"])
-    with pytest.raises(DataError, match=r"1 images have no prediction in the validation.*Found: train/angry"):
-        tables.accuracy_without(ten, ["image-0", "train/angry/1.png"])
-
-
 def test_by_group_matches_images_by_id(ten):
     angles = ["S", "S", "S", "HL", "HL", "HL", "S", "S", "HR", "HR"]
     metadata = pd.DataFrame({"angle": angles}, index=TEN["ids"])
@@ -189,7 +178,8 @@ def test_with_one_seed_the_comparison_is_mcnemars(runs, y_pred):
     assert row["mde"] == pytest.approx(inference.minimum_detectable_effect(error, IMAGES - 1))
     assert table[["standard_error", "df"]].isna().all(axis=None)
     assert tables.pooled_analysis(one_seed, BASELINE) is None
-    assert tables.pooling_check(one_seed, BASELINE)[0].empty and tables.contrasts(one_seed, BASELINE).empty
+    assert tables.contrasts(one_seed, BASELINE, planned=[f"{STAGE_3} minus {BASELINE}"]).empty
+    assert table[["pairwise_low", "pairwise_high"]].isna().all(axis=None)
     with pytest.raises(ParameterError, match="Clusters of images need several seeds"):
         tables.comparison(one_seed, BASELINE, clusters=pd.Series(Y_TRUE, index=IDS))
 
@@ -283,15 +273,35 @@ def test_power_and_pooling_follow_from_the_analysis(runs, y_pred):
     table = tables.power_by_seeds(analysis).set_index("seeds")["mde"]
     assert table[3] == pytest.approx(tables.comparison(runs, BASELINE)["mde"][0])
     assert table.is_monotonic_decreasing and list(table.index) == list(range(2, 31))
-    checked, sentence = tables.pooling_check(runs, BASELINE)
     pairwise = inference.crossed_mean(np.subtract(*correct_of(y_pred, [STAGE_4, BASELINE]).astype(int)))
-    row = checked.set_index("variant").loc[STAGE_4]
+    row = tables.comparison(runs, BASELINE).set_index("variant").loc[STAGE_4]
     assert (row["pairwise_low"], row["pairwise_high"]) == pytest.approx((pairwise.low, pairwise.high))
-    assert row["seed_sd"] == pytest.approx(stats.tstd(correct_of(y_pred, [STAGE_4])[0].mean(axis=1)))
-    assert sentence is None and not analysis.pooling_doubtful
-    wild = [make_run("resnet26v2-nl1", seed, predicted(30 + seed, 0.3 + 0.3 * seed)) for seed in range(3)]
-    _, sentence = tables.pooling_check([*runs, *wild], BASELINE)
-    assert sentence.startswith("The networks vary over seeds by different amounts (Bartlett's test, p = 0.0")
+    assert not analysis.pooling_doubtful
+
+
+def test_planned_contrasts_come_first_and_all_but_the_primary_one_are_a_family(runs):
+    pairs = [(STAGE_4, CONTROL), (STAGE_3, BASELINE), (STAGE_4, BASELINE), ("resnet26v2-nl2", BASELINE)]
+    planned = [" minus ".join(pair) for pair in pairs]
+    table = tables.contrasts(runs, BASELINE, "validation", 0.1, planned)
+    assert table["contrast"].tolist()[:4] == [tables.PRIMARY, *[tables.SECONDARY] * 2, tables.MEAN_OF_BLOCKS]
+    analysis = tables.pooled_analysis(runs, BASELINE)  # baseline, stage 3, stage 4, control
+    tests = [analysis.difference(*pair) for pair in ((3, 2), (0, 1), (0, 2))]
+    assert table["difference"].tolist()[:3] == pytest.approx([test.estimate for test in tests])
+    first, second = sorted(test.p_value for test in tests[1:])
+    assert sorted(table["p_holm"].dropna()) == pytest.approx([2 * first, max(2 * first, second)])
+    assert table["p_equivalent"][0] == pytest.approx(tests[0].p_equivalent(0.1))
+
+
+def test_where_networks_vary_differently_the_wider_interval_of_the_primary_contrast_decides(runs, y_pred):
+    y_pred["resnet26v2-nl1"] = [predicted(30 + seed, 0.3 + 0.3 * seed) for seed in range(3)]
+    runs += [make_run("resnet26v2-nl1", *pair) for pair in enumerate(y_pred["resnet26v2-nl1"])]
+    planned = [f"resnet26v2-nl1 minus {BASELINE}", f"resnet26v2-nl1 minus {CONTROL}"]
+    table = tables.contrasts(runs, BASELINE, "validation", 0.1, planned)
+    analysis = tables.pooled_analysis(runs, BASELINE)
+    assert analysis.pooling_doubtful
+    alone = inference.crossed_mean(np.subtract(*correct_of(y_pred, ["resnet26v2-nl1", BASELINE]).astype(int)))
+    assert table["ci_low"][:2].tolist() == pytest.approx([alone.low, analysis.difference(3, 4).low])
+    assert alone.low < analysis.difference(0, 4).low
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
@@ -415,11 +425,3 @@ def test_costs_are_ratios_to_the_baseline_and_a_damaged_table_is_named(tmp_path)
         path.write_text(text)
         with pytest.raises(RunError, match=r"costs\.csv[\s\S]*Study\.costs"):
             tables.read_costs(tmp_path, BASELINE)
-
-
-def test_pareto_front_by_hand():
-    #        cheap   beaten by the first   dearer, better   dearer, no better
-    costs, scores = [1.0, 1.5, 2.0, 3.0], [0.5, 0.4, 0.6, 0.6]
-    assert tables.pareto_front(costs, scores).tolist() == [True, False, True, False]
-    assert tables.pareto_front([1, 1, 2], [0.5, 0.5, 0.5]).tolist() == [True, True, False]  # equal points
-    assert tables.pareto_front([1, 1], [0.5, 0.6]).tolist() == [False, True]

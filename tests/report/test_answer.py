@@ -37,7 +37,7 @@ def said_of(*rows, parameters=SMALL, failed=(), costs=COSTS, contrasts=(MEAN, OV
     names = list(dict.fromkeys(["resnet26v2", *(one["variant"] for one in rows), *failed]))
     learned = pd.DataFrame({"variant": names, "learned": [name not in failed for name in names]})
     comparison = pd.DataFrame(list(rows), columns=list(CONTROL))
-    of_groups = pd.DataFrame(list(contrasts), columns=list(MEAN))
+    of_groups = pd.DataFrame(list(contrasts), columns=list(contrasts[-1] if contrasts else MEAN))
     learned = learned.assign(majority_share=0.247)
     verdict, text = conclude(comparison, of_groups, removed, learned, parameters, costs)
     assert len(f"{verdict} {text}".split()) <= WORD_LIMIT == 90
@@ -92,6 +92,17 @@ def test_one_seed_gives_the_largest_difference_and_the_control_as_it_is():
     assert "the largest difference is +3.1 pp (95 % CI over the images +1.9 to +4.3), stage 3;" in text
     assert "none of 2 differs significantly, and other seeds may differ otherwise." in text
     assert "Control minus baseline: +0.9 pp (−0.3 to +2.1), p 0.21." in text
+
+
+def test_a_planned_contrast_gives_the_verdict_and_comes_first():
+    planned = build_parameters(GRID | {"planned": ["resnet26v2-nl34 minus resnet26v2-nl1"]})
+    primary = OVER | {"contrast": tables.PRIMARY, "label": "a minus b", "p_value": 0.7, "margin": 0.01}
+    rows, contrasts = [NOTHING, HELPS, CONTROL], (MEAN, OVER, primary | {"p_equivalent": 0.02})
+    verdict, text = said_of(*rows, parameters=planned, contrasts=contrasts)
+    assert verdict == "No difference of 1.0 pp or more."
+    assert text.startswith("Planned before the runs, a minus b: +0.2 pp (95 % CI −1.0 to +1.4), p 0.7; equivalent")
+    assert "Blocks minus control" not in text and "On average" in text
+    assert said_of(NOTHING | {"seeds": 1}, parameters=planned, contrasts=())[0] == "One seed cannot tell."
 
 
 def test_networks_that_did_not_learn_answer_nothing():

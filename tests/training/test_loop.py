@@ -271,7 +271,7 @@ def test_a_second_process_waits_and_takes_what_is_finished(whole, splits, tmp_pa
     folder = folder_of(tmp_path)
     monkeypatch.setattr(loop, "_Training", None)  # to train is an error
     with ThreadPoolExecutor() as pool:
-        with loop._only_process(folder):
+        with files.hold(folder, ""):
             second = pool.submit(loop.train_run, PARAMETERS, VARIANT, 0, splits, tmp_path)
             with pytest.raises(TimeoutError):
                 second.result(timeout=1)

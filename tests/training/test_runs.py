@@ -27,7 +27,7 @@ def write_run(folder, identity, parameters=None):
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "history.csv").write_text("epoch,loss,accuracy\n1,1.9,0.25\n2,1.5,0.5\n")
     (folder / "seconds.csv").write_text("epoch,seconds\n1,10.5\n2,9.5\n")
-    predictions = runs.Predictions(np.array(["a", "b"]), np.array([0, 6]), np.eye(7, dtype="float32")[[0, 5]])
+    predictions = runs.Predictions(np.array(["a", "é"]), np.array([0, 6]), np.eye(7, dtype="float32")[[0, 5]])
     runs.write_predictions(folder, {"validation": predictions})
     runs.finish(folder, identity, epochs=2)
     return folder
@@ -41,7 +41,9 @@ def test_a_run_is_read_from_its_files(folder):
     assert run.seconds["seconds"].sum() == 20
     predictions = run.predictions()
     assert list(predictions.y_true) == [0, 6] and list(predictions.y_pred) == [0, 5]
+    assert predictions.probabilities.dtype == "float32"
     assert list(predictions.correct) == [True, False]
+    assert list(run.without(["a", "c"]).predictions().ids) == ["é"] and list(run.predictions().ids) == ["a", "é"]
     with pytest.raises(RunError, match=r"no predictions of the test split.*predictions\.npz.*validation"):
         run.predictions("test")
 
@@ -218,12 +220,3 @@ def test_runs_on_two_data_sets_are_refused_where_none_is_named(tmp_path):
         runs.study_runs(tmp_path, parameters)
     runs.write_json(tmp_path / "data.json", {"fingerprint": "data 1"})
     assert [run.seed for run in runs.study_runs(tmp_path, parameters)] == [1]
-
-
-def test_predictions_survive_the_file(tmp_path):
-    probabilities = np.random.default_rng(0).dirichlet(np.ones(7), 3).astype("float32")
-    given = runs.Predictions(np.array(["x/1", "x/2", "é"]), np.array([1, 2, 3]), probabilities)
-    runs.write_predictions(tmp_path, {"test": given})
-    found = runs.Run(tmp_path, "resnet14v2", 0, {}).predictions("test")
-    for part in ("ids", "y_true", "probabilities"):
-        np.testing.assert_array_equal(getattr(found, part), getattr(given, part), strict=True)
