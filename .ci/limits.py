@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 # The aims are 7,000, 9,000 and 1,200. A limit is lowered whenever lines are taken out, and never raised.
-LIMITS = {"fer_lib": 8332, "tests": 9297, "benchmarks": 1196}
+LIMITS = {"fer_lib": 8322, "tests": 9297, "benchmarks": 1196}
 
 
 def lines(folder: Path) -> int:
