@@ -13,9 +13,11 @@ from fer_lib import display
     [
         (display.percent(0.6347), "63.5 %"),
         (display.percent(-0.012), "−1.2 %"),
+        (display.percent(1, digits=0), "100 %"),
         (display.points(0.0142), "+1.4"),
         (display.points(-0.015), "−1.5"),
         (display.points(-0.0001), "0.0"),
+        (display.interval(-0.0147, 0.0289), "−1.5 to +2.9"),
         (display.interval(0.61, 0.659, display.percent), "61.0 % to 65.9 %"),
         (display.p_value(0.2834), "0.28"),
         (display.p_value(1.0), "1"),

@@ -281,8 +281,7 @@ def test_power_and_pooling_follow_from_the_analysis(runs, y_pred):
 
 def test_planned_contrasts_come_first_and_all_but_the_primary_one_are_a_family(runs):
     pairs = [(STAGE_4, CONTROL), (STAGE_3, BASELINE), (STAGE_4, BASELINE), ("resnet26v2-nl2", BASELINE)]
-    planned = [" minus ".join(pair) for pair in pairs]
-    table = tables.contrasts(runs, BASELINE, "validation", 0.1, planned)
+    table = tables.contrasts(runs, BASELINE, margin=0.1, planned=[" minus ".join(pair) for pair in pairs])
     assert table["contrast"].tolist()[:4] == [tables.PRIMARY, *[tables.SECONDARY] * 2, tables.MEAN_OF_BLOCKS]
     analysis = tables.pooled_analysis(runs, BASELINE)  # baseline, stage 3, stage 4, control
     tests = [analysis.difference(*pair) for pair in ((3, 2), (0, 1), (0, 2))]

@@ -306,6 +306,7 @@ GOOD = csv_row(0, grey(0), "Training")
     ("header", "words"),
     [
         ("pixels", ["columns emotion, pixels, usage", "Found: the columns pixels."]),
+        ("a,b,c", ["Found: the columns a, b, c"]),
         ("", ["not the table of FER-2013"]),
         ("<html>", ["Found: the columns <html>"]),
     ],
@@ -319,14 +320,19 @@ def test_headers(tmp_path, header, words):
     ("row", "words"),
     [
         ("3,1 2 3,Training", ["48 x 48 pixels", "2304", "size 3"]),
+        (GOOD.replace(" ", " 1 ", 1), ["48 x 48 pixels", "size 2305"]),
         (GOOD.replace(",Training", ""), ["Unknown Usage", "Found: ''", "junk"]),
+        ("junk", ["label", "'junk'"]),
         ("\x1b[2J" * 100, ["label", "\\x1b[2J"]),
         ("7" + GOOD[1:], ["label", "0..6", "'7'"]),
+        ("1.5" + GOOD[1:], ["label", "'1.5'"]),
         (GOOD[1:], ["label", "''"]),
         (GOOD.replace("Training", "training set"), ["Unknown Usage", "'training set'", "PublicTest"]),
         ("0,256" + " 0" * 2303 + ",Training", ["0..255", "'256'"]),
+        ("0,0.5" + " 0" * 2303 + ",Training", ["integers", "'0.5'"]),
         ("0,1_0" + " 0" * 2303 + ",Training", ["integers", "'1_0'"]),
         ("0," + "9" * 9000 + " 0" * 2303 + ",Training", ["0..255", "9 …"]),
+        ("0,,Training", ["48 x 48 pixels", "size 0"]),
         ('"0,1 2 3', ["EOF inside string"]),
     ],
 )
