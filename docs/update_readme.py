@@ -12,6 +12,9 @@ from fer_lib.report.page import describe, numbered, with_units
 
 BEGIN, END = "<!-- result: begin, made by `make readme` -->", "<!-- result: end -->"
 PAPER_STUDY = "fer2013_paper"  # beside the other study; its Table I comes first as soon as it has a finished run
+PREREGISTERED = (
+    "fer2013_power"  # beside it too; its answer follows the other one when the last of its runs is there
+)
 DIAGRAM = "![A generated face with the attention of one position, and the non-local block.](docs/images/block.png)"
 
 
@@ -28,7 +31,10 @@ def update_readme(readme: str | Path, study_dir: str | Path) -> None:
 
 
 def result_block(study_dir: str | Path) -> str:
-    """Return verdict, answer, introduction, table and figure as Markdown; the paper's Table I first if trained."""
+    """Return verdict, answer, introduction, table and figure as Markdown; the paper's Table I first if trained.
+
+    The answer of the preregistered study stands second.
+    """
     study_dir = Path(study_dir)
     result, paper_dir, parts = answer(study_dir), study_dir.with_name(PAPER_STUDY), []
     if not result.runs:
@@ -37,7 +43,11 @@ def result_block(study_dir: str | Path) -> str:
     if len(paper.table_one):
         parts = [f"**The paper’s Table I beside the same networks trained here.** {paper.table_one_note}"]
         parts += [_markdown(paper.table_one)]
-    parts += [f"**{result.verdict}** {with_units(result.text)}", INTRODUCTION.replace("\n", " "), DIAGRAM]
+    parts += [
+        f"**{result.verdict}** {with_units(result.text)}",
+        *_preregistered(study_dir.with_name(PREREGISTERED)),
+    ]
+    parts += [INTRODUCTION.replace("\n", " "), DIAGRAM]
     place = study_dir.as_posix()
     more = f"The whole study: [its report]({place}/report.html), [its files]({place})."
     parts += [_markdown(result.table), f"{result.caption} Each network is scored after its last epoch. {more}"]
@@ -45,6 +55,17 @@ def result_block(study_dir: str | Path) -> str:
     headline = [figure for figure in figures if figure["question"] == "help" and figure["rank"] == 1]
     parts += [f"![{re.sub(r'[][]', '', one['alt'])}]({place}/figures/{one['name']}.png)" for one in headline[:1]]
     return "\n\n".join(parts)
+
+
+def _preregistered(study_dir):
+    """The answer of the preregistered study as one paragraph; nothing before all of its runs are there."""
+    if not (study_dir / "params.yaml").is_file():
+        return []
+    result = answer(study_dir)
+    if len(result.runs) < len(result.parameters.variants) * len(result.parameters.seeds):
+        return []
+    more = f"[Its report]({study_dir.as_posix()}/report.html); [its plan](docs/preregistration.md)."
+    return [f"**Preregistered: {result.parameters.title} {result.verdict}** {with_units(result.text)} {more}"]
 
 
 def _markdown(table):

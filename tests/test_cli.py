@@ -56,8 +56,7 @@ def test_help_names_every_command(capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    ["rum", "run", "run a.yaml --dat x", "run a.yaml --engine dask", "run a.yaml --jobs 0"],
+    "arguments", ["rum", "run", "run a.yaml --dat x", "run a.yaml --engine dask", "run a.yaml --jobs 0"]
 )
 def test_bad_usage(capsys, arguments):
     assert call(capsys, *arguments.split())[0] == 2

@@ -63,6 +63,5 @@ TABLE = ["emotion,pixels,Usage", *csv_rows()[:5]]
     ],
 )
 def test_the_line_of_an_error_is_counted_with_the_blank_lines_before_it(tmp_path, read, lines, place, end, blanks):
-    path = tmp_path / "fer2013.csv"
-    path.write_bytes(end.join([lines[0], *[""] * blanks, *lines[1:], ""]).encode())
+    (path := tmp_path / "fer2013.csv").write_bytes(end.join([lines[0], *[""] * blanks, *lines[1:], ""]).encode())
     refused(lambda: read(path), f"line {place + blanks + 1}")  # the first line is line 1

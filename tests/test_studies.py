@@ -94,8 +94,7 @@ def test_what_the_protocol_leaks_is_told(kdef_study):
 
 
 def test_accuracy_is_told_by_angle_and_sex(kdef_study):
-    angles = pd.read_csv(kdef_study / "tables" / "4.4-angle.csv")
-    assert set(angles["angle"]) == {"FL", "HL", "S", "HR", "FR"}
+    assert set(pd.read_csv(kdef_study / "tables" / "4.4-angle.csv")["angle"]) == {"FL", "HL", "S", "HR", "FR"}
     sexes = pd.read_csv(kdef_study / "tables" / "4.5-sex.csv").query("variant == 'resnet14v2'")
     # One of the two women and one of the two men are for validation, 70 images each.
     assert set(sexes["sex"]) == {"F", "M"} and sexes["n"].tolist() == [70, 70]

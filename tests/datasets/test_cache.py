@@ -36,8 +36,7 @@ def same(one, other):
 
 @pytest.fixture
 def source(tmp_path):
-    path = tmp_path / "archive.zip"
-    path.write_bytes(b"content")
+    (path := tmp_path / "archive.zip").write_bytes(b"content")
     return path
 
 

@@ -60,8 +60,7 @@ def test_flaws_are_as_many_as_stated(archive):
 
 
 def test_the_same_arguments_give_the_same_bytes(archive, tmp_path):
-    path = make_synthetic(tmp_path / "again.zip", **SMALL)
-    assert path.read_bytes() == archive.read_bytes()
+    assert make_synthetic(tmp_path / "again.zip", **SMALL).read_bytes() == archive.read_bytes()
     assert make_synthetic(tmp_path / "other.zip", 12, seed=4).read_bytes() != archive.read_bytes()
 
 

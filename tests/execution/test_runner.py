@@ -308,8 +308,7 @@ def test_a_study_that_is_stopped_leaves_no_kernel_and_the_same_command_goes_on(t
         "again = Path('pid').exists()\nPath('pid').write_text(str(os.getpid()))",
         "time.sleep(0 if again else 300)",
     )
-    params = tmp_path / "params.yaml"
-    params.write_text("study: tiny\ngenerated_images: 210\n")
+    (params := tmp_path / "params.yaml").write_text("study: tiny\ngenerated_images: 210\n")
     program = (
         "import functools, sys\nfrom fer_lib import cli\nfrom fer_lib.execution import runner\n"
         "runner.run_study = functools.partial(runner.run_study, notebook_dir='notebooks')\n"

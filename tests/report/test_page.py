@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import struct
 import zlib
 from html.parser import HTMLParser
@@ -18,7 +19,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 from test_readme import dead_links
-from update_readme import BEGIN, END, update_readme
+from update_readme import BEGIN, END, PREREGISTERED, update_readme
 
 from fer_lib.cli import main
 from fer_lib.parameters import build_parameters, read_parameters, write_parameters
@@ -183,8 +184,7 @@ def test_the_answer_comes_first_and_its_numbers_are_those_of_the_runs(study):
 
 def test_sections_are_questions_and_what_is_shown_follows_question_and_rank(study):
     page = page_of(study)
-    ids = [attributes["id"] for attributes in page.all("h2")]
-    assert ids == ["help", "stage", "data", "others", "made"]
+    assert [attributes["id"] for attributes in page.all("h2")] == ["help", "stage", "data", "others", "made"]
     figures = [attributes["id"] for attributes in page.all("figure")]
     assert figures == [
         "figure-2.3-block", "figure-2.4-differences", "figure-2.1-curves", "table-2.1-accuracy", "table-2.2-more",
@@ -305,15 +305,21 @@ def test_the_papers_table_stands_first_as_soon_as_one_of_its_networks_is_trained
 
 def test_the_readme_has_verdict_answer_and_table_between_the_marks(study, tmp_path):
     finish_all(study)
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    planned = shutil.copytree(study, study.with_name(PREREGISTERED))
+    (planned / RUN / "done.json").unlink()
+    (readme := tmp_path / "README.md").write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     update_readme(readme, study)
     lines = readme.read_text(encoding="utf-8").splitlines()
     assert lines[0] == "before" and lines[-1] == "after" and "old" not in lines
     assert lines[2].startswith("**One seed cannot tell.** ") and len(lines[2].split()) <= 90
+    assert lines[4].startswith("One paper (Xue")
     table = lines.index("|---|---:|---:|---:|---:|---:|")
     assert lines[table + 1] == "| baseline | 60.0 | 50.2\u00a0to\u00a069.1 | – | – | – |"
     assert lines[-3].startswith("![All of them.](") and lines[-3].endswith("figures/2.4-differences.png)")
+    finish_all(planned)
+    update_readme(readme, study)
+    second = readme.read_text(encoding="utf-8").splitlines()[4]
+    assert re.match(r"\*\*Preregistered: .*bold.* One seed cannot tell\.\*\* .*_power/report\.html\)", second)
 
 
 HOSTILE = 'x<img src=x onerror=alert(1)><script>alert(1)</script>"onload="alert(1)'
