@@ -12,9 +12,7 @@ from fer_lib.report.page import describe, numbered, with_units
 
 BEGIN, END = "<!-- result: begin, made by `make readme` -->", "<!-- result: end -->"
 PAPER_STUDY = "fer2013_paper"  # beside the other study; its Table I comes first as soon as it has a finished run
-PREREGISTERED = (
-    "fer2013_power"  # beside it too; its answer follows the other one when the last of its runs is there
-)
+PREREGISTERED = "fer2013_power"  # beside it too; its answer comes second when the last of its runs is there
 DIAGRAM = "![A generated face with the attention of one position, and the non-local block.](docs/images/block.png)"
 
 
@@ -43,11 +41,8 @@ def result_block(study_dir: str | Path) -> str:
     if len(paper.table_one):
         parts = [f"**The paper’s Table I beside the same networks trained here.** {paper.table_one_note}"]
         parts += [_markdown(paper.table_one)]
-    parts += [
-        f"**{result.verdict}** {with_units(result.text)}",
-        *_preregistered(study_dir.with_name(PREREGISTERED)),
-    ]
-    parts += [INTRODUCTION.replace("\n", " "), DIAGRAM]
+    parts += [f"**{result.verdict}** {with_units(result.text)}"]
+    parts += [*_preregistered(study_dir.with_name(PREREGISTERED)), INTRODUCTION.replace("\n", " "), DIAGRAM]
     place = study_dir.as_posix()
     more = f"The whole study: [its report]({place}/report.html), [its files]({place})."
     parts += [_markdown(result.table), f"{result.caption} Each network is scored after its last epoch. {more}"]
