@@ -57,7 +57,7 @@ def _preregistered(study_dir):
     if not (study_dir / "params.yaml").is_file():
         return []
     result = answer(study_dir)
-    if len(result.runs) < len(result.parameters.variants) * len(result.parameters.seeds):
+    if len(result.runs) < len(result.parameters.cells()):
         return []
     more = f"[Its report]({study_dir.as_posix()}/report.html); [its plan](docs/preregistration.md)."
     return [f"**Preregistered: {result.parameters.title} {result.verdict}** {with_units(result.text)} {more}"]
